@@ -1,0 +1,31 @@
+'use strict';
+
+// Projects: unit needs neither device nor addon; the others import the built package as a user does.
+// HAX_TEST_SOURCE=1 makes them run lib/ itself instead of dist/, so that one coverage report holds all of them.
+const fromSource = process.env.HAX_TEST_SOURCE === '1';
+const shared = {
+  rootDir: __dirname,
+  testEnvironment: 'node',
+  transform: {
+    '^.+\\.ts$': [
+      '@swc/jest',
+      { jsc: { parser: { syntax: 'typescript' }, target: 'es2022' }, module: { type: 'commonjs' }, sourceMaps: 'inline' },
+    ],
+  },
+  moduleNameMapper: {
+    '^node-hax$': `<rootDir>/${fromSource ? 'lib/index.ts' : 'dist/index.js'}`,
+    '^node-hax/testing$': `<rootDir>/${fromSource ? 'lib/testing.ts' : 'dist/testing.js'}`,
+  },
+};
+
+const project = (name, extra = {}) => ({
+  ...shared,
+  displayName: name,
+  testMatch: [`<rootDir>/test/${name}/**/*.test.ts`],
+  ...extra,
+});
+
+module.exports = {
+  collectCoverageFrom: ['lib/**/*.ts', '!lib/**/*.d.ts'],
+  projects: [project('unit'), project('contract'), project('native'), project('guest'), project('boot')],
+};

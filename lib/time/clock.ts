@@ -1,0 +1,78 @@
+/**
+ * Time as devices see it: monotonic nanoseconds and one-shot timers. Devices never look at the wall clock or at setTimeout,
+ * so that a ManualClock makes them deterministic.
+ */
+export interface Clock {
+  /** Nanoseconds since an arbitrary start; never goes back. A safe integer for about 104 days. */
+  now(): number;
+  /** Calls back once at or after `deadline` (same scale as now()); a deadline in the past means as soon as possible. */
+  at(deadline: number, callback: () => void): Timer;
+}
+
+export interface Timer {
+  /** Idempotent; after it the callback will not come. */
+  cancel(): void;
+}
+
+/** The host's monotonic clock; timers are Node's and do not keep the process alive. */
+export class RealClock implements Clock {
+  readonly #origin = process.hrtime.bigint();
+
+  now(): number {
+    return Number(process.hrtime.bigint() - this.#origin);
+  }
+
+  at(deadline: number, callback: () => void): Timer {
+    // Node rounds down to whole milliseconds and caps at 2^31 - 1 ms: look again when it fires.
+    const longest = 2 ** 31 - 1;
+    let handle: NodeJS.Timeout;
+    const arm = (): void => {
+      const remaining = deadline - this.now();
+      handle = setTimeout(
+        () => {
+          if (this.now() >= deadline) callback();
+          else arm();
+        },
+        Math.min(Math.max(Math.ceil(remaining / 1e6), 0), longest),
+      );
+      handle.unref();
+    };
+    arm();
+    return { cancel: () => clearTimeout(handle) };
+  }
+}
+
+/** A clock that stands still until advanced; callbacks run inside advance(), in order of their deadlines. */
+export class ManualClock implements Clock {
+  #now = 0;
+  readonly #timers = new Set<{ deadline: number; sequence: number; callback: () => void }>();
+  #sequence = 0;
+
+  now(): number {
+    return this.#now;
+  }
+
+  at(deadline: number, callback: () => void): Timer {
+    const timer = { deadline: Math.max(deadline, this.#now), sequence: this.#sequence++, callback };
+    this.#timers.add(timer);
+    return { cancel: () => void this.#timers.delete(timer) };
+  }
+
+  /** Moves time forward by `ns`; timers set by callbacks fire too when they fall due within the same step. */
+  advance(ns: number): void {
+    const end = this.#now + ns;
+    for (;;) {
+      let next: { deadline: number; sequence: number; callback: () => void } | undefined;
+      for (const timer of this.#timers) {
+        if (timer.deadline <= end && (!next || timer.deadline < next.deadline || (timer.deadline === next.deadline && timer.sequence < next.sequence))) {
+          next = timer;
+        }
+      }
+      if (!next) break;
+      this.#timers.delete(next);
+      this.#now = next.deadline;
+      next.callback();
+    }
+    this.#now = end;
+  }
+}

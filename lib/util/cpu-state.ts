@@ -1,0 +1,52 @@
+/** The x86 register state that both backends share. 64-bit registers are bigint when read; either type when written. */
+
+/** A segment register with its hidden part. */
+export interface Segment {
+  base: bigint;
+  /** In bytes, granularity applied: ffffffff for a flat segment. */
+  limit: number;
+  selector: number;
+  /** Access rights as VMX stores them (Intel SDM vol. 3, 24.4.1): type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15, unusable 16. */
+  attributes: number;
+}
+
+export interface DescriptorTable {
+  base: bigint;
+  limit: number;
+}
+
+export const generalRegisters = [
+  'rax',
+  'rbx',
+  'rcx',
+  'rdx',
+  'rsi',
+  'rdi',
+  'rsp',
+  'rbp',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+  'rip',
+  'rflags',
+] as const;
+export const segmentRegisters = ['cs', 'ds', 'es', 'fs', 'gs', 'ss', 'tr', 'ldt'] as const;
+export const controlRegisters = ['cr0', 'cr2', 'cr3', 'cr4', 'cr8', 'efer', 'apicBase'] as const;
+
+export type GeneralRegister = (typeof generalRegisters)[number];
+export type SegmentRegister = (typeof segmentRegisters)[number];
+export type ControlRegister = (typeof controlRegisters)[number];
+
+export type CpuState = Record<GeneralRegister, bigint> &
+  Record<SegmentRegister, Segment> &
+  Record<ControlRegister, bigint> & { gdt: DescriptorTable; idt: DescriptorTable };
+
+/** What to change: registers left out keep their values; parts of a segment left out keep theirs too. */
+export type CpuStateInit = { [R in GeneralRegister | ControlRegister]?: number | bigint } & {
+  [S in SegmentRegister]?: Partial<Omit<Segment, 'base'>> & { base?: number | bigint };
+} & { [T in 'gdt' | 'idt']?: { base?: number | bigint; limit?: number } };
