@@ -1,0 +1,16 @@
+'use strict';
+
+// Run by main.js under flock(1): whoever waited for the lock finds the work done.
+
+const cache = require('./cache.js');
+const { SetupError } = require('./packages.js');
+
+const say = (text) => process.stderr.write(`test-in-vm: ${text}\n`);
+
+try {
+  cache.fill(say);
+} catch (error) {
+  if (!(error instanceof SetupError)) throw error;
+  say(error.message);
+  process.exitCode = 1;
+}
