@@ -1,7 +1,251 @@
-/** Guest-physical memory as boot loaders and users see it: addresses are guest-physical, safe-integer numbers. */
+import { HaxError, invalidArgument } from '../util/errors';
+import { checkInteger, hex } from '../util/numbers';
+
+/** Guest-physical memory as boot loaders see it: addresses are guest-physical, safe-integer numbers. */
 export interface GuestMemoryAccess {
   /** Copies `bytes` to guest-physical `gpa`; throws ERR_HAX_MEMORY and writes nothing when the range is not all mapped. */
   write(gpa: number, bytes: Uint8Array): void;
   /** A copy of `length` bytes at `gpa`; throws ERR_HAX_MEMORY when the range is not all mapped. */
   read(gpa: number, length: number): Uint8Array;
+  /** A window onto guest memory, not a copy; undefined where none can be had. The guest may change what it shows at any time. */
+  view?(gpa: number, length: number): Uint8Array | undefined;
+}
+
+/** The host memory behind a region; the addon's, or any object of this shape in tests. */
+export interface RegionBacking {
+  read(offset: number, target: Uint8Array): void;
+  write(offset: number, source: Uint8Array): void;
+  /** The memory itself, at most 4 GiB of it. */
+  buffer(offset: number, length: number): ArrayBuffer;
+  close(): void;
+}
+
+/** V8 refuses external buffers above 4 GiB. */
+const maxBuffer = 2 ** 32;
+
+/** Guest RAM or ROM at one guest-physical range. The region owns its host memory, which lives until close(). */
+export class Region {
+  #buffers = new Map<number, ArrayBuffer>();
+  #closed = false;
+
+  constructor(
+    /** Guest-physical address of the first byte. */
+    readonly gpa: number,
+    /** Bytes. */
+    readonly size: number,
+    /** Guest writes become MMIO exits. */
+    readonly readOnly: boolean,
+    private readonly backing: RegionBacking,
+    private readonly detach: (buffer: ArrayBuffer) => void,
+  ) {}
+
+  /** Guest-physical address of the last byte. */
+  get last(): number {
+    return this.gpa + this.size - 1;
+  }
+
+  /** The whole region without a copy. Throws ERR_HAX_UNSUPPORTED above 4 GiB: use view() on parts of it. Empty after close(). */
+  get bytes(): Uint8Array {
+    return this.view(0, this.size);
+  }
+
+  /** A window of `length` bytes at `offset` into the region. It must not cross a multiple of 4 GiB. */
+  view(offset: number, length: number): Uint8Array {
+    this.#check(offset, length);
+    const start = Math.floor(offset / maxBuffer) * maxBuffer;
+    const end = Math.min(start + maxBuffer, this.size);
+    if (offset + length > end) {
+      throw new HaxError('ERR_HAX_UNSUPPORTED', `a view of guest memory cannot cross a multiple of 4 GiB of its region: ${hex(offset)}+${hex(length)}`, {
+        hint: 'Use read() and write(), or several views.',
+      });
+    }
+    let buffer = this.#buffers.get(start);
+    if (!buffer) {
+      buffer = this.backing.buffer(start, end - start);
+      this.#buffers.set(start, buffer);
+    }
+    return new Uint8Array(buffer, offset - start, length);
+  }
+
+  read(offset: number, target: Uint8Array): void {
+    this.#check(offset, target.length);
+    this.backing.read(offset, target);
+  }
+
+  write(offset: number, source: Uint8Array): void {
+    this.#check(offset, source.length);
+    this.backing.write(offset, source);
+  }
+
+  /** Views become empty; the host memory goes with the VM's own hold on it. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const buffer of this.#buffers.values()) this.detach(buffer);
+    this.#buffers.clear();
+    this.backing.close();
+  }
+
+  #check(offset: number, length: number): void {
+    if (this.#closed) throw new HaxError('ERR_HAX_CLOSED', `the memory region at ${hex(this.gpa)} has been closed`);
+    if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0 || offset + length > this.size) {
+      throw new HaxError('ERR_HAX_MEMORY', `${hex(offset)}+${hex(length)} is not inside the region of ${hex(this.size)} bytes at ${hex(this.gpa)}`);
+    }
+  }
+}
+
+/**
+ * The guest-physical memory of a VM. The guest runs while the host looks: read a value once, check it, then use it.
+ * Addresses are safe-integer numbers; ranges may cross from one region into the next.
+ */
+export class GuestMemory implements GuestMemoryAccess {
+  readonly #regions: Region[] = [];
+  readonly #scratch = new DataView(new ArrayBuffer(8));
+  readonly #scratchBytes = new Uint8Array(this.#scratch.buffer);
+
+  /** In order of their addresses. */
+  get regions(): readonly Region[] {
+    return this.#regions;
+  }
+
+  /** For VirtualMachine.mapMemory(), which has checked the range. */
+  insert(region: Region): void {
+    const index = this.#regions.findIndex((each) => each.gpa > region.gpa);
+    this.#regions.splice(index < 0 ? this.#regions.length : index, 0, region);
+  }
+
+  remove(region: Region): void {
+    const index = this.#regions.indexOf(region);
+    if (index >= 0) this.#regions.splice(index, 1);
+  }
+
+  /** The region that holds `gpa`, if any. */
+  regionAt(gpa: number): Region | undefined {
+    let low = 0;
+    let high = this.#regions.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const region = this.#regions[middle]!;
+      if (gpa < region.gpa) high = middle;
+      else if (gpa > region.last) low = middle + 1;
+      else return region;
+    }
+    return undefined;
+  }
+
+  read(gpa: number, length: number): Uint8Array {
+    this.#checkRange(gpa, length);
+    const bytes = new Uint8Array(length);
+    this.readInto(gpa, bytes);
+    return bytes;
+  }
+
+  /** As read(), into an array of the caller's. */
+  readInto(gpa: number, target: Uint8Array): void {
+    this.#each(gpa, target.length, (region, offset, from, to) => region.read(offset, target.subarray(from, to)));
+  }
+
+  write(gpa: number, bytes: Uint8Array): void {
+    if (!(bytes instanceof Uint8Array) && !ArrayBuffer.isView(bytes)) throw invalidArgument('guest memory is written from a Uint8Array');
+    this.#each(gpa, bytes.length, (region, offset, from, to) => region.write(offset, bytes.subarray(from, to)));
+  }
+
+  view(gpa: number, length: number): Uint8Array {
+    this.#checkRange(gpa, length);
+    const region = this.regionAt(gpa);
+    if (!region) throw unmapped(gpa, length);
+    return region.view(gpa - region.gpa, length);
+  }
+
+  readU8(gpa: number): number {
+    return this.#load(gpa, 1).getUint8(0);
+  }
+  readU16(gpa: number): number {
+    return this.#load(gpa, 2).getUint16(0, true);
+  }
+  readU32(gpa: number): number {
+    return this.#load(gpa, 4).getUint32(0, true);
+  }
+  readU64(gpa: number): bigint {
+    return this.#load(gpa, 8).getBigUint64(0, true);
+  }
+  writeU8(gpa: number, value: number): void {
+    this.#scratch.setUint8(0, value);
+    this.#store(gpa, 1);
+  }
+  writeU16(gpa: number, value: number): void {
+    this.#scratch.setUint16(0, value, true);
+    this.#store(gpa, 2);
+  }
+  writeU32(gpa: number, value: number): void {
+    this.#scratch.setUint32(0, value, true);
+    this.#store(gpa, 4);
+  }
+  writeU64(gpa: number, value: bigint): void {
+    this.#scratch.setBigUint64(0, value, true);
+    this.#store(gpa, 8);
+  }
+
+  /** Text up to a zero byte, or up to `limit` bytes where there is none; bytes that are not UTF-8 become U+FFFD. */
+  readCString(gpa: number, limit = 4096): string {
+    checkInteger(limit, 'limit', 0, 2 ** 20);
+    const found: Uint8Array[] = [];
+    for (let at = gpa, left = limit; left > 0; ) {
+      const region = this.regionAt(at);
+      if (!region) throw unmapped(at, 1);
+      const length = Math.min(left, 256, region.last - at + 1);
+      const piece = new Uint8Array(length);
+      region.read(at - region.gpa, piece);
+      const end = piece.indexOf(0);
+      if (end >= 0) {
+        found.push(piece.subarray(0, end));
+        break;
+      }
+      found.push(piece);
+      at += length;
+      left -= length;
+    }
+    return Buffer.concat(found).toString('utf8');
+  }
+
+  #load(gpa: number, width: number): DataView {
+    this.readInto(gpa, this.#scratchBytes.subarray(0, width));
+    return this.#scratch;
+  }
+
+  #store(gpa: number, width: number): void {
+    this.write(gpa, this.#scratchBytes.subarray(0, width));
+  }
+
+  #checkRange(gpa: number, length: number): void {
+    if (!Number.isSafeInteger(gpa) || gpa < 0) throw invalidArgument(`a guest-physical address is a whole number from 0 to 2^53 - 1, not ${String(gpa)}`);
+    if (!Number.isSafeInteger(length) || length < 0) throw invalidArgument(`a length is a whole number of bytes, not ${String(length)}`);
+    // Everything is looked up before anything is allocated or moved.
+    for (let at = gpa, left = length; left > 0; ) {
+      const region = this.regionAt(at);
+      if (!region) throw unmapped(gpa, length);
+      const step = Math.min(left, region.last - at + 1);
+      at += step;
+      left -= step;
+    }
+  }
+
+  #each(gpa: number, length: number, move: (region: Region, offset: number, from: number, to: number) => void): void {
+    const only = this.regionAt(gpa);
+    if (only && gpa + length - 1 <= only.last) {
+      move(only, gpa - only.gpa, 0, length);
+      return;
+    }
+    this.#checkRange(gpa, length);
+    for (let from = 0; from < length; ) {
+      const region = this.regionAt(gpa + from)!;
+      const to = Math.min(length, region.last - gpa + 1);
+      move(region, gpa + from - region.gpa, from, to);
+      from = to;
+    }
+  }
+}
+
+function unmapped(gpa: number, length: number): HaxError {
+  return new HaxError('ERR_HAX_MEMORY', `guest memory does not cover ${hex(gpa)}+${hex(length)}`);
 }

@@ -1,0 +1,23 @@
+{
+  "variables": {
+    "werror%": "0"
+  },
+  "targets": [
+    {
+      "target_name": "node_hax",
+      "sources": ["<!@(node -p \"require('./native/sources.json').common.map((f) => 'native/' + f).join(' ')\")"],
+      "include_dirs": ["native", "<!(node -p \"require('node-addon-api').include_dir\")"],
+      "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS"],
+      "cflags_cc!": ["-std=gnu++20", "-std=gnu++17", "-fno-omit-frame-pointer"],
+      "cflags_cc": ["-std=c++17", "-fvisibility=hidden", "-fno-exceptions", "-Wall", "-Wextra"],
+      "cflags": ["-fPIC", "-O2"],
+      "conditions": [
+        ["OS=='linux'", {
+          "sources": ["<!@(node -p \"require('./native/sources.json').linux.map((f) => 'native/' + f).join(' ')\")"],
+          "libraries": ["-ldl"],
+        }],
+        ["werror==1", { "cflags_cc": ["-Werror"] }],
+      ],
+    },
+  ],
+}

@@ -1,0 +1,57 @@
+import { HaxError } from '../util/errors';
+
+/** One thing that a device can or cannot do. */
+export interface Capability {
+  readonly available: boolean;
+  /** 0 when absent; 1, or the number that the device states. */
+  readonly value: number;
+  /** Why it is absent. */
+  readonly reason?: string;
+}
+
+/**
+ * What `hypervisor.capabilities` tells. KVM's names in brackets.
+ *
+ * - `immediateExit` — entries can be cancelled without a race (KVM_CAP_IMMEDIATE_EXIT)
+ * - `kernelIrqchip` — PIC, IOAPIC and local APICs in the kernel (KVM_CAP_IRQCHIP)
+ * - `splitIrqchip` — local APICs only (KVM_CAP_SPLIT_IRQCHIP)
+ * - `pit` — the 8254 in the kernel (KVM_CAP_PIT2)
+ * - `readOnlyMemory` — ROM regions whose writes exit (KVM_CAP_READONLY_MEM)
+ * - `mpState` — halted and waiting states can be read and set (KVM_CAP_MP_STATE)
+ * - `extendedCpuid` — the guest's CPUID can be set (KVM_CAP_EXT_CPUID)
+ * - `tssAddress`, `identityMapAddress` — the pages that Intel's VMX needs can be placed
+ * - `tscDeadlineTimer` — the kernel's local APIC has that mode
+ * - `maxVcpus`, `recommendedVcpus`, `memorySlots` — limits of one VM
+ */
+export type FeatureName =
+  | 'immediateExit'
+  | 'kernelIrqchip'
+  | 'splitIrqchip'
+  | 'pit'
+  | 'readOnlyMemory'
+  | 'mpState'
+  | 'extendedCpuid'
+  | 'tssAddress'
+  | 'identityMapAddress'
+  | 'tscDeadlineTimer'
+  | 'maxVcpus'
+  | 'recommendedVcpus'
+  | 'memorySlots';
+
+export interface Capabilities {
+  /** `kvm`, `haxm`. */
+  readonly backend: string;
+  /** The opened node. */
+  readonly device: string;
+  readonly apiVersion: number;
+  readonly features: Readonly<Record<FeatureName, Capability>>;
+}
+
+/** Throws ERR_HAX_UNSUPPORTED with the device's reason unless the feature is there. */
+export function requireFeature(capabilities: Capabilities, name: FeatureName): void {
+  const feature = capabilities.features[name];
+  if (feature.available) return;
+  throw new HaxError('ERR_HAX_UNSUPPORTED', `${capabilities.backend} lacks ${name}${feature.reason ? `: ${feature.reason}` : ''}`, {
+    backend: capabilities.backend,
+  });
+}

@@ -1,0 +1,256 @@
+/**
+ * What a guest stopped for. `Vcpu.enter()` gives one object again and again: it shows the last exit and is valid until the next call.
+ */
+import { inspect } from 'node:util';
+import { exitKinds, exitPage, exitDataSize } from '../native/layout';
+
+export type IoDirection = 'in' | 'out';
+
+/** Port I/O. An `in` wants its reply in `data` before the next entry; `count` is above 1 for string instructions. */
+export interface IoExit {
+  readonly kind: 'io';
+  readonly port: number;
+  /** Bytes of one element: 1, 2 or 4. */
+  readonly size: number;
+  readonly count: number;
+  readonly direction: IoDirection;
+  /** size × count bytes, in the order of the transfer. */
+  readonly data: Uint8Array;
+}
+
+/** An access to a guest-physical address without memory, or a write to read-only memory. */
+export interface MmioExit {
+  readonly kind: 'mmio';
+  readonly address: number;
+  /** 1 to 8 bytes. */
+  readonly size: number;
+  readonly direction: IoDirection;
+  readonly data: Uint8Array;
+}
+
+/** RDMSR (`in`) or WRMSR (`out`) of an MSR that was given to user space. Unanswered, the guest gets #GP. */
+export interface MsrExit {
+  readonly kind: 'msr';
+  readonly index: number;
+  readonly direction: IoDirection;
+  value: bigint;
+  /** True unless the exit was answered. */
+  fault: boolean;
+}
+
+export interface HypercallExit {
+  readonly kind: 'hypercall';
+  readonly number: number;
+  readonly arguments: readonly bigint[];
+  result: bigint;
+}
+
+export interface DebugExit {
+  readonly kind: 'debug';
+  readonly exception: number;
+  readonly pc: bigint;
+  readonly dr6: bigint;
+  readonly dr7: bigint;
+}
+
+/** `type` is KVM_SYSTEM_EVENT_SHUTDOWN 1, RESET 2, CRASH 3 … */
+export interface SystemEventExit {
+  readonly kind: 'system-event';
+  readonly type: number;
+  readonly flags: bigint;
+}
+
+export interface MemoryFaultExit {
+  readonly kind: 'memory-fault';
+  readonly address: number;
+  readonly size: bigint;
+  readonly flags: bigint;
+}
+
+/** The processor refused to enter the guest. */
+export interface FailEntryExit {
+  readonly kind: 'fail-entry';
+  readonly hardwareReason: bigint;
+  readonly cpu: number;
+}
+
+/** The hypervisor could not go on; for suberror 1 (emulation) with the instruction it did not know. */
+export interface InternalErrorExit {
+  readonly kind: 'internal-error';
+  readonly suberror: number;
+  readonly data: readonly bigint[];
+  readonly instruction: Uint8Array;
+}
+
+/** Ended from outside: `kick` by kick(), `slice` because the event loop has work. */
+export interface InterruptedExit {
+  readonly kind: 'interrupted';
+  readonly reason: 'kick' | 'slice';
+}
+
+/** An exit that this version of node-hax does not know. */
+export interface UnknownExit {
+  readonly kind: 'unknown';
+  readonly backend: string;
+  readonly rawCode: number;
+}
+
+export interface PlainExit {
+  readonly kind: 'hlt' | 'irq-window' | 'shutdown';
+}
+
+export type Exit =
+  | IoExit
+  | MmioExit
+  | MsrExit
+  | HypercallExit
+  | DebugExit
+  | SystemEventExit
+  | MemoryFaultExit
+  | FailEntryExit
+  | InternalErrorExit
+  | InterruptedExit
+  | UnknownExit
+  | PlainExit;
+
+/** The members that each kind shows, for inspect and JSON. */
+const members: Record<string, readonly Extract<keyof ExitView, string>[]> = {
+  io: ['port', 'size', 'count', 'direction', 'data'],
+  mmio: ['address', 'size', 'direction', 'data'],
+  msr: ['index', 'direction', 'value', 'fault'],
+  hypercall: ['number', 'arguments', 'result'],
+  debug: ['exception', 'pc', 'dr6', 'dr7'],
+  'system-event': ['type', 'flags'],
+  'memory-fault': ['address', 'size', 'flags'],
+  'fail-entry': ['hardwareReason', 'cpu'],
+  'internal-error': ['suberror', 'data', 'instruction'],
+  interrupted: ['reason'],
+  unknown: ['backend', 'rawCode'],
+};
+
+/** The reused object behind {@link Exit}: every member reads the exit page. */
+export class ExitView {
+  readonly #u32: Uint32Array;
+  readonly #u64: BigUint64Array;
+  readonly #bytes: Uint8Array;
+
+  constructor(
+    shared: ArrayBuffer,
+    readonly backend: string,
+  ) {
+    this.#u32 = new Uint32Array(shared);
+    this.#u64 = new BigUint64Array(shared);
+    this.#bytes = new Uint8Array(shared);
+  }
+
+  get kind(): string {
+    return exitKinds[this.#u32[exitPage.kind / 4]!] ?? 'unknown';
+  }
+  get port(): number {
+    return this.#u32[exitPage.port / 4]!;
+  }
+  get size(): number | bigint {
+    return this.kind === 'memory-fault' ? this.#detail(1) : this.#u32[exitPage.size / 4]!;
+  }
+  get count(): number {
+    return this.#u32[exitPage.count / 4]!;
+  }
+  get direction(): IoDirection {
+    return this.#u32[exitPage.direction / 4] === 0 ? 'in' : 'out';
+  }
+  get address(): number {
+    return this.#u32[exitPage.address / 4]! + this.#u32[exitPage.address / 4 + 1]! * 2 ** 32;
+  }
+  get data(): Uint8Array | readonly bigint[] {
+    if (this.kind === 'internal-error') return Array.from({ length: Math.min(this.count, 8) }, (_, i) => this.#detail(i));
+    const count = this.kind === 'io' ? this.count : 1;
+    const length = Math.min(this.#u32[exitPage.size / 4]! * count, exitDataSize);
+    return this.#bytes.subarray(exitPage.data, exitPage.data + length);
+  }
+  get index(): number {
+    return this.address;
+  }
+  get number(): number {
+    return this.address;
+  }
+  get value(): bigint {
+    return this.#detail(0);
+  }
+  set value(value: bigint) {
+    this.#u64[exitPage.detail / 8] = value;
+  }
+  get fault(): boolean {
+    return this.#detail(1) !== 0n;
+  }
+  set fault(fault: boolean) {
+    this.#u64[exitPage.detail / 8 + 1] = fault ? 1n : 0n;
+  }
+  get result(): bigint {
+    return this.#detail(0);
+  }
+  set result(value: bigint) {
+    this.#u64[exitPage.detail / 8] = value;
+  }
+  get arguments(): readonly bigint[] {
+    return Array.from({ length: 6 }, (_, i) => this.#detail(i + 1));
+  }
+  get exception(): number {
+    return this.#subcode;
+  }
+  get pc(): bigint {
+    return this.#detail(0);
+  }
+  get dr6(): bigint {
+    return this.#detail(1);
+  }
+  get dr7(): bigint {
+    return this.#detail(2);
+  }
+  get type(): number {
+    return this.#subcode;
+  }
+  get flags(): bigint {
+    return this.#detail(0);
+  }
+  get hardwareReason(): bigint {
+    return this.#detail(0);
+  }
+  get cpu(): number {
+    return Number(this.#detail(1));
+  }
+  get suberror(): number {
+    return this.#subcode;
+  }
+  get instruction(): Uint8Array {
+    const length = this.#u32[exitPage.instructionLength / 4]!;
+    return this.#bytes.slice(exitPage.instruction, exitPage.instruction + Math.min(length, 15));
+  }
+  get reason(): 'kick' | 'slice' {
+    return this.#subcode === 1 ? 'kick' : 'slice';
+  }
+  /** The backend's own number of the exit. */
+  get rawCode(): number {
+    return this.#u32[exitPage.rawCode / 4]!;
+  }
+
+  get #subcode(): number {
+    return this.#u32[exitPage.subcode / 4]!;
+  }
+  #detail(index: number): bigint {
+    return this.#u64[exitPage.detail / 8 + index]!;
+  }
+
+  /** A plain copy that stays valid. */
+  toJSON(): Record<string, unknown> {
+    const copy: Record<string, unknown> = { kind: this.kind };
+    for (const member of members[this.kind] ?? []) {
+      const value = this[member];
+      copy[member] = value instanceof Uint8Array ? Array.from(value) : Array.isArray(value) ? value.map(String) : typeof value === 'bigint' ? String(value) : value;
+    }
+    return copy;
+  }
+
+  [inspect.custom](): unknown {
+    return this.toJSON();
+  }
+}

@@ -1,0 +1,122 @@
+import { addon, type NativeHypervisor } from '../native/addon';
+import { HaxError } from '../util/errors';
+import { requireFeature, type Capabilities } from './capabilities';
+import { unpackCpuid, type CpuidEntry } from './cpuid';
+import { VirtualMachine } from './vm';
+
+export type BackendName = 'haxm' | 'kvm';
+
+export interface OpenOptions {
+  /** The device to open; by default HAX_BACKEND, and without it /dev/HAX and then /dev/kvm. */
+  backend?: BackendName;
+}
+
+export interface CreateVmOptions {
+  /**
+   * Who has the interrupt controllers: `kernel` (PIC, IOAPIC and local APICs; the default) or `user` (none in the kernel).
+   * `kernel` needs the capability `kernelIrqchip`.
+   */
+  irqchip?: 'kernel' | 'user';
+  /** The kernel's 8254 timer, with `irqchip: 'kernel'` only; on by default. */
+  pit?: boolean;
+}
+
+/** Collected without close(): the descriptors are gone, but later than they should be. */
+const unclosed = new FinalizationRegistry<string>((device) => {
+  process.emitWarning(`a Hypervisor on ${device} was collected without close(); call close() or declare it with 'using'`, {
+    code: 'HAX_UNCLOSED',
+  });
+});
+
+/** An opened hypervisor device. */
+export class Hypervisor {
+  readonly capabilities: Capabilities;
+  readonly #native: NativeHypervisor;
+  readonly #vms = new Set<VirtualMachine>();
+  #cpuid: CpuidEntry[] | undefined;
+  #closed = false;
+
+  private constructor(native: NativeHypervisor) {
+    this.#native = native;
+    this.capabilities = deepFreeze(native.capabilities()) as unknown as Capabilities;
+    unclosed.register(this, this.capabilities.device || this.capabilities.backend, this);
+  }
+
+  /**
+   * Opens a device and checks its version and what node-hax cannot do without.
+   * Throws ERR_HAX_NO_DEVICE, ERR_HAX_NO_PERMISSION, ERR_HAX_API_VERSION, ERR_HAX_UNSUPPORTED, or ERR_HAX_UNKNOWN_BACKEND.
+   * A device asked for by name is never replaced by another; without a name the first that exists is taken, and when it is unusable
+   * that is an error too.
+   */
+  static open(options: OpenOptions = {}): Hypervisor {
+    const name = options.backend ?? (process.env.HAX_BACKEND || undefined);
+    if (name !== undefined) return new Hypervisor(addon().openHypervisor(name));
+    let missing: unknown;
+    for (const backend of addon().backends()) {
+      try {
+        return new Hypervisor(addon().openHypervisor(backend));
+      } catch (error) {
+        if (!(error instanceof HaxError) || error.code !== 'ERR_HAX_NO_DEVICE') throw error;
+        missing ??= error;
+      }
+    }
+    throw missing ?? new HaxError('ERR_HAX_NO_DEVICE', `there is no hypervisor backend for ${process.platform} yet`, { hint: 'Use Linux with /dev/kvm.' });
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get vms(): readonly VirtualMachine[] {
+    return [...this.#vms];
+  }
+
+  /** Every CPUID entry that the hypervisor can give a guest; KVM_GET_SUPPORTED_CPUID. Asked once. */
+  supportedCpuid(): readonly CpuidEntry[] {
+    this.#check();
+    this.#cpuid ??= unpackCpuid(this.#native.supportedCpuid());
+    return this.#cpuid;
+  }
+
+  /** KVM_CREATE_VM, with interrupt controller and timer as asked for. */
+  createVm(options: CreateVmOptions = {}): VirtualMachine {
+    this.#check();
+    const irqchip = options.irqchip ?? 'kernel';
+    if (irqchip !== 'kernel' && irqchip !== 'user') {
+      throw new HaxError('ERR_HAX_INVALID_ARGUMENT', `irqchip must be 'kernel' or 'user', not ${JSON.stringify(irqchip)}`);
+    }
+    if (irqchip === 'kernel') requireFeature(this.capabilities, 'kernelIrqchip');
+    const pit = irqchip === 'kernel' && (options.pit ?? true);
+    if (pit) requireFeature(this.capabilities, 'pit');
+    const vm = new VirtualMachine(this, this.#native.createVm(irqchip === 'kernel', pit), irqchip === 'kernel');
+    this.#vms.add(vm);
+    return vm;
+  }
+
+  /** Closes the VMs and the device. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    unclosed.unregister(this);
+    for (const vm of this.#vms) vm.close();
+    this.#native.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** For a VM that closes. */
+  forget(vm: VirtualMachine): void {
+    this.#vms.delete(vm);
+  }
+
+  #check(): void {
+    if (this.#closed) throw new HaxError('ERR_HAX_CLOSED', 'this hypervisor has been closed');
+  }
+}
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const member of Object.values(value)) if (typeof member === 'object' && member !== null) deepFreeze(member as object);
+  return Object.freeze(value);
+}

@@ -1,0 +1,247 @@
+import { exitPage, fxsaveSize, maxMsrs, msrSize, stateBlock, StateMask } from '../native/layout';
+import type { NativeVcpu } from '../native/addon';
+import { HaxError, invalidArgument } from '../util/errors';
+import { checkInteger } from '../util/numbers';
+import type { CpuState, CpuStateInit } from '../util/cpu-state';
+import { packCpuid, type CpuidEntry } from './cpuid';
+import { ExitView, type Exit } from './exit';
+import type { RunEnd } from './end';
+import { checkMsr, msrRefused, StateView } from './state';
+import type { VirtualMachine } from './vm';
+
+export interface RunOptions {
+  /** Ends the run: the promise rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+/** A run in progress; the run loop (lib/run) makes one, the vCPU forwards to it. */
+export interface RunInProgress {
+  readonly result: Promise<RunEnd>;
+  /** Ends the run as soon as the guest is out of the way. */
+  end(end: RunEnd): void;
+  /** Whether the run keeps the event loop alive. */
+  setReferenced(referenced: boolean): void;
+}
+
+/** How `vcpu.run()` runs: installed by lib/run, so that this layer knows nothing of dispatching. */
+export type RunDriver = (vcpu: Vcpu, options: RunOptions) => RunInProgress;
+
+let driver: RunDriver | undefined;
+
+export function installRunDriver(run: RunDriver): void {
+  driver = run;
+}
+
+/** How often a vCPU was entered and why it came back, since it was made. */
+export interface VcpuCounters {
+  /** Times the guest was entered. */
+  readonly entries: number;
+  /** Entries that a foreign signal ended; the guest was entered again at once. */
+  readonly interrupted: number;
+  /** Entries ended by kick() or by the end of a slice. */
+  readonly kicks: number;
+  /** Nanoseconds inside the guest, while `measureGuestTime` is on. */
+  readonly guestNs: number;
+}
+
+/** KVM_MP_STATE_…: what a vCPU does while it executes nothing. */
+export const mpStates = ['runnable', 'uninitialized', 'init-received', 'halted', 'sipi-received'] as const;
+export type MpState = (typeof mpStates)[number];
+
+/**
+ * A virtual processor. It belongs to the thread that made it; every method but `kick()` is an error while `run()` has a guest in
+ * progress elsewhere. Made by {@link VirtualMachine.createVcpu}.
+ */
+export class Vcpu {
+  /** For lib/run: the native side and the memory shared with it. */
+  readonly native: NativeVcpu;
+  readonly shared: ArrayBuffer;
+  readonly #exit: ExitView;
+  readonly #state: StateView;
+  readonly #u64: BigUint64Array;
+  readonly #u32: Uint32Array;
+  #run: RunInProgress | undefined;
+  #closed = false;
+
+  constructor(
+    readonly vm: VirtualMachine,
+    /** Number of the vCPU, which is its APIC id. */
+    readonly id: number,
+    native: NativeVcpu,
+  ) {
+    this.native = native;
+    this.shared = native.shared();
+    this.#exit = new ExitView(this.shared, vm.backend);
+    this.#state = new StateView(this.shared);
+    this.#u64 = new BigUint64Array(this.shared);
+    this.#u32 = new Uint32Array(this.shared);
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** True between run() and its end. */
+  get running(): boolean {
+    return this.#run !== undefined;
+  }
+
+  /**
+   * Enters the guest until one exit and blocks the thread meanwhile; KVM_RUN. The result is one object that the next call changes.
+   * A reply (`exit.data` of an `in`) is taken at the next entry or by complete(). Throws ERR_HAX_RUNNING during run().
+   */
+  enter(): Exit {
+    this.#checkIdle('enter');
+    this.native.enter();
+    return this.#exit as unknown as Exit;
+  }
+
+  /** The last exit again. */
+  get exit(): Exit {
+    return this.#exit as unknown as Exit;
+  }
+
+  /** Takes the reply of the last exit without running on: registers and memory are complete only after it, or after the next entry. */
+  complete(): void {
+    this.native.complete();
+  }
+
+  /** Ends enter() or the next one with an `interrupted` exit; never lost. */
+  kick(): void {
+    this.native.kick();
+  }
+
+  /**
+   * Runs the guest between the turns of the event loop, serving its exits from the VM's buses, until it ends.
+   * Rejects with ERR_HAX_DEVICE_FAILED when a device model throws, and with the signal's reason on abort.
+   */
+  run(options: RunOptions = {}): Promise<RunEnd> {
+    this.#checkIdle('run');
+    if (!driver) throw new HaxError('ERR_HAX_UNSUPPORTED', 'no run loop is installed; import node-hax, not one of its files');
+    if (options.signal?.aborted) return Promise.reject(options.signal.reason as Error);
+    const run = driver(this, options);
+    this.#run = run;
+    const done = (): void => {
+      this.#run = undefined;
+    };
+    run.result.then(done, done);
+    return run.result;
+  }
+
+  /** Ends a run() in progress: it resolves with `end`, by default `{ reason: 'killed' }`. Without one it does nothing. */
+  stop(end: RunEnd = { reason: 'killed' }): void {
+    this.#run?.end(end);
+  }
+
+  /** Whether a run() in progress keeps the process alive; it does by default. */
+  setReferenced(referenced: boolean): void {
+    this.#run?.setReferenced(referenced);
+  }
+
+  /** All registers but the FPU's and MSRs; KVM_GET_REGS and KVM_GET_SREGS. Only complete after complete() where a reply was pending. */
+  getState(): CpuState {
+    this.native.getState(StateMask.General | StateMask.System);
+    return this.#state.read();
+  }
+
+  /** The instruction pointer and flags alone, for one call of the kernel instead of two. */
+  getPosition(): { rip: bigint; rflags: bigint } {
+    this.native.getState(StateMask.General);
+    return { rip: this.#state.general('rip'), rflags: this.#state.general('rflags') };
+  }
+
+  /** Changes the registers named and leaves the others; KVM_SET_SREGS and KVM_SET_REGS. A refused value changes nothing. */
+  setState(state: CpuStateInit): void {
+    this.native.getState(StateMask.General | StateMask.System);
+    this.#state.write(state);
+    this.native.setState(StateMask.General | StateMask.System);
+  }
+
+  /** The FXSAVE image of 64-bit mode, 512 bytes (Intel SDM vol. 1, 10.5.1); KVM_GET_FPU. */
+  getFpu(): Uint8Array {
+    this.native.getState(StateMask.Fpu);
+    return new Uint8Array(this.shared, stateBlock.fxsave, fxsaveSize).slice();
+  }
+
+  setFpu(image: Uint8Array): void {
+    if (!(image?.length === fxsaveSize)) throw invalidArgument(`an FXSAVE image has ${fxsaveSize} bytes, not ${image?.length}`);
+    new Uint8Array(this.shared, stateBlock.fxsave, fxsaveSize).set(image);
+    this.native.setState(StateMask.Fpu);
+  }
+
+  /** Values of model-specific registers, in order; KVM_GET_MSRS. Throws ERR_HAX_IOCTL that names the first one refused. */
+  getMsrs(indices: readonly number[]): bigint[] {
+    this.#moveMsrs(
+      indices.map((index) => checkMsr(index, 0n)),
+      false,
+    );
+    return indices.map((_, i) => this.#u64[(stateBlock.msrs + i * msrSize) / 8 + 1]!);
+  }
+
+  /** KVM_SET_MSRS; those before a refused one are set. */
+  setMsrs(values: Iterable<readonly [index: number, value: number | bigint]>): void {
+    this.#moveMsrs(
+      Array.from(values, ([index, value]) => checkMsr(index, value)),
+      true,
+    );
+  }
+
+  /** KVM_GET_MP_STATE. Needs the capability `mpState`. */
+  get mpState(): MpState {
+    this.native.getState(StateMask.Mp);
+    return mpStates[this.#state.mpState] ?? 'runnable';
+  }
+
+  set mpState(state: MpState) {
+    const value = mpStates.indexOf(state);
+    if (value < 0) throw invalidArgument(`an MP state is one of ${mpStates.join(', ')}, not ${String(state)}`);
+    this.#state.mpState = value;
+    this.native.setState(StateMask.Mp);
+  }
+
+  /** What the guest's CPUID answers; before the first entry only. KVM_SET_CPUID2. */
+  setCpuid(entries: readonly CpuidEntry[]): void {
+    this.native.setCpuid(packCpuid(entries));
+  }
+
+  get counters(): VcpuCounters {
+    const at = (offset: number): number => Number(this.#u64[offset / 8]!);
+    return { entries: at(exitPage.entries), interrupted: at(exitPage.interrupted), kicks: at(exitPage.kicks), guestNs: at(exitPage.guestNs) };
+  }
+
+  /** Counting the time inside the guest costs two looks at the clock an entry; off by default. */
+  set measureGuestTime(on: boolean) {
+    this.#u32[exitPage.measure / 4] = on ? 1 : 0;
+  }
+
+  /** Ends a run in progress as killed and lets go of the device. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.stop();
+    this.native.close();
+    this.vm.forget(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #checkIdle(call: string): void {
+    if (this.#closed) throw new HaxError('ERR_HAX_CLOSED', `vCPU ${this.id} has been closed`, { operation: call });
+    if (this.#run) throw new HaxError('ERR_HAX_RUNNING', `vCPU ${this.id} is running already`, { operation: call });
+  }
+
+  #moveMsrs(list: readonly [number, bigint][], set: boolean): void {
+    checkInteger(list.length, 'the number of MSRs', 0, maxMsrs);
+    list.forEach(([index, value], i) => {
+      this.#u32[(stateBlock.msrs + i * msrSize) / 4] = index;
+      this.#u64[(stateBlock.msrs + i * msrSize) / 8 + 1] = value;
+    });
+    this.#u32[stateBlock.msrCount / 4] = list.length;
+    if (set) this.native.setState(StateMask.Msrs);
+    else this.native.getState(StateMask.Msrs);
+    const done = this.#u32[stateBlock.msrCount / 4]!;
+    if (done < list.length) throw msrRefused(list[done]![0], set ? 'KVM_SET_MSRS' : 'KVM_GET_MSRS');
+  }
+}

@@ -1,0 +1,171 @@
+import type { IrqLine } from '../bus/irq-line';
+import { MmioBus } from '../bus/mmio-bus';
+import { PortBus } from '../bus/port-bus';
+import { GuestMemory, Region } from '../memory/guest-memory';
+import { addon, type NativeVm } from '../native/addon';
+import { HaxError } from '../util/errors';
+import { checkInteger, parseSize } from '../util/numbers';
+import { guestCpuid, type CpuidEntry } from './cpuid';
+import type { Hypervisor } from './hypervisor';
+import { Vcpu } from './vcpu';
+
+export interface MapMemoryOptions {
+  /** Guest-physical address, a multiple of 4096. */
+  gpa: number;
+  /** Bytes, or text such as '128M'; a multiple of 4096. */
+  size: number | string;
+  /** Guest writes exit as MMIO instead of changing it. Needs the capability `readOnlyMemory`. */
+  readOnly?: boolean;
+}
+
+export interface CreateVcpuOptions {
+  /** Number and APIC id; the lowest free one by default. */
+  id?: number;
+  /** vCPUs that the machine will have, for the topology in CPUID; 1 by default. */
+  cpus?: number;
+  /** The guest's whole CPUID table; by default what the hypervisor supports, made sane by {@link guestCpuid}. */
+  cpuid?: readonly CpuidEntry[];
+}
+
+/**
+ * A virtual machine: guest memory, two buses for devices, interrupt lines and vCPUs. Made by {@link Hypervisor.createVm}.
+ */
+export class VirtualMachine {
+  /** Guest-physical memory. */
+  readonly memory = new GuestMemory();
+  /** Port-I/O devices: `vm.ports.add({ at, length }, device)`. */
+  readonly ports = new PortBus();
+  /** Memory-mapped devices. */
+  readonly mmio = new MmioBus();
+  readonly #vcpus = new Map<number, Vcpu>();
+  readonly #lines = new Map<number, KernelIrqLine>();
+  #closed = false;
+
+  constructor(
+    readonly hypervisor: Hypervisor,
+    private readonly native: NativeVm,
+    /** Whether PIC, IOAPIC and local APICs are the kernel's. */
+    readonly hasKernelIrqchip: boolean,
+  ) {}
+
+  get backend(): string {
+    return this.hypervisor.capabilities.backend;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get vcpus(): readonly Vcpu[] {
+    return [...this.#vcpus.values()];
+  }
+
+  /**
+   * Gives the guest zero-filled memory at a guest-physical range; KVM_SET_USER_MEMORY_REGION.
+   * Throws ERR_HAX_OVERLAP, ERR_HAX_INVALID_ARGUMENT (alignment, wrap) or ERR_HAX_NO_MEMORY; nothing is mapped then.
+   */
+  mapMemory({ gpa, size, readOnly = false }: MapMemoryOptions): Region {
+    this.#check();
+    const bytes = parseSize(size, 'size of guest memory');
+    checkInteger(gpa, 'gpa', 0, Number.MAX_SAFE_INTEGER);
+    const native = addon().allocateMemory(bytes);
+    try {
+      this.native.mapMemory(gpa, native, 0, bytes, readOnly);
+    } catch (error) {
+      native.close();
+      throw error;
+    }
+    const region = new Region(gpa, bytes, readOnly, native, (buffer) => addon().detach(buffer));
+    this.memory.insert(region);
+    return region;
+  }
+
+  /** Takes a region away from the guest and closes it. */
+  unmapMemory(region: Region): void {
+    this.#check();
+    this.native.unmapMemory(region.gpa);
+    this.memory.remove(region);
+    region.close();
+  }
+
+  /** Makes a vCPU with its CPUID set; KVM_CREATE_VCPU and KVM_SET_CPUID2. Where the kernel has the APICs, before any entry of another. */
+  createVcpu(options: CreateVcpuOptions = {}): Vcpu {
+    this.#check();
+    let id = options.id ?? 0;
+    if (options.id === undefined) while (this.#vcpus.has(id)) id++;
+    checkInteger(id, 'id of a vCPU', 0, 0xfffe);
+    const vcpu = new Vcpu(this, id, this.native.createVcpu(id));
+    this.#vcpus.set(id, vcpu);
+    try {
+      if (this.hypervisor.capabilities.features.extendedCpuid.available) {
+        vcpu.setCpuid(
+          options.cpuid ??
+            guestCpuid(this.hypervisor.supportedCpuid(), { apicId: id, cpus: options.cpus ?? 1, kernelApic: this.hasKernelIrqchip }),
+        );
+      }
+    } catch (error) {
+      vcpu.close();
+      throw error;
+    }
+    return vcpu;
+  }
+
+  /**
+   * Interrupt line `number` (GSI) of the interrupt controller. Lines are levels: `set(true)` asserts. The same object each time.
+   * Throws ERR_HAX_NO_IRQCHIP when the VM has no controller.
+   */
+  irqLine(number: number): IrqLine {
+    this.#check();
+    checkInteger(number, 'interrupt line', 0, 4095);
+    if (!this.hasKernelIrqchip) {
+      throw new HaxError('ERR_HAX_NO_IRQCHIP', `interrupt line ${number} leads nowhere: this VM has no interrupt controller`);
+    }
+    let line = this.#lines.get(number);
+    if (!line) {
+      line = new KernelIrqLine((level) => {
+        if (!this.#closed) this.native.setIrqLine(number, level);
+      });
+      this.#lines.set(number, line);
+    }
+    return line;
+  }
+
+  /** Closes vCPUs (a run ends as killed) and memory (views become empty). Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const vcpu of this.#vcpus.values()) vcpu.close();
+    this.native.close();
+    for (const region of [...this.memory.regions]) {
+      this.memory.remove(region);
+      region.close();
+    }
+    this.hypervisor.forget(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** For a vCPU that closes. */
+  forget(vcpu: Vcpu): void {
+    this.#vcpus.delete(vcpu.id);
+  }
+
+  #check(): void {
+    if (this.#closed) throw new HaxError('ERR_HAX_CLOSED', 'this virtual machine has been closed');
+  }
+}
+
+/** Tells the kernel changes only: a call of it costs microseconds and levels repeat. */
+class KernelIrqLine implements IrqLine {
+  #level = false;
+
+  constructor(private readonly write: (level: boolean) => void) {}
+
+  set(level: boolean): void {
+    if (level === this.#level) return;
+    this.write(level);
+    this.#level = level;
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * The one place that loads the .node file, and its types. Loading happens at first use, never at import, so that a program can
+ * import node-hax on any platform and ask `doctor()` why it will not run.
+ */
+import { existsSync } from 'node:fs';
+import * as path from 'node:path';
+import { HaxError, type HaxErrorCode } from '../util/errors';
+
+export interface NativeCapabilities {
+  backend: string;
+  device: string;
+  apiVersion: number;
+  features: Record<string, { available: boolean; value: number; reason?: string }>;
+}
+
+export interface NativeHypervisor {
+  capabilities(): NativeCapabilities;
+  /** Seven numbers an entry: function, index, flags, eax, ebx, ecx, edx. */
+  supportedCpuid(): Uint32Array;
+  createVm(kernelIrqchip: boolean, pit: boolean): NativeVm;
+  close(): void;
+}
+
+export interface NativeMemory {
+  read(offset: number, target: Uint8Array): void;
+  write(offset: number, source: Uint8Array): void;
+  buffer(offset: number, length: number): ArrayBuffer;
+  close(): void;
+}
+
+export interface NativeVm {
+  mapMemory(gpa: number, memory: NativeMemory, offset: number, size: number, readOnly: boolean): void;
+  unmapMemory(gpa: number): void;
+  createVcpu(id: number): NativeVcpu;
+  setIrqLine(line: number, level: boolean): void;
+  close(): void;
+}
+
+export interface NativeVcpu {
+  /** The exit page and the state block; see layout.ts. */
+  shared(): ArrayBuffer;
+  enter(): void;
+  complete(): void;
+  kick(): void;
+  getState(mask: number): void;
+  setState(mask: number): void;
+  setCpuid(entries: Uint8Array): void;
+  close(): void;
+}
+
+/** What a slice function returns: the guest can go on; it waits for wake(); it has ended. */
+export const enum Next {
+  GoOn = 0,
+  Park = 1,
+  End = 2,
+}
+
+export interface NativeSliceRunner {
+  start(): void;
+  stop(): void;
+  wake(): void;
+  /** Whether this run keeps the event loop alive. */
+  setReferenced(referenced: boolean): void;
+  /** The longest slice, in nanoseconds. */
+  setCap(cap: number): void;
+}
+
+export interface Addon {
+  initialize(makeError: (code: HaxErrorCode, message: string, operation: string, errno: number) => HaxError): void;
+  backends(): string[];
+  openHypervisor(backend: string): NativeHypervisor;
+  allocateMemory(size: number): NativeMemory;
+  detach(buffer: ArrayBuffer): void;
+  readonly loopIsAccessible: boolean;
+  readonly SliceRunner: new (vcpu: NativeVcpu, slice: () => Next, cap: number) => NativeSliceRunner;
+  /** Enters the vCPU of the slice in progress once; the exit page says what happened. */
+  run(): void;
+}
+
+function makeError(code: HaxErrorCode, message: string, operation: string, errno: number): HaxError {
+  const backend = operation.startsWith('KVM_') ? 'kvm' : operation.startsWith('HAX_') ? 'haxm' : undefined;
+  return new HaxError(code, message, { operation, backend, ...(errno ? { errno } : {}) });
+}
+
+const root = path.resolve(__dirname, '../..');
+
+function libc(): string {
+  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
+  return report?.header?.glibcVersionRuntime ? 'glibc' : 'musl';
+}
+
+/** Where the addon may be, in the order of looking: HAX_ADDON (sanitizer builds), a local build, a prebuilt binary. */
+function candidates(): string[] {
+  const asked = process.env.HAX_ADDON;
+  if (asked) return [path.resolve(asked)];
+  const built = path.join(root, 'build', 'Release', 'node_hax.node');
+  if (existsSync(built)) return [built];
+  return [built, path.join(root, 'prebuilds', `${process.platform}-${process.arch}`, `node-hax.${libc()}.node`)];
+}
+
+function load(): Addon {
+  const files = candidates();
+  try {
+    // Required here, not above: a program that only imports node-hax does not pay for it.
+    const bindings = require('bindings') as (options: object) => Addon; // eslint-disable-line @typescript-eslint/no-require-imports
+    const addon = bindings({ bindings: 'node_hax.node', module_root: root, try: files.map((file) => [file]) });
+    addon.initialize(makeError);
+    return addon;
+  } catch (cause) {
+    const where = files.map((file) => (existsSync(file) ? file : `${file} (not there)`)).join(', ');
+    throw new HaxError(
+      'ERR_HAX_NO_ADDON',
+      `the addon of node-hax did not load on ${process.platform}-${process.arch}, Node ${process.versions.node}; tried ${where}`,
+      { cause },
+    );
+  }
+}
+
+let loaded: Addon | undefined;
+
+/** The addon; throws ERR_HAX_NO_ADDON that names every file tried when none loads. */
+export function addon(): Addon {
+  loaded ??= load();
+  return loaded;
+}

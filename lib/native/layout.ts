@@ -1,0 +1,102 @@
+/**
+ * Offsets in bytes of what a vCPU shares with its native side: native/core/exit_page.h, struct VcpuShared.
+ * scripts/check-layouts compares every one with the compiler's.
+ */
+export const exitPage = {
+  version: 0,
+  kind: 4,
+  port: 8,
+  size: 12,
+  count: 16,
+  direction: 20,
+  rawCode: 24,
+  subcode: 28,
+  address: 32,
+  instructionLength: 40,
+  instruction: 44,
+  detail: 64,
+  entries: 128,
+  interrupted: 136,
+  kicks: 144,
+  guestNs: 152,
+  measure: 160,
+  data: 248,
+} as const;
+
+export const exitPageVersion = 1;
+export const exitDataSize = 4096;
+
+/** Relative to the start of the shared block, like the offsets above. */
+export const stateBlock = {
+  general: 4352,
+  segments: 4496,
+  gdt: 4688,
+  idt: 4704,
+  cr0: 4720,
+  cr2: 4728,
+  cr3: 4736,
+  cr4: 4744,
+  cr8: 4752,
+  efer: 4760,
+  apicBase: 4768,
+  mpState: 4776,
+  msrCount: 4780,
+  fxsave: 4784,
+  msrs: 5296,
+} as const;
+
+export const segmentSize = 24;
+export const msrSize = 16;
+export const maxMsrs = 128;
+export const fxsaveSize = 512;
+
+/** ExitKind of the native side; the index is the number. */
+export const exitKinds = [
+  'none',
+  'io',
+  'mmio',
+  'hlt',
+  'irq-window',
+  'interrupted',
+  'shutdown',
+  'debug',
+  'msr',
+  'hypercall',
+  'system-event',
+  'memory-fault',
+  'fail-entry',
+  'internal-error',
+  'unknown',
+] as const;
+
+export const enum ExitKind {
+  Io = 1,
+  Mmio = 2,
+  Hlt = 3,
+  IrqWindow = 4,
+  Interrupted = 5,
+  Shutdown = 6,
+  Debug = 7,
+  Msr = 8,
+  Hypercall = 9,
+  SystemEvent = 10,
+  MemoryFault = 11,
+  FailEntry = 12,
+  InternalError = 13,
+  Unknown = 14,
+}
+
+/** InterruptReason of the native side. */
+export const enum InterruptReason {
+  Kick = 1,
+  Slice = 2,
+}
+
+/** StateMask of the native side. */
+export const enum StateMask {
+  General = 1,
+  System = 2,
+  Fpu = 4,
+  Mp = 8,
+  Msrs = 16,
+}

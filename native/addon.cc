@@ -1,0 +1,76 @@
+// The module: what JavaScript sees of the addon. lib/native/addon.ts declares the same surface.
+#include <napi.h>
+
+#include "backends/registry.h"
+#include "binding/binding.h"
+
+namespace hax::binding {
+
+namespace {
+
+// initialize(makeError): every error from here on is made by JavaScript's own class.
+Napi::Value Initialize(const Napi::CallbackInfo& info) {
+  Napi::Function make_error;
+  if (Argument(info, 0, "makeError", &make_error)) info.Env().GetInstanceData<AddonData>()->make_error = Napi::Persistent(make_error);
+  return {};
+}
+
+Napi::Value OpenHypervisor(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::string name;
+  std::shared_ptr<Hypervisor> hypervisor;
+  if (!Argument(info, 0, "backend", &name) || !Check(env, OpenBackend(name, &hypervisor))) return {};
+  return HypervisorHandle::Make(env, env.GetInstanceData<AddonData>()->hypervisor, std::move(hypervisor));
+}
+
+Napi::Value AllocateMemory(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  uint64_t size;
+  std::shared_ptr<GuestMemory> memory;
+  if (!Argument(info, 0, "size", &size) || !Check(env, GuestMemory::Allocate(size, &memory))) return {};
+  return MemoryHandle::Make(env, env.GetInstanceData<AddonData>()->memory, std::move(memory));
+}
+
+// detach(buffer): what views see of it afterwards is empty, and the memory goes with its last owner.
+Napi::Value Detach(const Napi::CallbackInfo& info) {
+  if (!info[0].IsArrayBuffer()) {
+    Throw(info.Env(), Status::Error(Code::kInvalidArgument, "detach", "expected an ArrayBuffer"));
+  } else {
+    info[0].As<Napi::ArrayBuffer>().Detach();
+  }
+  return {};
+}
+
+Napi::Value Backends(const Napi::CallbackInfo& info) {
+  Napi::Array names = Napi::Array::New(info.Env());
+  for (const char* const* name = PublicBackends(); *name; name++) names[names.Length()] = Napi::String::New(info.Env(), *name);
+  return names;
+}
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  auto* data = new AddonData;
+  env.SetInstanceData(data);
+  data->hypervisor = Napi::Persistent(HypervisorHandle::Define(env));
+  data->vm = Napi::Persistent(VmHandle::Define(env));
+  data->memory = Napi::Persistent(MemoryHandle::Define(env));
+  data->vcpu = Napi::Persistent(VcpuHandle::Define(env));
+  data->runner = Napi::Persistent(DefineSliceRunner(env));
+  exports["initialize"] = Napi::Function::New<Initialize>(env, "initialize");
+  exports["openHypervisor"] = Napi::Function::New<OpenHypervisor>(env, "openHypervisor");
+  exports["allocateMemory"] = Napi::Function::New<AllocateMemory>(env, "allocateMemory");
+  exports["detach"] = Napi::Function::New<Detach>(env, "detach");
+  exports["backends"] = Napi::Function::New<Backends>(env, "backends");
+  exports["SliceRunner"] = data->runner.Value();
+  exports["loopIsAccessible"] = Napi::Boolean::New(env, LoopIsAccessible());
+  napi_value run;
+  if (napi_create_function(env, "run", NAPI_AUTO_LENGTH, Run, nullptr, &run) == napi_ok) exports["run"] = Napi::Value(env, run);
+  return exports;
+}
+
+}  // namespace
+
+}  // namespace hax::binding
+
+static Napi::Object InitModule(Napi::Env env, Napi::Object exports) { return hax::binding::Init(env, exports); }
+
+NODE_API_MODULE(node_hax, InitModule)

@@ -1,0 +1,90 @@
+// The KVM backend: /dev/kvm, API version 12. References are to Documentation/virt/kvm/api.rst of the kernel.
+#ifndef NODE_HAX_BACKENDS_KVM_KVM_H_
+#define NODE_HAX_BACKENDS_KVM_KVM_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backends/kvm/ioctl.h"
+#include "core/hypervisor.h"
+#include "core/stop_word.h"
+
+namespace hax::kvm {
+
+class KvmHypervisor final : public Hypervisor, public std::enable_shared_from_this<KvmHypervisor> {
+ public:
+  static Status Open(const std::string& path, std::shared_ptr<Hypervisor>* out);
+  const Capabilities& capabilities() const override { return capabilities_; }
+  Status SupportedCpuid(std::vector<CpuidEntry>* out) override;
+  Status CreateVm(const VmOptions& options, std::shared_ptr<Vm>* out) override;
+
+  int Extension(int capability) const;
+  const Fd& fd() const { return fd_; }
+  size_t run_size() const { return run_size_; }
+
+ private:
+  explicit KvmHypervisor(Fd fd) : fd_(std::move(fd)) {}
+  Status Probe(const std::string& path);
+
+  Fd fd_;
+  size_t run_size_ = 0;
+  Capabilities capabilities_;
+};
+
+class KvmVm final : public Vm, public InterruptController, public std::enable_shared_from_this<KvmVm> {
+ public:
+  KvmVm(std::shared_ptr<KvmHypervisor> hypervisor, Fd fd, uint32_t slots)
+      : hypervisor_(std::move(hypervisor)), map_(slots), fd_(std::move(fd)) {}
+  Status Configure(const VmOptions& options);
+
+  Status MapMemory(Mapping mapping) override;
+  Status UnmapMemory(uint64_t gpa) override;
+  Status CreateVcpu(uint32_t id, std::shared_ptr<Vcpu>* out) override;
+  InterruptController* interrupts() override { return has_irqchip_ ? this : nullptr; }
+  Status SetLine(uint32_t gsi, bool level) override;
+
+ private:
+  std::shared_ptr<KvmHypervisor> hypervisor_;
+  MemoryMap map_;  // before fd_: members go in reverse order, so the device lets go of the memory first
+  Fd fd_;
+  bool has_irqchip_ = false;
+};
+
+class KvmVcpu final : public Vcpu {
+ public:
+  static Status Create(std::shared_ptr<KvmVm> vm, Fd fd, size_t run_size, std::shared_ptr<Vcpu>* out);
+  ~KvmVcpu() override;
+
+  Status Run() override;
+  Status Complete() override;
+  void Kick(InterruptReason reason) override { stop_.Kick(reason); }
+  void ForgetKick(InterruptReason reason) override { stop_.Forget(reason); }
+  Status GetState(uint32_t mask) override;
+  Status SetState(uint32_t mask) override;
+  Status SetCpuid(const std::vector<CpuidEntry>& entries) override;
+
+ private:
+  KvmVcpu(std::shared_ptr<KvmVm> vm, Fd fd) : vm_(std::move(vm)), fd_(std::move(fd)) {}
+  // exits.cc: the reply of the last exit into kvm_run, and kvm_run into the exit page.
+  void MoveReply();
+  void FillExit();
+  Status Interrupted();
+  Status EntryFailed(int error);
+
+  Status GetFpu();
+  Status SetFpu();
+  Status MoveMsrs(bool set);
+
+  std::shared_ptr<KvmVm> vm_;
+  Fd fd_;
+  kvm_run* run_ = nullptr;
+  size_t run_size_ = 0;
+  StopWord stop_;
+  bool reply_waits_ = false;  // the last exit was one that the kernel completes at the next KVM_RUN
+  bool exit_kept_ = false;    // Complete() met a new exit: the next Run() hands it over
+};
+
+}  // namespace hax::kvm
+
+#endif  // NODE_HAX_BACKENDS_KVM_KVM_H_

@@ -1,0 +1,187 @@
+// Registers: between KVM's structures and the state block that both backends share.
+#include <cstring>
+
+#include "backends/kvm/kvm.h"
+
+namespace hax::kvm {
+
+namespace {
+
+// The order of StateBlock::general; both structures list the same registers.
+constexpr __u64 kvm_regs::*kGeneral[kGeneralRegisters] = {
+    &kvm_regs::rax, &kvm_regs::rbx, &kvm_regs::rcx, &kvm_regs::rdx, &kvm_regs::rsi, &kvm_regs::rdi,
+    &kvm_regs::rsp, &kvm_regs::rbp, &kvm_regs::r8,  &kvm_regs::r9,  &kvm_regs::r10, &kvm_regs::r11,
+    &kvm_regs::r12, &kvm_regs::r13, &kvm_regs::r14, &kvm_regs::r15, &kvm_regs::rip, &kvm_regs::rflags};
+
+constexpr kvm_segment kvm_sregs::*kSegment[kSegments] = {&kvm_sregs::cs, &kvm_sregs::ds, &kvm_sregs::es, &kvm_sregs::fs,
+                                                         &kvm_sregs::gs, &kvm_sregs::ss, &kvm_sregs::tr, &kvm_sregs::ldt};
+
+SegmentState FromKvm(const kvm_segment& s) {
+  SegmentState out = {};
+  out.base = s.base;
+  out.limit = s.limit;
+  out.selector = s.selector;
+  out.attributes = (s.type & 15u) | (s.s & 1u) << 4 | (s.dpl & 3u) << 5 | (s.present & 1u) << 7 | (s.avl & 1u) << 12 |
+                   (s.l & 1u) << 13 | (s.db & 1u) << 14 | (s.g & 1u) << 15 | (s.unusable & 1u) << 16;
+  return out;
+}
+
+kvm_segment ToKvm(const SegmentState& s) {
+  const uint32_t a = s.attributes;
+  kvm_segment out = {};
+  out.base = s.base;
+  out.limit = s.limit;
+  out.selector = static_cast<uint16_t>(s.selector);
+  out.type = a & 15;
+  out.s = a >> 4 & 1;
+  out.dpl = a >> 5 & 3;
+  out.present = a >> 7 & 1;
+  out.avl = a >> 12 & 1;
+  out.l = a >> 13 & 1;
+  out.db = a >> 14 & 1;
+  out.g = a >> 15 & 1;
+  out.unusable = a >> 16 & 1;
+  return out;
+}
+
+void FromKvm(const kvm_sregs& s, StateBlock* state) {
+  for (size_t i = 0; i < kSegments; i++) state->segments[i] = FromKvm(s.*kSegment[i]);
+  state->gdt = {s.gdt.base, s.gdt.limit, 0};
+  state->idt = {s.idt.base, s.idt.limit, 0};
+  state->cr0 = s.cr0;
+  state->cr2 = s.cr2;
+  state->cr3 = s.cr3;
+  state->cr4 = s.cr4;
+  state->cr8 = s.cr8;
+  state->efer = s.efer;
+  state->apic_base = s.apic_base;
+}
+
+void ToKvm(const StateBlock& state, kvm_sregs* s) {
+  for (size_t i = 0; i < kSegments; i++) s->*kSegment[i] = ToKvm(state.segments[i]);
+  s->gdt.base = state.gdt.base;
+  s->gdt.limit = static_cast<uint16_t>(state.gdt.limit);
+  s->idt.base = state.idt.base;
+  s->idt.limit = static_cast<uint16_t>(state.idt.limit);
+  s->cr0 = state.cr0;
+  s->cr2 = state.cr2;
+  s->cr3 = state.cr3;
+  s->cr4 = state.cr4;
+  s->cr8 = state.cr8;
+  s->efer = state.efer;
+  s->apic_base = state.apic_base;
+}
+
+// FXSAVE image offsets, Intel SDM vol. 1, table 10-2 (64-bit mode, REX.W).
+enum Fxsave { kFcw = 0, kFsw = 2, kFtw = 4, kFop = 6, kFip = 8, kFdp = 16, kMxcsr = 24, kMxcsrMask = 28, kSt = 32, kXmm = 160 };
+
+template <typename T>
+void Put(uint8_t* image, Fxsave at, T value) {
+  std::memcpy(image + at, &value, sizeof value);
+}
+
+template <typename T>
+T Take(const uint8_t* image, Fxsave at) {
+  T value;
+  std::memcpy(&value, image + at, sizeof value);
+  return value;
+}
+
+}  // namespace
+
+Status KvmVcpu::GetState(uint32_t mask) {
+  StateBlock& state = shared_->state;
+  if (mask & kStateGeneral) {
+    kvm_regs regs;
+    HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_GET_REGS, &regs));
+    for (size_t i = 0; i < kGeneralRegisters; i++) state.general[i] = regs.*kGeneral[i];
+  }
+  if (mask & kStateSystem) {
+    kvm_sregs sregs;
+    HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_GET_SREGS, &sregs));
+    FromKvm(sregs, &state);
+  }
+  if (mask & kStateFpu) HAX_RETURN_IF_ERROR(GetFpu());
+  if (mask & kStateMp) {
+    kvm_mp_state mp;
+    HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_GET_MP_STATE, &mp));
+    state.mp_state = mp.mp_state;
+  }
+  if (mask & kStateMsrs) HAX_RETURN_IF_ERROR(MoveMsrs(false));
+  return Status::Ok();
+}
+
+Status KvmVcpu::SetState(uint32_t mask) {
+  const StateBlock& state = shared_->state;
+  if (mask & kStateSystem) {
+    // Read first: the structure also holds a pending interrupt, which is not ours to drop.
+    kvm_sregs sregs;
+    HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_GET_SREGS, &sregs));
+    ToKvm(state, &sregs);
+    HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_SET_SREGS, &sregs));
+  }
+  if (mask & kStateGeneral) {
+    kvm_regs regs;
+    for (size_t i = 0; i < kGeneralRegisters; i++) regs.*kGeneral[i] = state.general[i];
+    HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_SET_REGS, &regs));
+  }
+  if (mask & kStateFpu) HAX_RETURN_IF_ERROR(SetFpu());
+  if (mask & kStateMsrs) HAX_RETURN_IF_ERROR(MoveMsrs(true));
+  if (mask & kStateMp) {
+    kvm_mp_state mp = {state.mp_state};
+    HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_SET_MP_STATE, &mp));
+  }
+  return Status::Ok();
+}
+
+Status KvmVcpu::GetFpu() {
+  kvm_fpu fpu;
+  HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_GET_FPU, &fpu));
+  uint8_t* image = shared_->state.fxsave;
+  std::memset(image, 0, sizeof shared_->state.fxsave);
+  Put<uint16_t>(image, kFcw, fpu.fcw);
+  Put<uint16_t>(image, kFsw, fpu.fsw);
+  Put<uint16_t>(image, kFtw, fpu.ftwx);
+  Put<uint16_t>(image, kFop, fpu.last_opcode);
+  Put<uint64_t>(image, kFip, fpu.last_ip);
+  Put<uint64_t>(image, kFdp, fpu.last_dp);
+  Put<uint32_t>(image, kMxcsr, fpu.mxcsr);
+  std::memcpy(image + kSt, fpu.fpr, sizeof fpu.fpr);
+  std::memcpy(image + kXmm, fpu.xmm, sizeof fpu.xmm);
+  return Status::Ok();
+}
+
+Status KvmVcpu::SetFpu() {
+  const uint8_t* image = shared_->state.fxsave;
+  kvm_fpu fpu = {};
+  fpu.fcw = Take<uint16_t>(image, kFcw);
+  fpu.fsw = Take<uint16_t>(image, kFsw);
+  fpu.ftwx = static_cast<uint8_t>(Take<uint16_t>(image, kFtw));
+  fpu.last_opcode = Take<uint16_t>(image, kFop);
+  fpu.last_ip = Take<uint64_t>(image, kFip);
+  fpu.last_dp = Take<uint64_t>(image, kFdp);
+  fpu.mxcsr = Take<uint32_t>(image, kMxcsr);
+  std::memcpy(fpu.fpr, image + kSt, sizeof fpu.fpr);
+  std::memcpy(fpu.xmm, image + kXmm, sizeof fpu.xmm);
+  return HAX_KVM_CALL(fd_, KVM_SET_FPU, &fpu);
+}
+
+// Both calls go through the list in order and return how many they did (api.rst 4.18, 4.19).
+Status KvmVcpu::MoveMsrs(bool set) {
+  StateBlock& state = shared_->state;
+  const uint32_t wanted = state.msr_count < kMaxMsrs ? state.msr_count : kMaxMsrs;
+  alignas(kvm_msrs) uint8_t storage[sizeof(kvm_msrs) + kMaxMsrs * sizeof(kvm_msr_entry)] = {};
+  auto* list = reinterpret_cast<kvm_msrs*>(storage);
+  list->nmsrs = wanted;
+  for (uint32_t i = 0; i < wanted; i++) {
+    list->entries[i].index = state.msrs[i].index;
+    list->entries[i].data = state.msrs[i].value;
+  }
+  int done = 0;
+  HAX_RETURN_IF_ERROR(set ? HAX_KVM_CALL(fd_, KVM_SET_MSRS, list, &done) : HAX_KVM_CALL(fd_, KVM_GET_MSRS, list, &done));
+  state.msr_count = static_cast<uint32_t>(done);
+  for (int i = 0; !set && i < done; i++) state.msrs[i].value = list->entries[i].data;
+  return Status::Ok();
+}
+
+}  // namespace hax::kvm

@@ -1,0 +1,115 @@
+// The vCPU descriptor: entering the guest, and CPUID.
+#include <sys/mman.h>
+
+#include <cstring>
+#include <ctime>
+#include <new>
+
+#include "backends/kvm/kvm.h"
+
+namespace hax::kvm {
+
+namespace {
+
+uint64_t Nanoseconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+}  // namespace
+
+Status KvmVcpu::Create(std::shared_ptr<KvmVm> vm, Fd fd, size_t run_size, std::shared_ptr<Vcpu>* out) {
+  std::shared_ptr<KvmVcpu> vcpu(new KvmVcpu(std::move(vm), std::move(fd)));
+  void* run = mmap(nullptr, run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd_.get(), 0);
+  if (run == MAP_FAILED) return Status::Os("mmap", errno);
+  madvise(run, run_size, MADV_DONTFORK);
+  vcpu->run_ = static_cast<kvm_run*>(run);
+  vcpu->run_size_ = run_size;
+  vcpu->stop_.set_device_flag(&vcpu->run_->immediate_exit);
+  vcpu->shared_ = std::make_shared<VcpuShared>();
+  vcpu->shared_->exit.version = kExitPageVersion;
+  *out = std::move(vcpu);
+  return Status::Ok();
+}
+
+KvmVcpu::~KvmVcpu() {
+  if (run_) munmap(run_, run_size_);
+}
+
+Status KvmVcpu::Run() {
+  ExitPage& page = shared_->exit;
+  if (exit_kept_) {
+    exit_kept_ = false;
+    FillExit();
+    return Status::Ok();
+  }
+  MoveReply();
+  for (;;) {
+    if (!stop_.Enter()) return Interrupted();
+    page.entries++;
+    const uint64_t start = page.measure ? Nanoseconds() : 0;
+    const int result = ioctl(fd_.get(), KVM_RUN, 0);
+    const int error = errno;
+    stop_.Leave();
+    if (start) page.guest_ns += Nanoseconds() - start;
+    if (result == 0) {
+      FillExit();
+      return Status::Ok();
+    }
+    reply_waits_ = false;  // an entry that was interrupted has still taken the reply
+    if (error == EINTR || error == EAGAIN) {
+      // EAGAIN: an application processor that has just had its SIPI (api.rst 4.10).
+      if (stop_.pending()) return Interrupted();
+      page.interrupted++;
+      continue;
+    }
+    return EntryFailed(error);
+  }
+}
+
+Status KvmVcpu::Interrupted() {
+  ExitPage& page = shared_->exit;
+  page.kind = static_cast<uint32_t>(ExitKind::kInterrupted);
+  page.subcode = static_cast<uint32_t>(stop_.Consume());
+  page.kicks++;
+  return Status::Ok();
+}
+
+Status KvmVcpu::Complete() {
+  if (!reply_waits_ || exit_kept_) return Status::Ok();
+  MoveReply();
+  __atomic_store_n(&run_->immediate_exit, 1, __ATOMIC_SEQ_CST);
+  int result;
+  do {
+    result = ioctl(fd_.get(), KVM_RUN, 0);
+  } while (result != 0 && errno == EAGAIN);
+  const int error = errno;
+  __atomic_store_n(&run_->immediate_exit, 0, __ATOMIC_SEQ_CST);
+  reply_waits_ = false;
+  if (result == 0) {
+    exit_kept_ = true;  // for example the next piece of a string instruction
+    return Status::Ok();
+  }
+  return error == EINTR ? Status::Ok() : Status::Os("KVM_RUN", error);
+}
+
+Status KvmVcpu::SetCpuid(const std::vector<CpuidEntry>& entries) {
+  std::vector<uint64_t> storage((sizeof(kvm_cpuid2) + entries.size() * sizeof(kvm_cpuid_entry2)) / sizeof(uint64_t) + 1);
+  auto* table = reinterpret_cast<kvm_cpuid2*>(storage.data());
+  table->nent = static_cast<uint32_t>(entries.size());
+  for (size_t i = 0; i < entries.size(); i++) {
+    const CpuidEntry& e = entries[i];
+    kvm_cpuid_entry2& to = table->entries[i];
+    to.function = e.function;
+    to.index = e.index;
+    to.flags = e.flags;
+    to.eax = e.eax;
+    to.ebx = e.ebx;
+    to.ecx = e.ecx;
+    to.edx = e.edx;
+  }
+  return HAX_KVM_CALL(fd_, KVM_SET_CPUID2, table);
+}
+
+}  // namespace hax::kvm

@@ -1,0 +1,164 @@
+// A device without a kernel, for benchmarks and abuse: it exits as often as it is told and executes nothing. Not public.
+//
+// General registers program the vCPU: rcx how many port exits before HLT; rdx the first port, rbx how many ports eight apart to go
+// round, rax the byte; rsi 1 for IN, 0 for OUT; rdi nanoseconds that an entry takes; rbp 1 to spin until kicked instead.
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+
+#include "backends/registry.h"
+#include "core/kick_signal.h"
+#include "core/stop_word.h"
+
+namespace hax {
+
+namespace {
+
+enum General { kRax, kRbx, kRcx, kRdx, kRsi, kRdi, kRsp, kRbp, kRip = 16 };
+
+constexpr uint32_t kSlots = 32;
+constexpr uint32_t kVcpus = 16;
+
+uint64_t Nanoseconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+class NullVcpu final : public Vcpu {
+ public:
+  explicit NullVcpu(std::shared_ptr<Vm> vm) : vm_(std::move(vm)) {
+    shared_ = std::make_shared<VcpuShared>();
+    shared_->exit.version = kExitPageVersion;
+  }
+
+  Status Run() override {
+    ExitPage& page = shared_->exit;
+    if (in_waits_) general_[kRax] = page.data[0];
+    in_waits_ = false;
+    if (!stop_.Enter()) return Interrupted();
+    page.entries++;
+    if (general_[kRbp]) {
+      while (!stop_.pending()) {
+      }
+    }
+    if (general_[kRdi]) {
+      for (const uint64_t end = Nanoseconds() + general_[kRdi]; Nanoseconds() < end;) {
+      }
+    }
+    stop_.Leave();
+    if (general_[kRbp]) return Interrupted();
+    if (general_[kRcx] == 0) {
+      page.kind = static_cast<uint32_t>(ExitKind::kHlt);
+      return Status::Ok();
+    }
+    general_[kRcx]--;
+    general_[kRip]++;
+    page.kind = static_cast<uint32_t>(ExitKind::kIo);
+    page.port = static_cast<uint16_t>(general_[kRdx] + next_ * 8);
+    page.size = 1;
+    page.count = 1;
+    in_waits_ = general_[kRsi] != 0;
+    page.direction = in_waits_ ? 0 : 1;
+    page.data[0] = static_cast<uint8_t>(general_[kRax]);
+    if (++next_ >= general_[kRbx]) next_ = 0;
+    return Status::Ok();
+  }
+
+  Status Complete() override {
+    if (in_waits_) general_[kRax] = shared_->exit.data[0];
+    in_waits_ = false;
+    return Status::Ok();
+  }
+
+  void Kick(InterruptReason reason) override { stop_.Kick(reason); }
+  void ForgetKick(InterruptReason reason) override { stop_.Forget(reason); }
+
+  Status GetState(uint32_t mask) override {
+    if (mask & kStateGeneral) std::copy(general_, general_ + kGeneralRegisters, shared_->state.general);
+    return mask & ~(kStateGeneral | kStateSystem) ? Unsupported() : Status::Ok();
+  }
+  Status SetState(uint32_t mask) override {
+    if (mask & kStateGeneral) std::copy(shared_->state.general, shared_->state.general + kGeneralRegisters, general_);
+    return mask & ~(kStateGeneral | kStateSystem) ? Unsupported() : Status::Ok();
+  }
+  Status SetCpuid(const std::vector<CpuidEntry>&) override { return Status::Ok(); }
+
+ private:
+  static Status Unsupported() {
+    return Status::Error(Code::kUnsupported, "state", "the null device has general registers only");
+  }
+  Status Interrupted() {
+    ExitPage& page = shared_->exit;
+    page.kind = static_cast<uint32_t>(ExitKind::kInterrupted);
+    page.subcode = static_cast<uint32_t>(stop_.Consume());
+    page.kicks++;
+    return Status::Ok();
+  }
+
+  std::shared_ptr<Vm> vm_;
+  StopWord stop_;
+  uint64_t general_[kGeneralRegisters] = {};
+  uint64_t next_ = 0;
+  bool in_waits_ = false;
+};
+
+class NullVm final : public Vm, public std::enable_shared_from_this<NullVm> {
+ public:
+  explicit NullVm(std::shared_ptr<Hypervisor> hypervisor) : hypervisor_(std::move(hypervisor)), map_(kSlots) {}
+  Status MapMemory(Mapping mapping) override {
+    Status status = map_.Check(&mapping);
+    if (status.ok()) map_.Insert(mapping);
+    return status;
+  }
+  Status UnmapMemory(uint64_t gpa) override {
+    if (!map_.Find(gpa)) return Status::Error(Code::kInvalidArgument, "unmapMemory", "no memory range starts there");
+    map_.Erase(gpa);
+    return Status::Ok();
+  }
+  Status CreateVcpu(uint32_t id, std::shared_ptr<Vcpu>* out) override {
+    if (id >= kVcpus || (used_ >> id & 1)) return Status::Os("createVcpu", id >= kVcpus ? EINVAL : EEXIST);
+    used_ |= 1u << id;
+    *out = std::make_shared<NullVcpu>(shared_from_this());
+    return Status::Ok();
+  }
+
+ private:
+  std::shared_ptr<Hypervisor> hypervisor_;
+  MemoryMap map_;
+  uint32_t used_ = 0;
+};
+
+class NullHypervisor final : public Hypervisor, public std::enable_shared_from_this<NullHypervisor> {
+ public:
+  NullHypervisor() {
+    capabilities_.backend = "null";
+    capabilities_.features = {{"maxVcpus", kVcpus, ""}, {"recommendedVcpus", 1, ""}, {"memorySlots", kSlots, ""}, {"readOnlyMemory", 1, ""}};
+    for (const char* name : {"kernelIrqchip", "splitIrqchip", "pit", "mpState", "extendedCpuid", "immediateExit", "tssAddress",
+                             "identityMapAddress", "tscDeadlineTimer"}) {
+      capabilities_.features.push_back({name, 0, "the null device executes nothing"});
+    }
+  }
+  const Capabilities& capabilities() const override { return capabilities_; }
+  Status SupportedCpuid(std::vector<CpuidEntry>*) override { return Status::Ok(); }
+  Status CreateVm(const VmOptions& options, std::shared_ptr<Vm>* out) override {
+    if (options.kernel_irqchip) {
+      return Status::Error(Code::kUnsupported, "createVm", "the null device has no interrupt controller");
+    }
+    *out = std::make_shared<NullVm>(shared_from_this());
+    return Status::Ok();
+  }
+
+ private:
+  Capabilities capabilities_;
+};
+
+}  // namespace
+
+Status OpenNull(std::shared_ptr<Hypervisor>* out) {
+  Status status = InstallKickSignal();
+  if (status.ok()) *out = std::make_shared<NullHypervisor>();
+  return status;
+}
+
+}  // namespace hax

@@ -1,0 +1,158 @@
+// Node-API only: converts, validates by type and throws; never an ioctl. Everything here runs on a JavaScript thread.
+#ifndef NODE_HAX_BINDING_BINDING_H_
+#define NODE_HAX_BINDING_BINDING_H_
+
+#include <napi.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/hypervisor.h"
+
+namespace hax::binding {
+
+class LoopContext;
+
+// One of these for each environment (main thread, worker) and each load of the addon in it; no state is shared between them.
+struct AddonData {
+  Napi::FunctionReference make_error;  // (code, message, operation, errno) => HaxError, given by initialize()
+  Napi::FunctionReference hypervisor, vm, memory, vcpu, runner;
+  LoopContext* loop = nullptr;  // owns itself; ends with the environment
+  void* pending = nullptr;      // what the constructor that Make() is calling is to wrap
+};
+
+// Throws `status` as a HaxError.
+void Throw(Napi::Env env, const Status& status);
+// True if `status` is good; otherwise it has been thrown.
+inline bool Check(Napi::Env env, const Status& status) {
+  if (status.ok()) return true;
+  Throw(env, status);
+  return false;
+}
+
+// Argument `index` by type; on a wrong type they throw ERR_HAX_INVALID_ARGUMENT that names it and return false.
+bool Argument(const Napi::CallbackInfo& info, size_t index, const char* name, uint32_t* out);
+bool Argument(const Napi::CallbackInfo& info, size_t index, const char* name, uint64_t* out);  // a safe integer, not negative
+bool Argument(const Napi::CallbackInfo& info, size_t index, const char* name, bool* out);
+bool Argument(const Napi::CallbackInfo& info, size_t index, const char* name, std::string* out);
+bool Argument(const Napi::CallbackInfo& info, size_t index, const char* name, Napi::Uint8Array* out);
+bool Argument(const Napi::CallbackInfo& info, size_t index, const char* name, Napi::Function* out);
+
+// A vCPU that a thread may have selected: the pointer goes when the handle is closed, the box stays.
+struct VcpuBox {
+  std::shared_ptr<Vcpu> vcpu;
+};
+
+// A class whose objects wrap a shared_ptr of core and are made by C++ only. `close` drops the pointer; later calls throw ERR_HAX_CLOSED.
+template <typename Derived, typename Core>
+class Handle : public Napi::ObjectWrap<Derived> {
+ public:
+  explicit Handle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Derived>(info) {
+    auto* data = info.Env().GetInstanceData<AddonData>();
+    auto* pending = static_cast<std::shared_ptr<Core>*>(data->pending);
+    data->pending = nullptr;
+    if (!pending) {
+      Throw(info.Env(), Status::Error(Code::kInvalidArgument, "new", std::string(Derived::kName) + " objects are made by node-hax only"));
+      return;
+    }
+    core_ = std::move(*pending);
+    info.This().As<Napi::Object>().TypeTag(&Derived::kTag);
+  }
+
+  static Napi::Object Make(Napi::Env env, const Napi::FunctionReference& constructor, std::shared_ptr<Core> core) {
+    env.GetInstanceData<AddonData>()->pending = &core;
+    return constructor.New({});
+  }
+
+  // The core object behind argument `index`, which must be an open handle of this class.
+  static bool Argument(const Napi::CallbackInfo& info, size_t index, std::shared_ptr<Core>* out) {
+    Napi::Value value = info[index];
+    if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&Derived::kTag)) {
+      Throw(info.Env(), Status::Error(Code::kInvalidArgument, "argument", std::string("expected a ") + Derived::kName));
+      return false;
+    }
+    return Derived::Unwrap(value.As<Napi::Object>())->Open(info.Env(), out);
+  }
+
+  bool Open(Napi::Env env, std::shared_ptr<Core>* out) {
+    *out = core_;
+    if (core_) return true;
+    Throw(env, Status::Error(Code::kClosed, "closed", std::string("this ") + Derived::kName + " has been closed"));
+    return false;
+  }
+
+ protected:
+  std::shared_ptr<Core> core_;
+};
+
+class HypervisorHandle final : public Handle<HypervisorHandle, Hypervisor> {
+ public:
+  static constexpr const char* kName = "hypervisor";
+  static const napi_type_tag kTag;
+  static Napi::Function Define(Napi::Env env);
+  using Handle::Handle;
+
+ private:
+  Napi::Value Capabilities(const Napi::CallbackInfo& info);
+  Napi::Value SupportedCpuid(const Napi::CallbackInfo& info);
+  Napi::Value CreateVm(const Napi::CallbackInfo& info);
+  void Close(const Napi::CallbackInfo& info);
+};
+
+class MemoryHandle final : public Handle<MemoryHandle, GuestMemory> {
+ public:
+  static constexpr const char* kName = "guest memory";
+  static const napi_type_tag kTag;
+  static Napi::Function Define(Napi::Env env);
+  using Handle::Handle;
+
+ private:
+  Napi::Value Read(const Napi::CallbackInfo& info);
+  Napi::Value Write(const Napi::CallbackInfo& info);
+  Napi::Value Buffer(const Napi::CallbackInfo& info);
+  void Close(const Napi::CallbackInfo& info);
+};
+
+class VmHandle final : public Handle<VmHandle, Vm> {
+ public:
+  static constexpr const char* kName = "virtual machine";
+  static const napi_type_tag kTag;
+  static Napi::Function Define(Napi::Env env);
+  using Handle::Handle;
+
+ private:
+  Napi::Value MapMemory(const Napi::CallbackInfo& info);
+  Napi::Value UnmapMemory(const Napi::CallbackInfo& info);
+  Napi::Value CreateVcpu(const Napi::CallbackInfo& info);
+  Napi::Value SetIrqLine(const Napi::CallbackInfo& info);
+  void Close(const Napi::CallbackInfo& info);
+};
+
+class VcpuHandle final : public Handle<VcpuHandle, VcpuBox> {
+ public:
+  static constexpr const char* kName = "vCPU";
+  static const napi_type_tag kTag;
+  static Napi::Function Define(Napi::Env env);
+  using Handle::Handle;
+
+ private:
+  bool Vcpu_(Napi::Env env, std::shared_ptr<Vcpu>* out);
+  Napi::Value Shared(const Napi::CallbackInfo& info);
+  Napi::Value Enter(const Napi::CallbackInfo& info);
+  Napi::Value Complete(const Napi::CallbackInfo& info);
+  Napi::Value Kick(const Napi::CallbackInfo& info);
+  Napi::Value GetState(const Napi::CallbackInfo& info);
+  Napi::Value SetState(const Napi::CallbackInfo& info);
+  Napi::Value SetCpuid(const Napi::CallbackInfo& info);
+  void Close(const Napi::CallbackInfo& info);
+};
+
+// loop.cc: the class SliceRunner and the static run() of the hot path.
+Napi::Function DefineSliceRunner(Napi::Env env);
+napi_value Run(napi_env env, napi_callback_info info);
+bool LoopIsAccessible();
+
+}  // namespace hax::binding
+
+#endif  // NODE_HAX_BINDING_BINDING_H_

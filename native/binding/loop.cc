@@ -1,0 +1,267 @@
+#include "binding/loop.h"
+
+#include <algorithm>
+
+namespace hax::binding {
+
+namespace {
+
+constexpr uint64_t kMillisecond = 1000000;
+// What a guest gets when the loop always has something due, for example a program that lives in setImmediate.
+constexpr uint64_t kForcedSlice = 300000;
+
+// The slice in progress on this thread.
+struct Slice {
+  VcpuBox* box;
+  LoopContext* context;  // null while the loop is not to be looked at
+  uint64_t due;          // loop time in milliseconds at which the loop wants to run
+};
+thread_local Slice* current = nullptr;
+
+}  // namespace
+
+// One vCPU whose slices call a JavaScript function: `() => Next`.
+class SliceRunner final : public Napi::ObjectWrap<SliceRunner> {
+ public:
+  // What the function returns: the guest can go on; it waits for wake(); it has ended.
+  enum Next { kGoOn = 0, kPark = 1, kEnd = 2 };
+
+  explicit SliceRunner(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SliceRunner>(info) {
+    Napi::Function function;
+    if (!VcpuHandle::Argument(info, 0, &box_) || !Argument(info, 1, "slice", &function) || !Argument(info, 2, "cap", &cap_)) return;
+    function_ = Napi::Persistent(function);
+  }
+
+  static Napi::Function Define(Napi::Env env) {
+    return DefineClass(env, "SliceRunner",
+                       {InstanceMethod<&SliceRunner::Start>("start"), InstanceMethod<&SliceRunner::Stop>("stop"),
+                        InstanceMethod<&SliceRunner::Wake>("wake"), InstanceMethod<&SliceRunner::SetReferenced>("setReferenced"),
+                        InstanceMethod<&SliceRunner::SetCap>("setCap")});
+  }
+
+  bool runnable() const { return !parked_; }
+  bool referenced() const { return referenced_; }
+  uint64_t cap() const { return cap_; }
+
+  void RunSlice(Napi::Env env, LoopContext* context, uint64_t deadline, uint64_t due) {
+    Napi::HandleScope scope(env);
+    const std::shared_ptr<VcpuBox> box = box_;
+    if (!box->vcpu) {
+      End(context);
+      return;
+    }
+    Slice slice = {box.get(), due == 0 ? nullptr : context, due};
+    Slice* const outer = std::exchange(current, &slice);
+    context->watch()->Begin(box->vcpu, deadline);
+    Napi::Value result = function_.MakeCallback(env.Global(), {});
+    context->watch()->End();
+    current = outer;
+    int32_t next = kEnd;
+    if (env.IsExceptionPending()) {
+      // The function catches what devices throw; this is a bug of ours or a terminated worker.
+      Napi::Error error = env.GetAndClearPendingException();
+      napi_fatal_exception(env, error.Value());
+    } else if (result.IsNumber()) {
+      next = result.As<Napi::Number>().Int32Value();
+    }
+    if (next == kEnd) {
+      End(context);
+    } else if (next == kPark && !woken_) {
+      parked_ = true;
+    }
+    woken_ = false;
+  }
+
+ private:
+  Napi::Value Start(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    LoopContext* context = LoopContext::Get(env);
+    if (!context || started_) return {};
+    if (!Check(env, context->Start(this))) return {};
+    started_ = true;
+    parked_ = false;
+    Ref();  // the context points to this object
+    return {};
+  }
+  Napi::Value Stop(const Napi::CallbackInfo& info) {
+    if (started_) End(LoopContext::Get(info.Env()));
+    return {};
+  }
+  // Also from inside the slice: then the park that it returns is void.
+  Napi::Value Wake(const Napi::CallbackInfo& info) {
+    woken_ = true;
+    if (!started_ || !parked_) return {};
+    woken_ = false;
+    parked_ = false;
+    LoopContext::Get(info.Env())->Wake();
+    return {};
+  }
+  Napi::Value SetReferenced(const Napi::CallbackInfo& info) {
+    if (!Argument(info, 0, "referenced", &referenced_)) return {};
+    if (started_) LoopContext::Get(info.Env())->UpdateReferences();
+    return {};
+  }
+  Napi::Value SetCap(const Napi::CallbackInfo& info) {
+    Argument(info, 0, "cap", &cap_);
+    return {};
+  }
+  void End(LoopContext* context) {
+    if (!started_) return;
+    started_ = false;
+    context->Stop(this);
+    Unref();
+  }
+
+  std::shared_ptr<VcpuBox> box_;
+  Napi::FunctionReference function_;
+  uint64_t cap_ = 0;  // nanoseconds
+  bool started_ = false;
+  bool parked_ = false;
+  bool woken_ = false;
+  bool referenced_ = true;
+};
+
+LoopContext* LoopContext::Get(Napi::Env env) {
+  auto* data = env.GetInstanceData<AddonData>();
+  if (data->loop) return data->loop;
+  const Uv* uv = Uv::Get();
+  uv_loop_t* loop = nullptr;
+  if (!uv || napi_get_uv_event_loop(env, &loop) != napi_ok) {
+    Throw(env, Status::Error(Code::kUnsupported, "napi_get_uv_event_loop", "this runtime hides its event loop"));
+    return nullptr;
+  }
+  auto* context = new LoopContext(env, *uv, loop);
+  if (!Check(env, LoopWatch::Create(uv->backend_fd(loop), &context->watch_))) {
+    delete context;
+    return nullptr;
+  }
+  uv->check_init(loop, &context->check_);
+  uv->idle_init(loop, &context->idle_);
+  context->check_.data = context;
+  context->idle_.data = context;
+  napi_add_async_cleanup_hook(
+      env, [](napi_async_cleanup_hook_handle hook, void* self) { static_cast<LoopContext*>(self)->Close(hook); }, context, &context->hook_);
+  data->loop = context;
+  return context;
+}
+
+void LoopContext::Close(napi_async_cleanup_hook_handle hook) {
+  hook_ = hook;
+  watch_->Remove();
+  const auto closed = [](uv_handle_t* handle) {
+    auto* self = static_cast<LoopContext*>(handle->data);
+    if (--self->open_handles_ > 0) return;
+    napi_remove_async_cleanup_hook(self->hook_);
+    delete self;
+  };
+  uv_.close(reinterpret_cast<uv_handle_t*>(&check_), closed);
+  uv_.close(reinterpret_cast<uv_handle_t*>(&idle_), closed);
+}
+
+Status LoopContext::Start(SliceRunner* runner) {
+  runners_.push_back(runner);
+  if (runners_.size() == 1) {
+    uv_.check_start(&check_, [](uv_check_t* handle) { static_cast<LoopContext*>(handle->data)->OnCheck(); });
+  }
+  UpdateReferences();
+  Idle(true);
+  return Status::Ok();
+}
+
+void LoopContext::Stop(SliceRunner* runner) {
+  runners_.erase(std::remove(runners_.begin(), runners_.end(), runner), runners_.end());
+  if (runners_.empty()) {
+    uv_.check_stop(&check_);
+    Idle(false);
+  }
+  UpdateReferences();
+}
+
+void LoopContext::UpdateReferences() {
+  const bool referenced = std::any_of(runners_.begin(), runners_.end(), [](SliceRunner* runner) { return runner->referenced(); });
+  for (auto* handle : {reinterpret_cast<uv_handle_t*>(&check_), reinterpret_cast<uv_handle_t*>(&idle_)}) {
+    referenced ? uv_.ref(handle) : uv_.unref(handle);
+  }
+}
+
+void LoopContext::Idle(bool active) {
+  if (active == idle_active_) return;
+  idle_active_ = active;
+  if (active) {
+    uv_.idle_start(&idle_, [](uv_idle_t*) {});
+  } else {
+    uv_.idle_stop(&idle_);
+  }
+}
+
+SliceRunner* LoopContext::NextRunnable() {
+  for (size_t i = 0; i < runners_.size(); i++) {
+    SliceRunner* runner = runners_[(next_ + i) % runners_.size()];
+    if (runner->runnable()) {
+      next_ = (next_ + i + 1) % runners_.size();
+      return runner;
+    }
+  }
+  return nullptr;
+}
+
+void LoopContext::OnCheck() {
+  // Our own idle handle would make the loop look busy.
+  Idle(false);
+  SliceRunner* runner = NextRunnable();
+  if (!runner) return;
+  uv_.update_time(loop_);
+  const int timeout = uv_.backend_timeout(loop_);
+  if (timeout == 0 && !gave_turn_) {
+    // Due timers, immediates, closing handles, descriptors not yet polled: the loop goes first.
+    gave_turn_ = true;
+    Idle(true);
+    return;
+  }
+  gave_turn_ = false;
+  const uint64_t now = MonotonicNanoseconds();
+  if (timeout == 0) {
+    runner->RunSlice(env_, this, now + kForcedSlice, 0);
+  } else {
+    const uint64_t until_due = timeout < 0 ? runner->cap() : static_cast<uint64_t>(timeout) * kMillisecond;
+    const uint64_t due = timeout < 0 ? UINT64_MAX : uv_.now(loop_) + static_cast<uint64_t>(timeout);
+    runner->RunSlice(env_, this, now + std::min(runner->cap(), until_due), due);
+  }
+  if (std::any_of(runners_.begin(), runners_.end(), [](SliceRunner* each) { return each->runnable(); })) Idle(true);
+}
+
+bool LoopIsAccessible() { return Uv::Get() != nullptr; }
+
+Napi::Function DefineSliceRunner(Napi::Env env) { return SliceRunner::Define(env); }
+
+// The hot path: enters the vCPU of the slice in progress once. No arguments, no result; the exit page says what happened.
+napi_value Run(napi_env env, napi_callback_info) {
+  Slice* slice = current;
+  if (!slice || !slice->box->vcpu) {
+    Throw(env, Status::Error(slice ? Code::kClosed : Code::kInvalidArgument, "run",
+                             slice ? "this vCPU has been closed" : "run() belongs inside a slice"));
+    return nullptr;
+  }
+  if (LoopContext* context = slice->context) {
+    const int timeout = context->uv().backend_timeout(context->loop());
+    if (timeout == 0) {
+      // A handler has given the loop something to do.
+      ExitPage& page = slice->box->vcpu->shared()->exit;
+      page.kind = static_cast<uint32_t>(ExitKind::kInterrupted);
+      page.subcode = static_cast<uint32_t>(InterruptReason::kSlice);
+      return nullptr;
+    }
+    if (timeout > 0) {
+      const uint64_t due = context->uv().now(context->loop()) + static_cast<uint64_t>(timeout);
+      if (due < slice->due) {
+        slice->due = due;
+        context->watch()->Advance(MonotonicNanoseconds() + static_cast<uint64_t>(timeout) * kMillisecond);
+      }
+    }
+  }
+  const Status status = slice->box->vcpu->Run();
+  if (!status.ok()) Throw(env, status);
+  return nullptr;
+}
+
+}  // namespace hax::binding

@@ -1,0 +1,100 @@
+#include <cstring>
+
+#include "binding/binding.h"
+
+namespace hax::binding {
+
+const napi_type_tag VcpuHandle::kTag = {0x6e6f6465686178a4, 0x1d0c52b7a9e14f04};
+
+namespace {
+
+constexpr size_t kMaxCpuidEntries = 256;  // KVM_MAX_CPUID_ENTRIES
+
+}  // namespace
+
+Napi::Function VcpuHandle::Define(Napi::Env env) {
+  return DefineClass(env, "NativeVcpu",
+                     {InstanceMethod<&VcpuHandle::Shared>("shared"), InstanceMethod<&VcpuHandle::Enter>("enter"),
+                      InstanceMethod<&VcpuHandle::Complete>("complete"), InstanceMethod<&VcpuHandle::Kick>("kick"),
+                      InstanceMethod<&VcpuHandle::GetState>("getState"), InstanceMethod<&VcpuHandle::SetState>("setState"),
+                      InstanceMethod<&VcpuHandle::SetCpuid>("setCpuid"), InstanceMethod<&VcpuHandle::Close>("close")});
+}
+
+bool VcpuHandle::Vcpu_(Napi::Env env, std::shared_ptr<Vcpu>* out) {
+  std::shared_ptr<VcpuBox> box;
+  if (!Open(env, &box)) return false;
+  *out = box->vcpu;
+  return true;
+}
+
+// The exit page and the state block as one ArrayBuffer, which keeps them alive beyond close().
+Napi::Value VcpuHandle::Shared(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::shared_ptr<Vcpu> vcpu;
+  if (!Vcpu_(env, &vcpu)) return {};
+  auto* owner = new std::shared_ptr<VcpuShared>(vcpu->shared());
+  napi_value buffer;
+  const napi_status status = napi_create_external_arraybuffer(
+      env, owner->get(), sizeof(VcpuShared), [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<VcpuShared>*>(hint); }, owner,
+      &buffer);
+  if (status == napi_ok) return {env, buffer};
+  delete owner;
+  Throw(env, Status::Error(Code::kUnsupported, "napi_create_external_arraybuffer", "this runtime allows no external buffers; use Node.js"));
+  return {};
+}
+
+Napi::Value VcpuHandle::Enter(const Napi::CallbackInfo& info) {
+  std::shared_ptr<Vcpu> vcpu;
+  if (Vcpu_(info.Env(), &vcpu)) Check(info.Env(), vcpu->Run());
+  return {};
+}
+
+Napi::Value VcpuHandle::Complete(const Napi::CallbackInfo& info) {
+  std::shared_ptr<Vcpu> vcpu;
+  if (Vcpu_(info.Env(), &vcpu)) Check(info.Env(), vcpu->Complete());
+  return {};
+}
+
+Napi::Value VcpuHandle::Kick(const Napi::CallbackInfo& info) {
+  std::shared_ptr<Vcpu> vcpu;
+  if (Vcpu_(info.Env(), &vcpu)) vcpu->Kick(InterruptReason::kKick);
+  return {};
+}
+
+Napi::Value VcpuHandle::GetState(const Napi::CallbackInfo& info) {
+  std::shared_ptr<Vcpu> vcpu;
+  uint32_t mask;
+  if (Vcpu_(info.Env(), &vcpu) && binding::Argument(info, 0, "mask", &mask)) Check(info.Env(), vcpu->GetState(mask));
+  return {};
+}
+
+Napi::Value VcpuHandle::SetState(const Napi::CallbackInfo& info) {
+  std::shared_ptr<Vcpu> vcpu;
+  uint32_t mask;
+  if (Vcpu_(info.Env(), &vcpu) && binding::Argument(info, 0, "mask", &mask)) Check(info.Env(), vcpu->SetState(mask));
+  return {};
+}
+
+// Seven 32-bit numbers an entry, as supportedCpuid() gives them; in bytes, because that is the one array type that arguments take.
+Napi::Value VcpuHandle::SetCpuid(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::shared_ptr<Vcpu> vcpu;
+  Napi::Uint8Array bytes;
+  if (!Vcpu_(env, &vcpu) || !binding::Argument(info, 0, "entries", &bytes)) return {};
+  const size_t count = bytes.ByteLength() / sizeof(CpuidEntry);
+  if (bytes.ByteLength() % sizeof(CpuidEntry) != 0 || count > kMaxCpuidEntries) {
+    Throw(env, Status::Error(Code::kInvalidArgument, "KVM_SET_CPUID2", "a CPUID table has at most 256 entries of 28 bytes"));
+    return {};
+  }
+  std::vector<CpuidEntry> entries(count);
+  if (count > 0) std::memcpy(entries.data(), bytes.Data(), bytes.ByteLength());
+  Check(env, vcpu->SetCpuid(entries));
+  return {};
+}
+
+void VcpuHandle::Close(const Napi::CallbackInfo&) {
+  if (core_) core_->vcpu.reset();
+  core_.reset();
+}
+
+}  // namespace hax::binding

@@ -1,0 +1,57 @@
+#include "binding/binding.h"
+
+namespace hax::binding {
+
+const napi_type_tag VmHandle::kTag = {0x6e6f6465686178a3, 0x1d0c52b7a9e14f03};
+
+Napi::Function VmHandle::Define(Napi::Env env) {
+  return DefineClass(env, "NativeVm",
+                     {InstanceMethod<&VmHandle::MapMemory>("mapMemory"), InstanceMethod<&VmHandle::UnmapMemory>("unmapMemory"),
+                      InstanceMethod<&VmHandle::CreateVcpu>("createVcpu"), InstanceMethod<&VmHandle::SetIrqLine>("setIrqLine"),
+                      InstanceMethod<&VmHandle::Close>("close")});
+}
+
+Napi::Value VmHandle::MapMemory(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::shared_ptr<Vm> core;
+  Mapping mapping;
+  if (!Open(env, &core) || !binding::Argument(info, 0, "gpa", &mapping.gpa) || !MemoryHandle::Argument(info, 1, &mapping.memory) ||
+      !binding::Argument(info, 2, "offset", &mapping.offset) || !binding::Argument(info, 3, "size", &mapping.size) ||
+      !binding::Argument(info, 4, "readOnly", &mapping.read_only)) {
+    return {};
+  }
+  Check(env, core->MapMemory(std::move(mapping)));
+  return {};
+}
+
+Napi::Value VmHandle::UnmapMemory(const Napi::CallbackInfo& info) {
+  std::shared_ptr<Vm> core;
+  uint64_t gpa;
+  if (Open(info.Env(), &core) && binding::Argument(info, 0, "gpa", &gpa)) Check(info.Env(), core->UnmapMemory(gpa));
+  return {};
+}
+
+Napi::Value VmHandle::CreateVcpu(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::shared_ptr<Vm> core;
+  uint32_t id;
+  auto box = std::make_shared<VcpuBox>();
+  if (!Open(env, &core) || !binding::Argument(info, 0, "id", &id) || !Check(env, core->CreateVcpu(id, &box->vcpu))) return {};
+  return VcpuHandle::Make(env, env.GetInstanceData<AddonData>()->vcpu, std::move(box));
+}
+
+Napi::Value VmHandle::SetIrqLine(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::shared_ptr<Vm> core;
+  uint32_t line;
+  bool level;
+  if (!Open(env, &core) || !binding::Argument(info, 0, "line", &line) || !binding::Argument(info, 1, "level", &level)) return {};
+  InterruptController* controller = core->interrupts();
+  Check(env, controller ? controller->SetLine(line, level)
+                        : Status::Error(Code::kNoIrqchip, "KVM_IRQ_LINE", "this VM was created without an interrupt controller"));
+  return {};
+}
+
+void VmHandle::Close(const Napi::CallbackInfo&) { core_.reset(); }
+
+}  // namespace hax::binding

@@ -1,0 +1,117 @@
+// The memory that a vCPU shares with JavaScript: what the last run() ended with, and the register state in transfer.
+// JavaScript reads it through typed arrays made once (lib/native/layout.ts holds the same offsets; scripts/check-layouts compares).
+#ifndef NODE_HAX_CORE_EXIT_PAGE_H_
+#define NODE_HAX_CORE_EXIT_PAGE_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace hax {
+
+inline constexpr uint32_t kExitPageVersion = 1;
+inline constexpr size_t kExitDataSize = 4096;
+
+enum class ExitKind : uint32_t {
+  kNone = 0,
+  kIo = 1,
+  kMmio = 2,
+  kHlt = 3,
+  kIrqWindow = 4,
+  kInterrupted = 5,  // subcode: an InterruptReason
+  kShutdown = 6,
+  kDebug = 7,
+  kMsr = 8,
+  kHypercall = 9,
+  kSystemEvent = 10,
+  kMemoryFault = 11,
+  kFailEntry = 12,
+  kInternalError = 13,
+  kUnknown = 14,
+};
+
+enum class InterruptReason : uint32_t { kKick = 1, kSlice = 2 };
+enum class Direction : uint32_t { kIn = 0, kOut = 1 };
+
+struct ExitPage {
+  uint32_t version;
+  uint32_t kind;
+  uint32_t port;
+  uint32_t size;       // bytes of one access: 1, 2, 4; MMIO 1 to 8
+  uint32_t count;      // elements of a string operation, 1 otherwise
+  uint32_t direction;  // a Direction: in is a read that wants a reply in data
+  uint32_t raw_code;   // the backend's own exit number
+  uint32_t subcode;    // suberror, event type, interrupt reason
+  uint64_t address;    // guest-physical address, MSR index or hypercall number
+  uint32_t instruction_length;
+  uint8_t instruction[20];  // the bytes that could not be emulated; 15 at most are used
+  uint64_t detail[8];       // what else the exit says, by kind
+  // Counters, since the vCPU was made.
+  uint64_t entries;      // times the guest was entered
+  uint64_t interrupted;  // entries ended by a signal that was nobody's kick
+  uint64_t kicks;        // stop words consumed
+  uint64_t guest_ns;     // wall time inside the guest while measure is not 0
+  uint32_t measure;      // written by JavaScript
+  uint8_t reserved[84];
+  uint8_t data[kExitDataSize];
+};
+
+static_assert(offsetof(ExitPage, address) == 32);
+static_assert(offsetof(ExitPage, detail) == 64);
+static_assert(offsetof(ExitPage, entries) == 128);
+static_assert(offsetof(ExitPage, data) == 248);
+
+struct SegmentState {
+  uint64_t base;
+  uint32_t limit;
+  uint32_t attributes;  // VMX access rights, Intel SDM vol. 3, 24.4.1
+  uint32_t selector;
+  uint32_t reserved;
+};
+
+struct TableState {
+  uint64_t base;
+  uint32_t limit;
+  uint32_t reserved;
+};
+
+struct MsrState {
+  uint32_t index;
+  uint32_t reserved;
+  uint64_t value;
+};
+
+inline constexpr size_t kGeneralRegisters = 18;  // rax rbx rcx rdx rsi rdi rsp rbp r8..r15 rip rflags
+inline constexpr size_t kSegments = 8;           // cs ds es fs gs ss tr ldt
+inline constexpr size_t kMaxMsrs = 128;
+
+struct StateBlock {
+  uint64_t general[kGeneralRegisters];
+  SegmentState segments[kSegments];
+  TableState gdt;
+  TableState idt;
+  uint64_t cr0, cr2, cr3, cr4, cr8, efer, apic_base;
+  uint32_t mp_state;
+  uint32_t msr_count;     // in: how many of msrs to move; out: how many were
+  alignas(16) uint8_t fxsave[512];  // the FXSAVE image of 64-bit mode, Intel SDM vol. 1, 10.5.1
+  MsrState msrs[kMaxMsrs];
+};
+
+// Which parts of the block getState and setState move.
+enum StateMask : uint32_t {
+  kStateGeneral = 1,
+  kStateSystem = 2,  // segments, tables, control registers
+  kStateFpu = 4,
+  kStateMp = 8,
+  kStateMsrs = 16,
+  kStateAll = 31,
+};
+
+// One allocation a vCPU, one ArrayBuffer in JavaScript.
+struct VcpuShared {
+  ExitPage exit;
+  alignas(64) StateBlock state;
+};
+
+}  // namespace hax
+
+#endif  // NODE_HAX_CORE_EXIT_PAGE_H_

@@ -1,0 +1,81 @@
+// The one native interface: three classes that every backend implements. No Node-API here and no ioctl.
+//
+// Threads: a Vcpu belongs to the thread that calls run(); every other method of it but kick() is for that thread too.
+// Vm and Hypervisor are for one thread at a time. Children hold their parents, so any order of destruction is legal.
+#ifndef NODE_HAX_CORE_HYPERVISOR_H_
+#define NODE_HAX_CORE_HYPERVISOR_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/capabilities.h"
+#include "core/exit_page.h"
+#include "core/guest_memory.h"
+#include "core/status.h"
+
+namespace hax {
+
+class Vcpu {
+ public:
+  virtual ~Vcpu() = default;
+
+  // Moves the reply of the last exit to the device, enters the guest and returns with the exit page filled.
+  // A stop word (kick) ends it as kInterrupted, also when it was set before the call.
+  virtual Status Run() = 0;
+
+  // Takes a reply that still waits in the exit page, so that registers and memory are complete, without running further.
+  // An exit that comes up meanwhile is kept for the next Run().
+  virtual Status Complete() = 0;
+
+  // Ends a Run() in progress, or the next one. From any thread, while the Vcpu lives.
+  virtual void Kick(InterruptReason reason) = 0;
+
+  // Takes back a kick that nobody needs any more. Owner thread only.
+  virtual void ForgetKick(InterruptReason reason) = 0;
+
+  // Moves the parts named by a StateMask between the vCPU and shared()->state.
+  virtual Status GetState(uint32_t mask) = 0;
+  virtual Status SetState(uint32_t mask) = 0;
+
+  virtual Status SetCpuid(const std::vector<CpuidEntry>& entries) = 0;
+
+  const std::shared_ptr<VcpuShared>& shared() const { return shared_; }
+
+ protected:
+  std::shared_ptr<VcpuShared> shared_;
+};
+
+// Optional part of a Vm, found by Vm::interrupts(): a kernel-side interrupt controller.
+class InterruptController {
+ public:
+  virtual ~InterruptController() = default;
+  virtual Status SetLine(uint32_t gsi, bool level) = 0;
+};
+
+struct VmOptions {
+  bool kernel_irqchip = true;
+  bool pit = true;  // with the kernel's interrupt controller only
+};
+
+class Vm {
+ public:
+  virtual ~Vm() = default;
+  virtual Status MapMemory(Mapping mapping) = 0;
+  // The whole mapping that starts at gpa.
+  virtual Status UnmapMemory(uint64_t gpa) = 0;
+  virtual Status CreateVcpu(uint32_t id, std::shared_ptr<Vcpu>* out) = 0;
+  virtual InterruptController* interrupts() { return nullptr; }
+};
+
+class Hypervisor {
+ public:
+  virtual ~Hypervisor() = default;
+  virtual const Capabilities& capabilities() const = 0;
+  virtual Status SupportedCpuid(std::vector<CpuidEntry>* out) = 0;
+  virtual Status CreateVm(const VmOptions& options, std::shared_ptr<Vm>* out) = 0;
+};
+
+}  // namespace hax
+
+#endif  // NODE_HAX_CORE_HYPERVISOR_H_

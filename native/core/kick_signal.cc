@@ -1,0 +1,71 @@
+#include "core/kick_signal.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <mutex>
+
+namespace hax {
+
+namespace {
+
+int kick_signal = 0;
+struct sigaction previous;
+
+// Its only effect is that the ioctl returns. What was installed before sees the signal too.
+void Handle(int number, siginfo_t* info, void* context) {
+  if (previous.sa_flags & SA_SIGINFO) {
+    if (previous.sa_sigaction) previous.sa_sigaction(number, info, context);
+  } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN && previous.sa_handler) {
+    previous.sa_handler(number);
+  }
+}
+
+}  // namespace
+
+Status InstallKickSignal() {
+  static std::mutex mutex;
+  std::lock_guard<std::mutex> lock(mutex);
+  if (kick_signal != 0) return Status::Ok();
+  int number = SIGRTMIN + 7;
+  if (const char* text = std::getenv("HAX_KICK_SIGNAL")) {
+    char* end = nullptr;
+    const long value = std::strtol(text, &end, 10);
+    if (*text == '\0' || *end != '\0' || value < SIGRTMIN || value > SIGRTMAX) {
+      return Status::Error(Code::kInvalidArgument, "sigaction",
+                           "HAX_KICK_SIGNAL must be a number from " + std::to_string(SIGRTMIN) + " to " +
+                               std::to_string(SIGRTMAX) + ", not '" + text + "'");
+    }
+    number = static_cast<int>(value);
+  }
+  struct sigaction action = {};
+  action.sa_sigaction = Handle;
+  // SA_RESTART keeps synchronous file calls of device models whole; KVM_RUN returns EINTR all the same.
+  action.sa_flags = SA_SIGINFO | SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  if (sigaction(number, &action, &previous) != 0) return Status::Os("sigaction", errno);
+  kick_signal = number;
+  return Status::Ok();
+}
+
+void SendKickSignal(int thread_id) {
+  // tgkill, not pthread_kill: a thread that has ended meanwhile is ESRCH, not undefined behaviour.
+  syscall(SYS_tgkill, getpid(), thread_id, kick_signal);
+}
+
+int KickableThreadId() {
+  static thread_local int id = 0;
+  if (id == 0) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, kick_signal);
+    pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+    id = static_cast<int>(syscall(SYS_gettid));
+  }
+  return id;
+}
+
+}  // namespace hax

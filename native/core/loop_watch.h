@@ -1,0 +1,52 @@
+// Ends a slice of guest time when the event loop of the thread has work: one watcher thread a process, which sleeps on the loops'
+// back-end descriptors and on a deadline for each, and kicks the vCPU that runs. docs/run-loop.md tells why and what it costs.
+#ifndef NODE_HAX_CORE_LOOP_WATCH_H_
+#define NODE_HAX_CORE_LOOP_WATCH_H_
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+
+#include "core/hypervisor.h"
+
+namespace hax {
+
+class LoopWatch {
+ public:
+  // `backend_fd` of the loop; -1 where the runtime hides it: then only deadlines end a slice.
+  static Status Create(int backend_fd, std::shared_ptr<LoopWatch>* out);
+  ~LoopWatch();
+
+  // From here on the watcher may kick `vcpu`, until End(). `deadline` in CLOCK_MONOTONIC nanoseconds. Slices may nest: the inner
+  // one takes the watcher over and Resume() gives it back.
+  void Begin(std::shared_ptr<Vcpu> vcpu, uint64_t deadline);
+  void End();
+  // An earlier deadline for the slice in progress; later ones are ignored.
+  void Advance(uint64_t deadline);
+
+  // No event after this; the owner calls it before the loop goes away.
+  void Remove();
+
+ private:
+  friend class Watcher;
+  LoopWatch(int backend_fd, int timer_fd) : backend_fd_(backend_fd), timer_fd_(timer_fd) {}
+  void ArmTimer(uint64_t deadline);
+  void ArmDescriptor();
+  void OnDescriptor();
+  void OnTimer();
+
+  const int backend_fd_;
+  const int timer_fd_;
+  uint64_t id_ = 0;
+  std::mutex mutex_;
+  std::shared_ptr<Vcpu> vcpu_;  // of the slice in progress
+  uint64_t deadline_ = 0;
+  uint64_t armed_deadline_ = 0;  // 0: the timer is not set
+  bool descriptor_armed_ = false;
+};
+
+uint64_t MonotonicNanoseconds();
+
+}  // namespace hax
+
+#endif  // NODE_HAX_CORE_LOOP_WATCH_H_
