@@ -1,0 +1,105 @@
+import { HaxError } from '../util/errors';
+import { Claim, isPromiseLike, makeClaim, overlap, removable, settleRead, truncate, type RangeRequest, type Removable } from './claim';
+import type { IoHandler, Width } from './device';
+import { AddressRange } from './range';
+import { readParts, writeParts } from './split';
+import { UnclaimedReports, type UnclaimedListener } from './unclaimed';
+
+/** The I/O address space of an x86 processor. */
+const portCount = 0x10000;
+/** An access of 4 bytes to the last port reaches 3 further; nobody is there. */
+const beyond = 3;
+
+/**
+ * The 64 Ki I/O ports. An access wider than its handler takes is split, low part first; one that reaches beyond the end of its range
+ * is split into bytes that are looked up one by one, as the ISA bus does. Unclaimed reads give all-ones, unclaimed writes vanish.
+ * What a handler throws passes through.
+ */
+export class PortBus {
+  /** The claim of every port, as an index; 0 is nobody. Flat: the fastest of the lookups in measured.md. */
+  readonly #table = new Uint16Array(portCount + beyond);
+  readonly #claims: Claim[] = [nobody];
+  readonly #free: number[] = [];
+  readonly #unclaimed = new UnclaimedReports('port');
+
+  /**
+   * Gives `length` ports from `at` on to a handler. Throws ERR_HAX_OVERLAP when one of them has an owner already,
+   * ERR_HAX_INVALID_ARGUMENT when the range is empty or goes beyond port 0xffff. Legal while the guest runs, as is remove().
+   */
+  add(request: RangeRequest, handler: IoHandler): Removable {
+    const range = AddressRange.of(request.at, request.length, portCount - 1, 'a port range');
+    const claim = makeClaim(range, request, handler);
+    for (let port = range.first; port <= range.last; port++) {
+      const owner = this.#table[port]!;
+      if (owner !== 0) throw overlap('ports', claim, this.#claims[owner]!);
+    }
+    const index = this.#free.pop() ?? this.#claims.length;
+    if (index >= portCount) throw new HaxError('ERR_HAX_OVERLAP', `the port bus holds at most ${portCount - 1} handlers`);
+    this.#claims[index] = claim;
+    this.#table.fill(index, range.first, range.last + 1);
+    return removable(() => {
+      this.#table.fill(0, range.first, range.last + 1);
+      this.#claims[index] = nobody;
+      this.#free.push(index);
+    });
+  }
+
+  /** Calls back for every port that nobody owns, once per port and direction, up to a cap. */
+  onUnclaimed(listener: UnclaimedListener): Removable {
+    return this.#unclaimed.add(listener);
+  }
+
+  /** The owner's name of a port, if it has one. */
+  ownerOf(port: number): string | undefined {
+    const index = this.#table[port];
+    return index === undefined || index === 0 ? undefined : this.#claims[index]!.name;
+  }
+
+  /** An IN of `width` bytes from port 0 to 0xffff; unsigned. A promise when the handler gave one. */
+  read(port: number, width: Width): number | PromiseLike<number> {
+    const claim = this.#claims[this.#table[port]!]!;
+    const offset = port - claim.first;
+    if (width <= claim.maxWidth && offset + width <= claim.length) {
+      const value = claim.read(offset, width);
+      return typeof value === 'number' ? (value & (-1 >>> (32 - (width << 3)))) >>> 0 : settleRead(claim, value, offset, width);
+    }
+    return this.#readSlow(claim, port, width);
+  }
+
+  /** An OUT of the low `width` bytes of `value` to port 0 to 0xffff. A promise when the handler gave one. */
+  write(port: number, value: number, width: Width): void | PromiseLike<void> {
+    const claim = this.#claims[this.#table[port]!]!;
+    const offset = port - claim.first;
+    if (width <= claim.maxWidth && offset + width <= claim.length) {
+      const pending = claim.write(offset, (value & (-1 >>> (32 - (width << 3)))) >>> 0, width);
+      // A handler written as an arrow function may give back anything.
+      return pending !== undefined && isPromiseLike(pending) ? pending : undefined;
+    }
+    return this.#writeSlow(claim, port, value, width);
+  }
+
+  #readSlow(claim: Claim, port: number, width: Width): number | PromiseLike<number> {
+    const step = this.#step(claim, port, width);
+    if (step !== 0) return readParts(this, port, width, step);
+    this.#unclaimed.report(port, width, 'in');
+    return truncate(-1, width);
+  }
+
+  #writeSlow(claim: Claim, port: number, value: number, width: Width): void | PromiseLike<void> {
+    const step = this.#step(claim, port, width);
+    if (step !== 0) return writeParts(this, port, value, width, step);
+    this.#unclaimed.report(port, width, 'out', truncate(value, width));
+  }
+
+  /** Into what parts an access falls that one call cannot serve: the handler's width, bytes, or 0 for none because nobody is there. */
+  #step(claim: Claim, port: number, width: Width): Width | 0 {
+    if (claim !== nobody && port + width - 1 <= claim.last) return claim.maxWidth;
+    for (let each = port; each < port + width; each++) {
+      if (this.#table[each] !== 0) return 1;
+    }
+    return 0;
+  }
+}
+
+/** Owner of the ports without one: no width fits it, so that the fast path needs no test of its own. */
+const nobody = new Claim(AddressRange.of(0, portCount), 'nobody', { read: () => 0xffffffff, write: () => undefined }, 0);

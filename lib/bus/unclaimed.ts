@@ -1,0 +1,44 @@
+import { removable, type Removable } from './claim';
+
+/** A guest access that no handler owns. */
+export interface UnclaimedAccess {
+  readonly bus: 'port' | 'mmio';
+  /** The port or guest-physical address. */
+  readonly address: number;
+  /** Bytes of this part of the access. */
+  readonly width: number;
+  readonly direction: 'in' | 'out';
+  /** What the guest wrote; absent for reads, and for writes wider than 4 bytes. */
+  readonly value?: number | undefined;
+}
+
+export type UnclaimedListener = (access: UnclaimedAccess) => void;
+
+/**
+ * Addresses remembered per direction. A guest that probes its hardware touches a few hundred; one that walks the address space must
+ * neither fill the host's memory nor its terminal, so that later addresses go unreported.
+ */
+export const maxUnclaimedReports = 4096;
+
+/** Tells listeners of every unclaimed address once per direction. Without a listener nothing is remembered. */
+export class UnclaimedReports {
+  readonly #listeners = new Set<UnclaimedListener>();
+  readonly #seen = { in: new Set<number>(), out: new Set<number>() };
+
+  constructor(private readonly bus: 'port' | 'mmio') {}
+
+  add(listener: UnclaimedListener): Removable {
+    const entry: UnclaimedListener = (access) => listener(access);
+    this.#listeners.add(entry);
+    return removable(() => void this.#listeners.delete(entry));
+  }
+
+  report(address: number, width: number, direction: 'in' | 'out', value?: number): void {
+    if (this.#listeners.size === 0) return;
+    const seen = this.#seen[direction];
+    if (seen.size >= maxUnclaimedReports || seen.has(address)) return;
+    seen.add(address);
+    const access: UnclaimedAccess = { bus: this.bus, address, width, direction, value };
+    for (const listener of this.#listeners) listener(access);
+  }
+}
