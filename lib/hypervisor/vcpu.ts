@@ -5,6 +5,7 @@ import { checkInteger } from '../util/numbers';
 import type { CpuState, CpuStateInit } from '../util/cpu-state';
 import { packCpuid, type CpuidEntry } from './cpuid';
 import { ExitView, type Exit } from './exit';
+import { ExitCounters } from './exit-counters';
 import type { RunEnd } from './end';
 import { checkMsr, msrRefused, StateView } from './state';
 import type { VirtualMachine } from './vm';
@@ -56,6 +57,8 @@ export class Vcpu {
   /** For lib/run: the native side and the memory shared with it. */
   readonly native: NativeVcpu;
   readonly shared: ArrayBuffer;
+  /** What the run loop counts. */
+  readonly exits = new ExitCounters();
   readonly #exit: ExitView;
   readonly #state: StateView;
   readonly #u64: BigUint64Array;

@@ -40,6 +40,8 @@ export interface HaxErrorDetails {
   backend?: string | undefined;
   /** What to do; the table's hint by default. */
   hint?: string | undefined;
+  /** Where the guest was, for errors of device models. */
+  rip?: bigint | undefined;
   cause?: unknown;
 }
 
@@ -49,6 +51,7 @@ export class HaxError extends Error {
   readonly errno: number | undefined;
   readonly backend: string | undefined;
   readonly hint: string;
+  readonly rip: bigint | undefined;
 
   constructor(code: HaxErrorCode, message: string, details: HaxErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -57,6 +60,7 @@ export class HaxError extends Error {
     this.errno = details.errno;
     this.backend = details.backend;
     this.hint = details.hint ?? errorTable[code];
+    this.rip = details.rip;
     Object.defineProperty(this, brand, { value: true });
   }
 

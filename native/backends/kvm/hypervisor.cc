@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "backends/kvm/flex_table.h"
 #include "backends/kvm/kvm.h"
 #include "backends/registry.h"
 #include "core/kick_signal.h"
@@ -112,14 +113,12 @@ Status KvmHypervisor::Probe(const std::string& path) {
 Status KvmHypervisor::SupportedCpuid(std::vector<CpuidEntry>* out) {
   // The kernel answers E2BIG until the table is large enough (api.rst 4.46).
   for (uint32_t capacity = 128; capacity <= 4096; capacity *= 2) {
-    std::vector<uint64_t> storage((sizeof(kvm_cpuid2) + capacity * sizeof(kvm_cpuid_entry2)) / sizeof(uint64_t) + 1);
-    auto* table = reinterpret_cast<kvm_cpuid2*>(storage.data());
-    table->nent = capacity;
-    Status status = HAX_KVM_CALL(fd_, KVM_GET_SUPPORTED_CPUID, table);
+    FlexTable<kvm_cpuid_entry2> table(capacity);
+    Status status = Call(fd_, kGetSupportedCpuid, "KVM_GET_SUPPORTED_CPUID", table.header());
     if (status.os_code == E2BIG) continue;
     if (!status.ok()) return status;
-    for (uint32_t i = 0; i < table->nent; i++) {
-      const kvm_cpuid_entry2& e = table->entries[i];
+    for (uint32_t i = 0; i < table.header()->count; i++) {
+      const kvm_cpuid_entry2& e = table[i];
       out->push_back({e.function, e.index, e.flags, e.eax, e.ebx, e.ecx, e.edx});
     }
     return Status::Ok();

@@ -1,6 +1,7 @@
 // Registers: between KVM's structures and the state block that both backends share.
 #include <cstring>
 
+#include "backends/kvm/flex_table.h"
 #include "backends/kvm/kvm.h"
 
 namespace hax::kvm {
@@ -170,17 +171,16 @@ Status KvmVcpu::SetFpu() {
 Status KvmVcpu::MoveMsrs(bool set) {
   StateBlock& state = shared_->state;
   const uint32_t wanted = state.msr_count < kMaxMsrs ? state.msr_count : kMaxMsrs;
-  alignas(kvm_msrs) uint8_t storage[sizeof(kvm_msrs) + kMaxMsrs * sizeof(kvm_msr_entry)] = {};
-  auto* list = reinterpret_cast<kvm_msrs*>(storage);
-  list->nmsrs = wanted;
+  FlexTable<kvm_msr_entry> list(wanted);
   for (uint32_t i = 0; i < wanted; i++) {
-    list->entries[i].index = state.msrs[i].index;
-    list->entries[i].data = state.msrs[i].value;
+    list[i].index = state.msrs[i].index;
+    list[i].data = state.msrs[i].value;
   }
   int done = 0;
-  HAX_RETURN_IF_ERROR(set ? HAX_KVM_CALL(fd_, KVM_SET_MSRS, list, &done) : HAX_KVM_CALL(fd_, KVM_GET_MSRS, list, &done));
+  HAX_RETURN_IF_ERROR(set ? Call(fd_, kSetMsrs, "KVM_SET_MSRS", list.header(), &done)
+                          : Call(fd_, kGetMsrs, "KVM_GET_MSRS", list.header(), &done));
   state.msr_count = static_cast<uint32_t>(done);
-  for (int i = 0; !set && i < done; i++) state.msrs[i].value = list->entries[i].data;
+  for (uint32_t i = 0; !set && i < state.msr_count; i++) state.msrs[i].value = list[i].data;
   return Status::Ok();
 }
 

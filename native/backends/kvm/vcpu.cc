@@ -1,10 +1,9 @@
 // The vCPU descriptor: entering the guest, and CPUID.
 #include <sys/mman.h>
 
-#include <cstring>
 #include <ctime>
-#include <new>
 
+#include "backends/kvm/flex_table.h"
 #include "backends/kvm/kvm.h"
 
 namespace hax::kvm {
@@ -95,12 +94,10 @@ Status KvmVcpu::Complete() {
 }
 
 Status KvmVcpu::SetCpuid(const std::vector<CpuidEntry>& entries) {
-  std::vector<uint64_t> storage((sizeof(kvm_cpuid2) + entries.size() * sizeof(kvm_cpuid_entry2)) / sizeof(uint64_t) + 1);
-  auto* table = reinterpret_cast<kvm_cpuid2*>(storage.data());
-  table->nent = static_cast<uint32_t>(entries.size());
-  for (size_t i = 0; i < entries.size(); i++) {
+  FlexTable<kvm_cpuid_entry2> table(static_cast<uint32_t>(entries.size()));
+  for (uint32_t i = 0; i < entries.size(); i++) {
     const CpuidEntry& e = entries[i];
-    kvm_cpuid_entry2& to = table->entries[i];
+    kvm_cpuid_entry2& to = table[i];
     to.function = e.function;
     to.index = e.index;
     to.flags = e.flags;
@@ -109,7 +106,7 @@ Status KvmVcpu::SetCpuid(const std::vector<CpuidEntry>& entries) {
     to.ecx = e.ecx;
     to.edx = e.edx;
   }
-  return HAX_KVM_CALL(fd_, KVM_SET_CPUID2, table);
+  return Call(fd_, kSetCpuid2, "KVM_SET_CPUID2", table.header());
 }
 
 }  // namespace hax::kvm

@@ -1,0 +1,45 @@
+import { exitKinds } from '../native/layout';
+
+/** What `--stats` and benchmarks read: plain numbers, no live view. */
+export interface ExitStatistics {
+  /** Exits that JavaScript handled, in all: every kind but `interrupted`. */
+  handled: number;
+  /** By kind; kinds that did not occur are left out. */
+  kinds: Record<string, number>;
+  /** Port exits by port number. */
+  ports: Record<string, number>;
+  /** MMIO exits by 4 KiB page. */
+  pages: Record<string, number>;
+  /** Slices of guest time that were begun. */
+  slices: number;
+}
+
+/** Counts of a vCPU's exits, always on: one increment each. */
+export class ExitCounters {
+  /** Indexed by ExitKind. */
+  readonly kinds = new Float64Array(exitKinds.length);
+  /** Pages of it that stay zero are never resident. */
+  readonly ports = new Uint32Array(0x10000);
+  readonly pages = new Map<number, number>();
+  slices = 0;
+
+  countPage(address: number): void {
+    const page = Math.floor(address / 4096) * 4096;
+    // A guest can walk through all of its address space: the table does not follow it.
+    if (this.pages.size < 1024 || this.pages.has(page)) this.pages.set(page, (this.pages.get(page) ?? 0) + 1);
+  }
+
+  snapshot(): ExitStatistics {
+    const statistics: ExitStatistics = { handled: 0, kinds: {}, ports: {}, pages: {}, slices: this.slices };
+    this.kinds.forEach((count, kind) => {
+      if (count === 0) return;
+      statistics.kinds[exitKinds[kind]!] = count;
+      if (exitKinds[kind] !== 'interrupted') statistics.handled += count;
+    });
+    this.ports.forEach((count, port) => {
+      if (count > 0) statistics.ports[`0x${port.toString(16)}`] = count;
+    });
+    for (const [page, count] of this.pages) statistics.pages[`0x${page.toString(16)}`] = count;
+    return statistics;
+  }
+}

@@ -1,0 +1,26 @@
+/**
+ * node-hax opens a hypervisor device, /dev/HAX or /dev/kvm, and runs virtual machines whose hardware is written in TypeScript.
+ */
+import { installRunDriver } from './hypervisor/vcpu';
+import { runInline } from './run/inline';
+
+installRunDriver(runInline);
+
+export { HaxError, errorTable, type HaxErrorCode, type HaxErrorDetails } from './util/errors';
+export type { CpuState, CpuStateInit, DescriptorTable, Segment } from './util/cpu-state';
+export { Hypervisor, type BackendName, type CreateVmOptions, type OpenOptions } from './hypervisor/hypervisor';
+export { VirtualMachine, type CreateVcpuOptions, type MapMemoryOptions } from './hypervisor/vm';
+export { Vcpu, type MpState, type RunOptions, type VcpuCounters } from './hypervisor/vcpu';
+export type { Capabilities, Capability, FeatureName } from './hypervisor/capabilities';
+export { guestCpuid, type CpuidEntry, type GuestCpuidOptions } from './hypervisor/cpuid';
+export type * from './hypervisor/exit';
+export type { ExitStatistics } from './hypervisor/exit-counters';
+export { isCrash, type EndReason, type RunEnd } from './hypervisor/end';
+export { GuestMemory, Region, type GuestMemoryAccess } from './memory/guest-memory';
+export { PortBus } from './bus/port-bus';
+export { MmioBus } from './bus/mmio-bus';
+export type { RangeRequest, Removable } from './bus/claim';
+export type { Device, DeviceState, IoHandler, Width } from './bus/device';
+export { disconnected, type IrqLine } from './bus/irq-line';
+export { ManualClock, RealClock, type Clock, type Timer } from './time/clock';
+export { flat32, long64, realMode } from './boot/registers';
