@@ -37,7 +37,7 @@ type Write64 = (offset: number, value: bigint) => void | PromiseLike<void>;
 
 /**
  * A handler on a bus. Every claim has the same hidden class whatever the handler's is, so that the buses' call sites stay
- * monomorphic with many device classes (docs/decisions and measured.md: 19 ns against 37 ns an access).
+ * monomorphic with many device classes (measured: 19 ns against 37 ns an access).
  */
 export class Claim {
   readonly first: number;

@@ -16,7 +16,7 @@ const beyond = 3;
  * What a handler throws passes through.
  */
 export class PortBus {
-  /** The claim of every port, as an index; 0 is nobody. Flat: the fastest of the lookups in measured.md. */
+  /** The claim of every port, as an index; 0 is nobody. Flat, because a table is faster than a search or a Map. */
   readonly #table = new Uint16Array(portCount + beyond);
   readonly #claims: Claim[] = [nobody];
   readonly #free: number[] = [];

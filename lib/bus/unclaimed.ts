@@ -5,10 +5,10 @@ export interface UnclaimedAccess {
   readonly bus: 'port' | 'mmio';
   /** The port or guest-physical address. */
   readonly address: number;
-  /** Bytes of this part of the access. */
+  /** 1, 2 or 4 bytes: the access, or the part of it that nobody owns. */
   readonly width: number;
   readonly direction: 'in' | 'out';
-  /** What the guest wrote; absent for reads, and for writes wider than 4 bytes. */
+  /** What the guest wrote; absent for reads. */
   readonly value?: number | undefined;
 }
 
