@@ -1,7 +1,7 @@
 // Process 1 of host B, alone in its initramfs: loads the modules, puts a tmpfs over the caller's root directory, runs the one command
 // it is given and reports everything through one virtio port, so that nothing can be lost or overtaken:
-//   to us:   u32 length, then strings, each ended by NUL: uid, gid, group of /dev/kvm, modules directory, working directory,
-//            number of shares, the shares' paths, number of arguments, the arguments, and the environment up to the end
+//   to us:   u32 length, then strings, each ended by NUL: uid, gid, modules directory, working directory, number of shares,
+//            the shares' paths, number of arguments, the arguments, and the environment up to the end
 //   from us: frames of u8 type, u32 length, payload: b heartbeat, o standard output, e standard error, f cannot start (text),
 //            x the command's exit status (u32), sent after everything else has been
 #define _GNU_SOURCE
@@ -116,10 +116,10 @@ static void read_ahead(void) {
 
 static void enter_root(void) {
   mkdir("/lower", 0755), mkdir("/upper", 0755), mkdir("/new", 0755);
-  mount_or_fail("root", "/lower", "9p", MS_RDONLY, NINE_P "cache=loose,access=any,noxattr");
+  mount_or_fail("root", "/lower", "9p", MS_RDONLY, NINE_P "cache=loose,access=any");
   mount_or_fail("tmpfs", "/upper", "tmpfs", 0, "size=75%,mode=755");
   mkdir("/upper/files", 0755), mkdir("/upper/work", 0755);
-  mount_or_fail("overlay", "/new", "overlay", 0, "lowerdir=/lower,upperdir=/upper/files,workdir=/upper/work,xino=off");
+  mount_or_fail("overlay", "/new", "overlay", 0, "lowerdir=/lower,upperdir=/upper/files,workdir=/upper/work,xino=off,metacopy=off,index=off");
   read_ahead();
   mount_or_fail("/dev", "/new/dev", NULL, MS_MOVE, NULL);
   mount_or_fail("/proc", "/new/proc", NULL, MS_MOVE, NULL);
@@ -163,10 +163,20 @@ static char **read_order(void) {
   return list;
 }
 
+// A share can lie where the machine has a file system of its own, such as /dev/shm.
+static void make_directory(char *path) {
+  for (char *end = path; (end = strchr(end + 1, '/'));) {
+    *end = 0;
+    mkdir(path, 0755);
+    *end = '/';
+  }
+  mkdir(path, 0755);
+}
+
 static void run(char **order, int output, int error) {
   uid_t uid = (uid_t)atol(order[0]);
   gid_t gid = (gid_t)atol(order[1]);
-  char **arguments = order + 6 + atol(order[5]);
+  char **arguments = order + 5 + atol(order[4]);
   long count = atol(arguments[0]);
   char **environment = arguments + 1 + count;
   memmove(arguments, arguments + 1, (size_t)count * sizeof *arguments);
@@ -181,10 +191,6 @@ static void run(char **order, int output, int error) {
   if (input > 2) close(input);
   if (uid || gid) {
     if (setgroups(0, NULL) || setgid(gid) || setuid(uid)) _exit(126);
-  }
-  if (chdir(order[4])) {
-    dprintf(2, "test-in-vm: %s: %s\n", order[4], strerror(errno));
-    _exit(126);
   }
   environ = environment;
   execvp(arguments[0], arguments);
@@ -236,15 +242,17 @@ int main(void) {
   enter_root();
   furnish();
   char **order = read_order();
-  if (chown("/dev/kvm", 0, (gid_t)atol(order[2])) || chmod("/dev/kvm", 0660)) fail("/dev/kvm");
+  if (chown("/dev/kvm", 0, (gid_t)atol(order[1])) || chmod("/dev/kvm", 0660)) fail("/dev/kvm");
   // So that modprobe finds the running kernel's modules, which the caller's root does not have.
   mkdir("/lib/modules", 0755);
-  mount_or_fail(order[3], "/lib/modules", NULL, MS_BIND, NULL);
-  for (long i = 0; i < atol(order[5]); i++) {
+  mount_or_fail(order[2], "/lib/modules", NULL, MS_BIND, NULL);
+  for (long i = 0; i < atol(order[4]); i++) {
     char tag[32];
     snprintf(tag, sizeof tag, "share%ld", i);
-    mount_or_fail(tag, order[6 + i], "9p", 0, NINE_P "cache=mmap,access=user");
+    make_directory(order[5 + i]);
+    mount_or_fail(tag, order[5 + i], "9p", 0, NINE_P "cache=mmap,access=user");
   }
+  if (chdir(order[3])) fail("the working directory %s", order[3]);
   int output[2], error[2];
   sigset_t child;
   sigemptyset(&child);

@@ -48,6 +48,14 @@ function watchSignals() {
   return stop.signal;
 }
 
+function empty(file) {
+  try {
+    fs.writeFileSync(file, '');
+  } catch (error) {
+    throw new UsageError(error.message);
+  }
+}
+
 async function main(words) {
   const began = Date.now();
   let options = {};
@@ -55,19 +63,21 @@ async function main(words) {
   try {
     options = parse(words);
     if (options.help) return process.stdout.write(USAGE);
+    for (const file of [options.statusFile, options.console]) if (file) empty(file);
+    const files = prepare();
     const stop = watchSignals();
-    outcome = await runWithRestart(prepare(), options, stop);
+    outcome = await runWithRestart(files, options, stop);
     if (outcome.result === 'interrupted') outcome.status = 128 + os.constants.signals[stop.reason];
   } catch (error) {
     if (error instanceof UsageError) outcome = { result: 'usage', message: `${error.message} (--help tells more)` };
     else if (error instanceof SetupError) outcome = { result: 'setup', message: error.message };
-    else throw error;
+    else outcome = { result: 'setup', message: `internal error: ${error.stack}` };
   }
   const { result, message, restarts = 0 } = outcome;
   const status = outcome.status ?? STATUS[result];
   if (message) say(result === 'hung' ? `host B hung again (${message})` : message);
   const seconds = (Date.now() - began) / 1000;
-  if (options.statusFile) fs.writeFileSync(options.statusFile, `${JSON.stringify({ result, status, restarts, seconds })}\n`);
+  if (options.statusFile && result !== 'usage') fs.writeFileSync(options.statusFile, `${JSON.stringify({ result, status, restarts, seconds })}\n`);
   process.exitCode = status;
 }
 
