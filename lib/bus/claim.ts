@@ -1,5 +1,5 @@
 import { HaxError, invalidArgument } from '../util/errors';
-import { hex } from '../util/numbers';
+import { checkInteger, hex } from '../util/numbers';
 import type { IoHandler, Width } from './device';
 import type { AddressRange } from './range';
 
@@ -9,6 +9,8 @@ export interface RangeRequest {
   readonly at: number;
   /** How many ports or bytes, at least 1. */
   readonly length: number;
+  /** The handler's offset of that first one, 0 when absent: chips with scattered ports, such as the 8042 with 0x60 and 0x64, are added in pieces. */
+  readonly offset?: number | undefined;
   /** Who owns the range, for messages; the handler's own name when absent. */
   readonly name?: string | undefined;
 }
@@ -42,7 +44,10 @@ type Write64 = (offset: number, value: bigint) => void | PromiseLike<void>;
 export class Claim {
   readonly first: number;
   readonly last: number;
-  readonly length: number;
+  /** The address of offset 0, which need not be in the range. */
+  readonly base: number;
+  /** The first offset beyond the range. */
+  readonly end: number;
   /** 0 where nobody is: no access fits. */
   readonly maxWidth: Width | 0;
   readonly read: Read;
@@ -54,11 +59,13 @@ export class Claim {
     readonly range: AddressRange,
     readonly name: string,
     handler: IoHandler,
+    offset = 0,
     maxWidth: Width | 0 = handler.maxWidth ?? 4,
   ) {
     this.first = range.first;
     this.last = range.last;
-    this.length = range.length;
+    this.base = range.first - offset;
+    this.end = offset + range.length;
     this.maxWidth = maxWidth;
     this.read = handler.read.bind(handler);
     this.write = handler.write.bind(handler);
@@ -76,8 +83,9 @@ export function makeClaim(range: AddressRange, request: RangeRequest, handler: I
   if (maxWidth !== undefined && maxWidth !== 1 && maxWidth !== 2 && maxWidth !== 4) {
     throw invalidArgument(`maxWidth of a handler must be 1, 2 or 4, not ${String(maxWidth)}`);
   }
+  const offset = checkInteger(request.offset ?? 0, 'offset', 0, 2 ** 48);
   const own: unknown = (handler as { name?: unknown }).name;
-  return new Claim(range, request.name ?? (typeof own === 'string' && own !== '' ? own : 'a handler'), handler);
+  return new Claim(range, request.name ?? (typeof own === 'string' && own !== '' ? own : 'a handler'), handler, offset);
 }
 
 export function overlap(what: string, wanted: Claim, owner: Claim): HaxError {

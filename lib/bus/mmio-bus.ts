@@ -49,8 +49,8 @@ export class MmioBus {
   read(gpa: number, width: Width): number | PromiseLike<number> {
     const claim = this.#find(gpa);
     if (claim !== undefined) {
-      const offset = gpa - claim.first;
-      if (width <= claim.maxWidth && offset + width <= claim.length) {
+      const offset = gpa - claim.base;
+      if (width <= claim.maxWidth && offset + width <= claim.end) {
         const value = claim.read(offset, width);
         return typeof value === 'number' ? (value & (-1 >>> (32 - (width << 3)))) >>> 0 : settleRead(claim, value, offset, width);
       }
@@ -62,8 +62,8 @@ export class MmioBus {
   write(gpa: number, value: number, width: Width): void | PromiseLike<void> {
     const claim = this.#find(gpa);
     if (claim !== undefined) {
-      const offset = gpa - claim.first;
-      if (width <= claim.maxWidth && offset + width <= claim.length) {
+      const offset = gpa - claim.base;
+      if (width <= claim.maxWidth && offset + width <= claim.end) {
         const pending = claim.write(offset, (value & (-1 >>> (32 - (width << 3)))) >>> 0, width);
         return pending !== undefined && isPromiseLike(pending) ? pending : undefined;
       }
@@ -80,7 +80,7 @@ export class MmioBus {
     if (length === 8) {
       const claim = this.#find(gpa);
       if (claim?.read64 && gpa + 7 <= claim.last) {
-        const value = claim.read64(gpa - claim.first);
+        const value = claim.read64(gpa - claim.base);
         if (typeof value === 'bigint') return store64(target, value);
         return Promise.resolve(value).then((settled) => store64(target, settled));
       }
@@ -100,7 +100,7 @@ export class MmioBus {
     if (length === 8) {
       const claim = this.#find(gpa);
       if (claim?.write64 && gpa + 7 <= claim.last) {
-        const pending = claim.write64(gpa - claim.first, (BigInt(load(source, 4, 4)) << 32n) | BigInt(load(source, 0, 4)));
+        const pending = claim.write64(gpa - claim.base, (BigInt(load(source, 4, 4)) << 32n) | BigInt(load(source, 0, 4)));
         return pending !== undefined && isPromiseLike(pending) ? pending : undefined;
       }
     }

@@ -58,8 +58,8 @@ export class PortBus {
   /** An IN of `width` bytes from port 0 to 0xffff; unsigned. A promise when the handler gave one. */
   read(port: number, width: Width): number | PromiseLike<number> {
     const claim = this.#claims[this.#table[port]!]!;
-    const offset = port - claim.first;
-    if (width <= claim.maxWidth && offset + width <= claim.length) {
+    const offset = port - claim.base;
+    if (width <= claim.maxWidth && offset + width <= claim.end) {
       const value = claim.read(offset, width);
       return typeof value === 'number' ? (value & (-1 >>> (32 - (width << 3)))) >>> 0 : settleRead(claim, value, offset, width);
     }
@@ -69,8 +69,8 @@ export class PortBus {
   /** An OUT of the low `width` bytes of `value` to port 0 to 0xffff. A promise when the handler gave one. */
   write(port: number, value: number, width: Width): void | PromiseLike<void> {
     const claim = this.#claims[this.#table[port]!]!;
-    const offset = port - claim.first;
-    if (width <= claim.maxWidth && offset + width <= claim.length) {
+    const offset = port - claim.base;
+    if (width <= claim.maxWidth && offset + width <= claim.end) {
       const pending = claim.write(offset, (value & (-1 >>> (32 - (width << 3)))) >>> 0, width);
       // A handler written as an arrow function may give back anything.
       return pending !== undefined && isPromiseLike(pending) ? pending : undefined;
@@ -102,4 +102,4 @@ export class PortBus {
 }
 
 /** Owner of the ports without one: no width fits it, so that the fast path needs no test of its own. */
-const nobody = new Claim(AddressRange.of(0, portCount), 'nobody', { read: () => 0xffffffff, write: () => undefined }, 0);
+const nobody = new Claim(AddressRange.of(0, portCount), 'nobody', { read: () => 0xffffffff, write: () => undefined }, 0, 0);

@@ -36,6 +36,15 @@ describe('MmioBus', () => {
     }
   });
 
+  it('gives pieces of a chip the offsets asked for', () => {
+    const bus = new MmioBus();
+    const handler = recorder();
+    bus.add({ at: 0x1000, length: 4, offset: 0x800 }, handler);
+    bus.read(0x1002, 2);
+    bus.read(0x1003, 2);
+    expect(handler.log).toEqual(['r2@2050', 'r1@2051']);
+  });
+
   it('splits 8 bytes into two of 4, low first', () => {
     const bus = new MmioBus();
     const handler = recorder();

@@ -63,6 +63,19 @@ describe('PortBus', () => {
     ]);
   });
 
+  it('gives pieces of a chip the offsets asked for', () => {
+    const bus = new PortBus();
+    const handler = recorder();
+    bus.add({ at: 0x60, length: 1 }, handler);
+    bus.add({ at: 0x64, length: 2, offset: 4 }, handler);
+    bus.add({ at: 0x10, length: 2, offset: 0x100 }, handler);
+    bus.read(0x60, 1);
+    bus.read(0x64, 2);
+    bus.write(0x65, 7, 2);
+    bus.read(0x11, 1);
+    expect(handler.log).toEqual(['r1@0', 'r2@4', 'w1@5=7', 'r1@257']);
+  });
+
   it('has nobody beyond port 0xffff', () => {
     const bus = new PortBus();
     bus.add({ at: 0xffff, length: 1 }, recorder());
@@ -154,6 +167,7 @@ describe('PortBus', () => {
     [{ at: -1, length: 1 }, recorder()],
     [{ at: 0xffff, length: 2 }, recorder()],
     [{ at: 0, length: 0 }, recorder()],
+    [{ at: 0, length: 1, offset: -1 }, recorder()],
     [{ at: 0, length: 1 }, null],
     [{ at: 0, length: 1 }, {}],
     [
