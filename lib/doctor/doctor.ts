@@ -1,0 +1,93 @@
+import { explainFailure, explainRefusal } from './findings';
+import { describeHost, loadedModules } from './host';
+import { thisHost, type HostProbe, type OpenedDevice } from './probe';
+import type { DoctorReport, Finding, HostReport, KvmReport } from './report';
+
+/** Opens the device and makes a VM; fills in what they tell, and returns what is wrong. */
+function tryKvm(probe: HostProbe, host: HostReport, kvm: KvmReport): Finding | undefined {
+  let opened: OpenedDevice;
+  try {
+    opened = probe.openKvm();
+  } catch (error) {
+    return explainFailure(error, probe, host, kvm.device);
+  }
+  try {
+    kvm.apiVersion = opened.capabilities.apiVersion;
+    kvm.features = opened.capabilities.features;
+    opened.createVm().close();
+    kvm.usable = true;
+    return undefined;
+  } catch (error) {
+    return explainRefusal(error, kvm.device);
+  } finally {
+    opened.close();
+  }
+}
+
+function isSoftware(host: HostReport, modules: readonly string[]): boolean {
+  return !host.virtualization || (modules.includes('kvm_pvm') && !modules.includes('kvm_intel') && !modules.includes('kvm_amd'));
+}
+
+function judgeLinux(host: HostReport, kvm: KvmReport): DoctorReport['linux'] {
+  if (!kvm.usable) return { ok: false, reason: `no VM can be created on ${kvm.device}` };
+  if (kvm.software) {
+    return { ok: false, reason: `${kvm.device} is a software KVM, whose instruction emulator lacks what Linux needs (paging, SSE)` };
+  }
+  if (!kvm.features.kernelIrqchip?.available) return { ok: false, reason: `${kvm.device} has no interrupt controller in the kernel` };
+  return { ok: true, reason: `${kvm.device} uses the processor's virtualization (${String(host.virtualization)})` };
+}
+
+/** Looks at this host: which hypervisor devices exist, whether they work, what is wrong and what to do about it. Never throws for what it finds. */
+export function doctor(probe: HostProbe = thisHost()): DoctorReport {
+  const { cpuFlags, ...host } = describeHost(probe);
+  const modules = loadedModules(probe);
+  const kvm: KvmReport = {
+    device: probe.kvmDevice,
+    present: probe.stat(probe.kvmDevice) !== undefined,
+    usable: false,
+    software: false,
+    modules,
+    apiVersion: 0,
+    features: {},
+  };
+  const haxm = { device: probe.haxmDevice, present: probe.stat(probe.haxmDevice) !== undefined, supported: false } as const;
+  const findings: Finding[] = [];
+
+  const problem = tryKvm(probe, host, kvm);
+  if (problem) findings.push(problem);
+  kvm.software = kvm.usable && isSoftware(host, modules);
+  if (kvm.software) {
+    findings.push({
+      severity: 'warning',
+      code: 'software-kvm',
+      message: `${kvm.device} is a software KVM: only 64-bit user-mode code runs natively, everything else goes through an instruction emulator.`,
+      remedy: 'Small guests run; for Linux, or for figures that mean something, use a host with VT-x or SVM.',
+    });
+  }
+  if (haxm.present) {
+    findings.push({
+      severity: 'info',
+      code: 'haxm-unsupported',
+      message: `${haxm.device} exists, but node-hax ${probe.version} does not support HAXM yet.`,
+      remedy: '',
+    });
+  }
+  if (kvm.usable && !kvm.software && cpuFlags.has('hypervisor')) {
+    findings.push({
+      severity: 'info',
+      code: 'nested',
+      message: 'This host is itself a VM: virtualization is nested, and every exit costs several times more.',
+      remedy: '',
+    });
+  }
+  return {
+    version: probe.version,
+    ok: kvm.usable,
+    linux: judgeLinux(host, kvm),
+    host,
+    addon: { ok: problem?.code !== 'addon-missing' },
+    haxm,
+    kvm,
+    findings,
+  };
+}

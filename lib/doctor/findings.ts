@@ -1,0 +1,106 @@
+/** From what went wrong to what to do about it. */
+import { HaxError } from '../util/errors';
+import { groupById, loadedModules, moduleFor } from './host';
+import type { HostProbe } from './probe';
+import type { Finding, HostReport } from './report';
+
+/** Why there is no device, the nearest cause first. */
+export function explainMissing(probe: HostProbe, host: HostReport, device: string): Finding {
+  if (probe.platform !== 'linux') {
+    return {
+      severity: 'error',
+      code: 'platform',
+      message: `node-hax ${probe.version} knows no hypervisor of ${probe.platform}.`,
+      remedy: 'Use a Linux host with /dev/kvm.',
+    };
+  }
+  const modules = loadedModules(probe);
+  if (modules.length > 0 && host.container) {
+    return {
+      severity: 'error',
+      code: 'container',
+      message: `The kernel has KVM, but this ${host.container} container does not have ${device}.`,
+      remedy: `Start the container with the device: docker run --device ${device} …`,
+    };
+  }
+  if (!host.virtualization && modules.length < 2) {
+    return {
+      severity: 'error',
+      code: 'no-virtualization',
+      message: `There is no working ${device}, and the processor shows neither VT-x (vmx) nor SVM (svm).`,
+      remedy: 'Switch VT-x or AMD-V on in the firmware; where this host is itself a VM, switch on nested virtualization for it.',
+    };
+  }
+  if (modules.length < 2) {
+    const module = moduleFor(probe);
+    return {
+      severity: 'error',
+      code: 'module-missing',
+      message: `There is no working ${device}: the module ${module} is not loaded.`,
+      remedy: `As root: modprobe ${module} (when it refuses, dmesg says why; often the firmware has virtualization switched off).`,
+    };
+  }
+  return {
+    severity: 'error',
+    code: 'device-node',
+    message: `The modules ${modules.join(' and ')} are loaded, but ${device} does not work.`,
+    remedy: `As root: rm -f ${device}; mknod -m 660 ${device} c 10 232; chgrp kvm ${device}`,
+  };
+}
+
+function octal(mode: number): string {
+  return `0${mode.toString(8)}`;
+}
+
+/** What a user without permission has to do: the exact commands. */
+export function explainPermission(probe: HostProbe, host: HostReport, device: string): Finding {
+  const user = probe.user();
+  const finding = (message: string, remedy: string): Finding => ({ severity: 'error', code: 'no-permission', message, remedy });
+  const file = probe.stat(device);
+  if (user.uid === 0 || !file) {
+    return host.container
+      ? finding(`This ${host.container} container may not use ${device}.`, `Start it with the device: docker run --device ${device} …`)
+      : finding(`The kernel refuses ${device} to ${user.name}.`, 'Look for a security module or a device cgroup that forbids it.');
+  }
+  const group = groupById(probe, file.gid);
+  const whose = `${device} belongs to group ${group?.name ?? file.gid} with mode ${octal(file.mode)}`;
+  if ((file.mode & 0o060) !== 0o060 || !group || group.name === 'root') {
+    return finding(
+      `${user.name} may not open ${device}: ${whose}, which gives no group of ordinary users access.`,
+      `As root: groupadd -f kvm; chgrp kvm ${device}; chmod 660 ${device}; usermod -aG kvm ${user.name}; then log in again.`,
+    );
+  }
+  if (group.members.includes(user.name) && !user.groups.includes(file.gid)) {
+    return finding(
+      `${user.name} may not open ${device}: this session began before ${user.name} joined the group ${group.name}.`,
+      `Log in again, or run: newgrp ${group.name}`,
+    );
+  }
+  return finding(
+    `${user.name} may not open ${device}: ${whose}, and ${user.name} is not in it.`,
+    `As root: usermod -aG ${group.name} ${user.name}; then log in again.`,
+  );
+}
+
+/** A finding for what opening the device threw. */
+export function explainFailure(error: unknown, probe: HostProbe, host: HostReport, device: string): Finding {
+  if (!(error instanceof HaxError)) throw error;
+  const { code, message, hint } = error;
+  if (code === 'ERR_HAX_NO_DEVICE') return explainMissing(probe, host, device);
+  if (code === 'ERR_HAX_NO_PERMISSION') return explainPermission(probe, host, device);
+  if (code === 'ERR_HAX_NO_ADDON') return { severity: 'error', code: 'addon-missing', message, remedy: hint };
+  if (code === 'ERR_HAX_API_VERSION') return { severity: 'error', code: 'api-version', message, remedy: hint };
+  if (code === 'ERR_HAX_UNSUPPORTED') return { severity: 'error', code: 'kernel-too-old', message, remedy: 'Use Linux 4.11 or newer.' };
+  return { severity: 'error', code: 'open-failed', message, remedy: hint };
+}
+
+/** A finding for a device that opens but makes no VM. */
+export function explainRefusal(error: unknown, device: string): Finding {
+  if (!(error instanceof HaxError)) throw error;
+  return {
+    severity: 'error',
+    code: 'vm-refused',
+    message: `${device} opens, but makes no VM: ${error.message}`,
+    remedy: 'Look for another hypervisor that holds the processor (VirtualBox does), and in dmesg.',
+  };
+}

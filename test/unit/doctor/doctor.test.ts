@@ -1,0 +1,196 @@
+import { doctor } from '../../../lib/doctor/doctor';
+import type { Finding } from '../../../lib/doctor/report';
+import { HaxError, type HaxErrorCode } from '../../../lib/util/errors';
+import { capabilities, cpuinfo, FakeHost, type FakeHostOptions } from './fake-host';
+
+function refused(code: HaxErrorCode, options: FakeHostOptions = {}): Finding {
+  const report = doctor(new FakeHost({ failure: new HaxError(code, `told by ${code}`), ...options }));
+  expect(report.ok).toBe(false);
+  expect(report.linux).toEqual({ ok: false, reason: 'no VM can be created on /dev/kvm' });
+  expect(report.kvm).toMatchObject({ usable: false, software: false, apiVersion: 0, features: {} });
+  expect(report.findings).toHaveLength(1);
+  expect(report.findings[0].severity).toBe('error');
+  return report.findings[0];
+}
+
+test('a healthy host: a VM and Linux, no findings, everything closed again', () => {
+  const host = new FakeHost();
+  const report = doctor(host);
+  expect(report).toMatchObject({
+    version: '1.2.3',
+    ok: true,
+    linux: { ok: true, reason: "/dev/kvm uses the processor's virtualization (vmx)" },
+    host: {
+      platform: 'linux',
+      arch: 'x64',
+      kernel: '6.1.0',
+      node: '20.0.0',
+      processor: 'Example CPU',
+      virtualization: 'vmx',
+      container: null,
+    },
+    addon: { ok: true },
+    haxm: { device: '/dev/HAX', present: false, supported: false },
+    kvm: { device: '/dev/kvm', present: true, usable: true, software: false, modules: ['kvm', 'kvm_intel'], apiVersion: 12 },
+    findings: [],
+  });
+  expect(report.kvm.features.maxVcpus).toEqual({ available: true, value: 1024 });
+  expect(JSON.parse(JSON.stringify(report))).toEqual(report);
+  expect(host.open).toBe(0);
+});
+
+describe('software KVM', () => {
+  test.each([
+    ['neither vmx nor svm', { cpuinfo: cpuinfo(''), modules: ['kvm', 'kvm_pvm'] }],
+    ['kvm_pvm alone, on a processor that has svm', { cpuinfo: cpuinfo('svm', 'AuthenticAMD'), modules: ['kvm', 'kvm_pvm'] }],
+    ['no flags at all and no modules to be seen', { cpuinfo: '', modules: [] }],
+  ])('%s', (_name, options) => {
+    const report = doctor(new FakeHost(options));
+    expect(report.ok).toBe(true);
+    expect(report.kvm.software).toBe(true);
+    expect(report.linux.ok).toBe(false);
+    expect(report.linux.reason).toContain('software KVM');
+    expect(report.findings).toEqual([expect.objectContaining({ severity: 'warning', code: 'software-kvm' })]);
+  });
+
+  test('not where a hardware module is loaded as well', () => {
+    expect(doctor(new FakeHost({ modules: ['kvm', 'kvm_intel', 'kvm_pvm'] })).kvm.software).toBe(false);
+  });
+});
+
+test('nested virtualization is told', () => {
+  const report = doctor(new FakeHost({ cpuinfo: cpuinfo('svm hypervisor', 'AuthenticAMD'), modules: ['kvm', 'kvm_amd'] }));
+  expect(report.host.virtualization).toBe('svm');
+  expect(report.linux.ok).toBe(true);
+  expect(report.findings).toEqual([expect.objectContaining({ severity: 'info', code: 'nested' })]);
+});
+
+test('/dev/HAX is told and not used', () => {
+  const nodes = { '/dev/kvm': { mode: 0o660, uid: 0, gid: 104 }, '/dev/HAX': { mode: 0o660, uid: 0, gid: 104 } };
+  const report = doctor(new FakeHost({ nodes }));
+  expect(report.haxm.present).toBe(true);
+  expect(report.findings).toEqual([expect.objectContaining({ severity: 'info', code: 'haxm-unsupported' })]);
+});
+
+test('Linux needs the interrupt controller in the kernel', () => {
+  const { features } = capabilities;
+  const without = { ...capabilities, features: { ...features, kernelIrqchip: { available: false, value: 0, reason: 'none' } } };
+  const report = doctor(new FakeHost({ capabilities: without }));
+  expect(report.ok).toBe(true);
+  expect(report.linux).toEqual({ ok: false, reason: '/dev/kvm has no interrupt controller in the kernel' });
+});
+
+describe('no device', () => {
+  const missing = (options: FakeHostOptions): Finding => refused('ERR_HAX_NO_DEVICE', { nodes: {}, ...options });
+
+  test('another platform', () => {
+    expect(missing({ platform: 'darwin', modules: [], cpuinfo: '' })).toMatchObject({
+      code: 'platform',
+      message: expect.stringContaining('darwin'),
+    });
+  });
+
+  test.each([
+    ['docker', { '/.dockerenv': '' }],
+    ['podman', { '/run/.containerenv': '' }],
+    ['lxc', { '/run/systemd/container': 'lxc\n' }],
+    ['kubepods', { '/proc/1/cgroup': '0::/kubepods/besteffort/x' }],
+  ])('a %s container without it', (kind, files) => {
+    const finding = missing({ files });
+    expect(finding).toMatchObject({ code: 'container', message: expect.stringContaining(`this ${kind} container`) });
+    expect(finding.remedy).toContain('--device /dev/kvm');
+  });
+
+  test('no VT-x and no SVM', () => {
+    const finding = missing({ modules: ['kvm'], cpuinfo: cpuinfo('') });
+    expect(finding.code).toBe('no-virtualization');
+    expect(finding.remedy).toContain('firmware');
+  });
+
+  test.each([
+    ['GenuineIntel', 'vmx', 'kvm_intel'],
+    ['AuthenticAMD', 'svm', 'kvm_amd'],
+    ['HygonGenuine', 'svm', 'kvm_amd'],
+  ])('module not loaded on %s', (vendor, flag, module) => {
+    const finding = missing({ modules: [], cpuinfo: cpuinfo(flag, vendor) });
+    expect(finding.code).toBe('module-missing');
+    expect(finding.remedy).toContain(`modprobe ${module}`);
+  });
+
+  test('modules loaded, node missing', () => {
+    const finding = missing({});
+    expect(finding.code).toBe('device-node');
+    expect(finding.remedy).toContain('mknod -m 660 /dev/kvm c 10 232');
+  });
+});
+
+describe('no permission', () => {
+  const alice = { name: 'alice', uid: 1000, groups: [1000] };
+  const files = { '/etc/group': 'root:x:0:\nkvm:x:104:bob\nusers:x:100:alice\n' };
+  const node = (mode: number, gid: number): FakeHostOptions['nodes'] => ({ '/dev/kvm': { mode, uid: 0, gid } });
+
+  test('the owning group and the exact command', () => {
+    expect(refused('ERR_HAX_NO_PERMISSION', { user: alice, files })).toEqual({
+      severity: 'error',
+      code: 'no-permission',
+      message: 'alice may not open /dev/kvm: /dev/kvm belongs to group kvm with mode 0660, and alice is not in it.',
+      remedy: 'As root: usermod -aG kvm alice; then log in again.',
+    });
+  });
+
+  test('joined, but not logged in again', () => {
+    const joined = { '/etc/group': 'kvm:x:104:bob,alice\n' };
+    expect(refused('ERR_HAX_NO_PERMISSION', { user: alice, files: joined }).remedy).toBe('Log in again, or run: newgrp kvm');
+  });
+
+  test.each([
+    ['a device for root alone', node(0o600, 0)],
+    ['a group that may only read', node(0o640, 104)],
+    ['a group without a name', node(0o660, 777)],
+    ['the group root', node(0o660, 0)],
+  ])('%s', (_name, nodes) => {
+    const finding = refused('ERR_HAX_NO_PERMISSION', { user: alice, files, nodes });
+    expect(finding.message).toContain('gives no group of ordinary users access');
+    expect(finding.remedy).toContain('chgrp kvm /dev/kvm; chmod 660 /dev/kvm; usermod -aG kvm alice');
+  });
+
+  test('/etc/group cannot be read', () => {
+    expect(refused('ERR_HAX_NO_PERMISSION', { user: alice }).message).toContain('belongs to group 104');
+  });
+
+  test('root is refused, in a container and outside', () => {
+    expect(refused('ERR_HAX_NO_PERMISSION').remedy).toContain('cgroup');
+    expect(refused('ERR_HAX_NO_PERMISSION', { files: { '/.dockerenv': '' } }).remedy).toContain('docker run --device /dev/kvm');
+  });
+});
+
+test.each([
+  ['ERR_HAX_NO_ADDON', 'addon-missing'],
+  ['ERR_HAX_API_VERSION', 'api-version'],
+  ['ERR_HAX_UNSUPPORTED', 'kernel-too-old'],
+  ['ERR_HAX_IOCTL', 'open-failed'],
+] as const)('%s becomes %s with its own words', (code, expected) => {
+  const finding = refused(code);
+  expect(finding).toMatchObject({ code: expected, message: `told by ${code}` });
+  expect(finding.remedy).not.toBe('');
+});
+
+test('an addon that is missing is told as such', () => {
+  expect(doctor(new FakeHost({ failure: new HaxError('ERR_HAX_NO_ADDON', 'tried a, b') })).addon).toEqual({ ok: false });
+});
+
+test('a device that makes no VM', () => {
+  const host = new FakeHost({ refusal: new HaxError('ERR_HAX_IOCTL', 'KVM_CREATE_VM: busy') });
+  const report = doctor(host);
+  expect(report.ok).toBe(false);
+  expect(report.kvm).toMatchObject({ usable: false, apiVersion: 12 });
+  expect(report.findings).toEqual([
+    expect.objectContaining({ code: 'vm-refused', message: '/dev/kvm opens, but makes no VM: KVM_CREATE_VM: busy' }),
+  ]);
+  expect(host.open).toBe(0);
+});
+
+test('a mistake of ours is not dressed up as a finding', () => {
+  expect(() => doctor(new FakeHost({ failure: new TypeError('ours') }))).toThrow(TypeError);
+  expect(() => doctor(new FakeHost({ refusal: new TypeError('ours') }))).toThrow(TypeError);
+});

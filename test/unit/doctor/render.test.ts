@@ -1,0 +1,50 @@
+import { doctor } from '../../../lib/doctor/doctor';
+import { renderDoctor } from '../../../lib/doctor/render';
+import { HaxError } from '../../../lib/util/errors';
+import { cpuinfo, FakeHost } from './fake-host';
+
+test('a healthy host', () => {
+  expect(renderDoctor(doctor(new FakeHost()))).toBe(`\
+node-hax   1.2.3, Node 20.0.0 on linux 6.1.0 x64
+processor  Example CPU, VT-x (vmx)
+addon      loaded
+/dev/HAX   not there
+/dev/kvm   usable, API version 12, kvm + kvm_intel
+  can      immediateExit, kernelIrqchip, splitIrqchip, pit, readOnlyMemory, mpState, extendedCpuid, tssAddress, identityMapAddress
+  limits   maxVcpus 1024, recommendedVcpus 2, memorySlots 32764
+  lacks    tscDeadlineTimer
+
+A VM can be created.
+Linux as a guest: yes; /dev/kvm uses the processor's virtualization (vmx).
+`);
+});
+
+test('a software KVM in a container, with /dev/HAX', () => {
+  const text = renderDoctor(
+    doctor(
+      new FakeHost({
+        cpuinfo: cpuinfo(''),
+        modules: [],
+        files: { '/.dockerenv': '' },
+        nodes: { '/dev/HAX': { mode: 0, uid: 0, gid: 0 } },
+      }),
+    ),
+  );
+  expect(text).toContain('Example CPU, neither VT-x nor SVM, in a docker container\n');
+  expect(text).toContain('/dev/HAX   there; not supported by this version\n');
+  expect(text).toContain('/dev/kvm   usable, API version 12 (software KVM)\n');
+  expect(text).toMatch(/\nwarning: \/dev\/kvm is a software KVM.*\n {2}→ Small guests run/);
+  expect(text).toMatch(/\ninfo: .*HAXM yet\.\n\n/);
+  expect(text).toContain('Linux as a guest: no; ');
+});
+
+test.each([
+  [{}, 'there, but not usable'],
+  [{ nodes: {} }, 'not there'],
+])('no VM', (options, state) => {
+  const failure = new HaxError('ERR_HAX_NO_ADDON', 'the addon did not load; tried a.node', { hint: 'Build it.' });
+  const text = renderDoctor(doctor(new FakeHost({ failure, cpuinfo: '', ...options })));
+  expect(text).toContain('processor  unknown, neither VT-x nor SVM\naddon      not built\n');
+  expect(text).toContain(`/dev/kvm   ${state}\n`);
+  expect(text).toContain('\nerror: the addon did not load; tried a.node\n  → Build it.\n\nNo VM can be created.\n');
+});
