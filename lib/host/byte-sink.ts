@@ -1,0 +1,113 @@
+/**
+ * Where devices put the bytes that they send out. Every Node.js Writable is a ByteSink; so is an object with this one method.
+ */
+export interface ByteSink {
+  /**
+   * Takes `bytes`, which the caller will not touch again. False asks the caller to hold back until `onDrain` has been called;
+   * anything else, also nothing, takes more at once. Calling `onDrain` without having returned false has no effect.
+   */
+  write(bytes: Uint8Array, onDrain: () => void): unknown;
+  /** True where nothing can be written any more; what is sent there vanishes. */
+  readonly writableEnded?: boolean;
+}
+
+/** A sink, or just its function. */
+export type ByteOutput = ByteSink | ByteSink['write'];
+
+/** Bytes are handed on together, at most so many at a time: a write for each would cost more than the guest's exit. */
+export const maxBatch = 4096;
+
+/**
+ * Bytes kept for a sink that has asked to hold back. As much as a Linux pipe holds: more would only put off the moment in which the guest
+ * notices that nobody reads.
+ */
+export const maxBacklog = 65536;
+
+/**
+ * Collects bytes and hands them on when {@link maxBatch} have come together, on flush(), and when the JavaScript in progress ends: within
+ * a guest's slice that is the end of the slice. Not by setImmediate, which would end the slice after every single byte.
+ */
+export class BatchedOutput {
+  readonly #write: ByteSink['write'] | undefined;
+  readonly #batch = new Uint8Array(maxBatch);
+  #length = 0;
+  /** Full batches that the sink does not want yet. */
+  readonly #backlog: Uint8Array[] = [];
+  #blocked = false;
+  #scheduled = false;
+  #wasFull = false;
+
+  /** Without an output bytes vanish. `onReady` is called when `ready` becomes true again. */
+  constructor(
+    output: ByteOutput | undefined,
+    private readonly onReady: () => void = () => undefined,
+  ) {
+    if (typeof output === 'function') this.#write = output;
+    else if (output) this.#write = (bytes, onDrain) => output.writableEnded === true || output.write(bytes, onDrain);
+  }
+
+  /** Whether there is room for a byte; false only while the sink holds back and {@link maxBacklog} bytes wait for it. */
+  get ready(): boolean {
+    return !this.#blocked || this.#backlog.length < maxBacklog / maxBatch;
+  }
+
+  /** Sends a byte. One that comes while `ready` is false is lost. */
+  put(byte: number): void {
+    if (this.#write === undefined) return;
+    if (!this.ready) {
+      this.#wasFull = true;
+      return;
+    }
+    this.#batch[this.#length++] = byte;
+    if (this.#length === maxBatch) {
+      if (this.#blocked) {
+        this.#backlog.push(this.#takeBatch());
+        this.#wasFull = !this.ready;
+      } else {
+        this.flush();
+      }
+    } else if (!this.#blocked && !this.#scheduled) {
+      this.#scheduled = true;
+      process.nextTick(() => this.flush());
+    }
+  }
+
+  /** Hands on at once what has been collected, unless the sink holds back. */
+  flush(): void {
+    this.#scheduled = false;
+    while (!this.#blocked && (this.#backlog.length > 0 || this.#length > 0)) {
+      this.#handOn(this.#backlog.shift() ?? this.#takeBatch());
+    }
+  }
+
+  #takeBatch(): Uint8Array {
+    const bytes = this.#batch.slice(0, this.#length);
+    this.#length = 0;
+    return bytes;
+  }
+
+  #handOn(bytes: Uint8Array): void {
+    // The sink may call onDrain before it returns.
+    let drained = false;
+    let waiting = false;
+    const onDrain = (): void => {
+      drained = true;
+      if (!waiting) return;
+      waiting = false;
+      this.#unblock();
+    };
+    if (this.#write!(bytes, onDrain) === false && !drained) {
+      waiting = true;
+      this.#blocked = true;
+    }
+  }
+
+  #unblock(): void {
+    this.#blocked = false;
+    this.flush();
+    if (this.#wasFull && this.ready) {
+      this.#wasFull = false;
+      this.onReady();
+    }
+  }
+}
