@@ -1,0 +1,46 @@
+import { kibibytesFrom } from './e820';
+import { biosDataEnd } from './loader';
+import type { Loader } from './loader';
+
+/**
+ * What programs that expect a PC BIOS find in low memory where there is none: an interrupt table whose every call fails politely, and
+ * the size of conventional memory (IBM PC/AT Technical Reference, "BIOS data area"). Xen, for one, places its real-mode code by it.
+ */
+
+const vectors = 256;
+/** Two bytes: KiB of memory from address 0. */
+const baseMemorySize = 0x413;
+/** The 16 bytes that the BIOS data area leaves to applications. */
+const handlers = 0x4f0;
+
+/** Sets the carry flag, the BIOS's sign of failure, in the caller's flags, and returns with the rest of them as they were. */
+const failingCall = [
+  0x55, // push bp
+  0x89,
+  0xe5, // mov bp, sp
+  0x80,
+  0x4e,
+  0x06,
+  0x01, // or byte [bp+6], 1
+  0x5d, // pop bp
+  0xcf, // iret
+] as const;
+/** Of its last instruction, which alone serves interrupts of devices. */
+const ignoredInterrupt = handlers + failingCall.length - 1;
+
+/** Interrupts 0 to 7 and 8 to 15 of the two 8259s, where a BIOS puts them. */
+const firstIrqs = 0x08;
+const secondIrqs = 0x70;
+
+/** Writes the first 1280 bytes of memory, unless the image is there or it is not RAM. */
+export function storeBiosData(loader: Loader): void {
+  if (!loader.placement.claim('BIOS data', 0, biosDataEnd)) return;
+  const data = Buffer.alloc(biosDataEnd);
+  for (let vector = 0; vector < vectors; vector++) {
+    const isIrq = (vector & ~7) === firstIrqs || (vector & ~7) === secondIrqs;
+    data.writeUInt32LE(isIrq ? ignoredInterrupt : handlers, vector * 4);
+  }
+  data.writeUInt16LE(kibibytesFrom(loader.options.memoryMap, 0, 640), baseMemorySize);
+  data.set(failingCall, handlers);
+  loader.memory.write(0, data);
+}

@@ -1,0 +1,73 @@
+import type { GuestMemoryAccess } from '../memory/guest-memory';
+import { HaxError, invalidArgument } from '../util/errors';
+import { isBootSector, loadBootSector } from './boot-sector';
+import { isBzImage, loadBzImage } from './bzimage';
+import { isElf } from './elf';
+import { loadElfEntry } from './elf-entry';
+import { loadFlat } from './flat';
+import { imageError, readPart } from './image-source';
+import type { ImageSource } from './image-source';
+import { imageFormats, Loader } from './loader';
+import type { BootOptions, BootResult, ImageFormat } from './loader';
+import { findMultibootHeader, loadMultiboot } from './multiboot';
+import { hasPvhNote } from './pvh';
+
+export interface LoadOptions extends BootOptions {
+  /** `auto`, the default, recognises every format but `flat`; a format by name refuses a file that is of another. */
+  readonly format?: ImageFormat | 'auto';
+}
+
+const loaders: Record<ImageFormat, (loader: Loader) => BootResult> = {
+  bzimage: loadBzImage,
+  multiboot: loadMultiboot,
+  pvh: refusePvh,
+  elf: loadElfEntry,
+  bootsector: loadBootSector,
+  flat: loadFlat,
+};
+
+/**
+ * Loads an image into guest memory and returns the state in which its first processor starts.
+ * Throws ERR_HAX_IMAGE for a file that is damaged, does not fit or is of no supported kind, ERR_HAX_UNSUPPORTED for a PVH kernel,
+ * ERR_HAX_INVALID_ARGUMENT for options that do not go with the file; each message names the file or option and the remedy.
+ */
+export function loadImage(source: ImageSource, memory: GuestMemoryAccess, options: LoadOptions): BootResult {
+  const { format = 'auto' } = options;
+  if (format !== 'auto' && !imageFormats.includes(format)) {
+    throw invalidArgument(`format must be auto, ${imageFormats.join(', ')}, not ${JSON.stringify(format)}`);
+  }
+  const loader = new Loader(source, memory, options);
+  if (source.size === 0) throw imageError(source, 'is empty; give an image that was built');
+  return loaders[format === 'auto' ? recogniseImage(source) : format](loader);
+}
+
+/**
+ * The format of a file that is not empty, looked for in this order: bzImage, multiboot 1, PVH note, ELF, boot sector.
+ * Throws ERR_HAX_IMAGE when it is none of them or an ELF file with unsound headers.
+ */
+export function recogniseImage(source: ImageSource): ImageFormat {
+  if (isBzImage(source)) return 'bzimage';
+  if (findMultibootHeader(source)) return 'multiboot';
+  if (isElf(source)) return hasPvhNote(source) ? 'pvh' : 'elf';
+  if (isBootSector(source)) return 'bootsector';
+  if (isGzip(source)) throw imageError(source, 'is compressed with gzip; unpack it with gunzip first');
+  throw imageError(
+    source,
+    'is not a bzImage, a multiboot kernel, an ELF program or a boot sector; use --format flat with --load and --mode for raw code',
+  );
+}
+
+/** Kernels that GRUB unpacks, such as Xen's and GNU Mach's, come compressed (magic: RFC 1952, 2.3.1). */
+function isGzip(source: ImageSource): boolean {
+  return source.size >= 2 && readPart(source, 0, 2, 'magic').readUInt16LE() === 0x8b1f;
+}
+
+function refusePvh({ source }: Loader): never {
+  if (!isElf(source) || !hasPvhNote(source)) {
+    throw imageError(source, 'has no PVH note; leave out --format to have its format recognised');
+  }
+  const hint = 'Give the kernel as a bzImage (vmlinuz), or enter a 32-bit ELF file directly with --format elf.';
+  throw new HaxError('ERR_HAX_UNSUPPORTED', `${source.name} is a PVH kernel, which cannot be booted yet; give it as a bzImage (vmlinuz)`, {
+    hint,
+  });
+}

@@ -1,0 +1,185 @@
+import { imageFromBytes } from '../../../lib/boot/image-source';
+import { loadImage, recogniseImage } from '../../../lib/boot/image';
+import { imageFormats } from '../../../lib/boot/loader';
+import { bootArea, bootSector, bzImage, elf, load, MiB, multibootHeader, note, pcMap, recordingSource, refusal } from './images';
+import { FakeMemory } from '../../support/fake-memory';
+import { HaxError } from '../../../lib/util/errors';
+
+const pvhElf = (bits: 32 | 64) =>
+  elf({
+    bits,
+    segments: [
+      { physical: MiB, contents: Buffer.from([0xf4]) },
+      { type: 4, contents: note('Xen', 18, Buffer.alloc(4)) },
+    ],
+  });
+
+const samples = {
+  bzimage: bzImage(),
+  multiboot: elf({ preamble: multibootHeader() }),
+  pvh: pvhElf(32),
+  elf: elf(),
+  bootsector: bootSector(),
+};
+
+describe('recognition', () => {
+  test.each(Object.entries(samples))('%s', (format, bytes) => {
+    expect(recogniseImage(imageFromBytes('image', bytes))).toBe(format);
+  });
+
+  test('a bzImage wins over a multiboot header in it, and a multiboot header over a PVH note', () => {
+    const both = bzImage();
+    multibootHeader().copy(both, 0x400);
+    expect(recogniseImage(imageFromBytes('image', both))).toBe('bzimage');
+    const noted = elf({
+      preamble: multibootHeader(),
+      segments: [{ contents: Buffer.from([0xf4]) }, { type: 4, contents: note('Xen', 18, Buffer.alloc(4)) }],
+    });
+    expect(recogniseImage(imageFromBytes('image', noted))).toBe('multiboot');
+  });
+
+  test.each([
+    ['raw code', Buffer.from([0xf4]), /^code\.bin is not a bzImage.*--format flat/],
+    ['a boot sector cut short', bootSector().subarray(0, 511), /--format flat/],
+    ['a compressed kernel', Buffer.from('1f8b0800', 'hex'), /^code\.bin is compressed with gzip; unpack it/],
+    ['nothing', Buffer.alloc(0), /^code\.bin is empty; /],
+  ])('refuses %s', (_, bytes, message) => {
+    const error = refusal(() => load(bytes, { name: 'code.bin' }));
+    expect(error.code).toBe('ERR_HAX_IMAGE');
+    expect(error.message).toMatch(message);
+  });
+});
+
+describe('a format by name', () => {
+  const unlike = Buffer.alloc(1024);
+  test.each(imageFormats.filter((format) => format !== 'flat'))('%s refuses a file that is not of it', (format) => {
+    const error = refusal(() => load(unlike, { format, name: 'zeros' }));
+    expect(error.code).toBe('ERR_HAX_IMAGE');
+    expect(error.message).toMatch(/^zeros /);
+  });
+
+  test('chooses among several that fit', () => {
+    const sectorAndElf = Buffer.concat([elf(), Buffer.alloc(600)]);
+    sectorAndElf.writeUInt16LE(0xaa55, 510);
+    expect(load(sectorAndElf).format).toBe('elf');
+    expect(load(sectorAndElf, { format: 'bootsector' }).format).toBe('bootsector');
+    expect(load(sectorAndElf, { format: 'flat' }).format).toBe('flat');
+  });
+
+  test('must exist', () => {
+    const error = refusal(() => load(elf(), { format: 'a.out' as 'elf' }));
+    expect(error.code).toBe('ERR_HAX_INVALID_ARGUMENT');
+    expect(error.message).toContain('multiboot');
+  });
+});
+
+describe('PVH', () => {
+  test.each([32, 64] as const)('an ELF%i kernel with the note is recognised and refused with the way out', (bits) => {
+    for (const format of ['auto', 'pvh'] as const) {
+      const error = refusal(() => load(pvhElf(bits), { format, name: 'vmlinux' }));
+      expect(error.code).toBe('ERR_HAX_UNSUPPORTED');
+      expect(error.message).toMatch(/^vmlinux is a PVH kernel.*bzImage/);
+      expect(error.hint).toContain('--format elf');
+    }
+  });
+
+  test('the ELF entry of such a file can be asked for', () => expect(load(pvhElf(32), { format: 'elf' }).entry).toBe(MiB));
+
+  test.each([
+    ['of another type', [note('Xen', 6, Buffer.alloc(4))]],
+    ['of another owner', [note('GNU', 18, Buffer.alloc(16))]],
+    ['of a size that runs over the end', [note('GNU', 1, Buffer.alloc(4)).fill(0xff, 0, 8)]],
+    ['shorter than a header', [Buffer.alloc(8)]],
+  ])('a note %s does not count', (_, notes) => {
+    const file = elf({ segments: [{ contents: Buffer.from([0xf4]) }, ...notes.map((contents) => ({ type: 4, contents }))] });
+    expect(recogniseImage(imageFromBytes('image', file))).toBe('elf');
+  });
+
+  test('the note is found behind others, and a note segment beyond the file is passed over', () => {
+    const contents = Buffer.concat([note('GNU', 3, Buffer.alloc(7)), note('Linux', 0, Buffer.alloc(3)), note('Xen', 18, Buffer.alloc(4))]);
+    const file = elf({ segments: [{ contents: Buffer.from([0xf4]) }, { type: 4, contents: Buffer.alloc(4) }, { type: 4, contents }] });
+    file.writeUInt32LE(0x7fffffff, 52 + 32 + 4); // p_offset of the first note segment
+    expect(recogniseImage(imageFromBytes('image', file))).toBe('pvh');
+  });
+});
+
+describe('how a file reaches memory', () => {
+  const body = Buffer.alloc(9 * MiB, 0x90);
+  body.writeUInt32LE(0x11223344, body.length - 4);
+
+  test.each([true, false])('in pieces of at most 4 MiB, in order (views: %s)', (views) => {
+    const source = recordingSource('big', body);
+    const memory = new FakeMemory(16 * MiB, { views });
+    loadImage(source, memory, { memoryMap: pcMap(16 * MiB), bootArea, format: 'flat', flat: { load: MiB, mode: 32 } });
+    expect(source.reads.map(([, length]) => length)).toEqual([4 * MiB, 4 * MiB, MiB]);
+    expect(memory.bytes.readUInt32LE(10 * MiB - 4)).toBe(0x11223344);
+  });
+
+  test('straight into a view where the source can', () => {
+    const targets: Uint8Array[] = [];
+    const source = {
+      ...imageFromBytes('big', body),
+      read: () => Buffer.alloc(0),
+      readInto: (_: number, target: Uint8Array) => void targets.push(target),
+    };
+    const memory = new FakeMemory(16 * MiB, { views: true });
+    loadImage(source, memory, { memoryMap: pcMap(16 * MiB), bootArea, format: 'flat', flat: { load: MiB, mode: 32 } });
+    expect(targets.map((target) => target.buffer)).toEqual(Array(3).fill(memory.bytes.buffer));
+  });
+
+  test('by writing where a view is refused', () => {
+    const memory = new FakeMemory(16 * MiB);
+    const refusing = {
+      read: memory.read.bind(memory),
+      write: memory.write.bind(memory),
+      view: () => {
+        throw new HaxError('ERR_HAX_UNSUPPORTED', 'no views here');
+      },
+    };
+    loadImage(imageFromBytes('big', body), refusing, {
+      memoryMap: pcMap(16 * MiB),
+      bootArea,
+      format: 'flat',
+      flat: { load: MiB, mode: 32 },
+    });
+    expect(memory.bytes.readUInt32LE(10 * MiB - 4)).toBe(0x11223344);
+    const broken = {
+      ...refusing,
+      view: () => {
+        throw new TypeError('a bug');
+      },
+    };
+    const options = { memoryMap: pcMap(16 * MiB), bootArea, format: 'flat', flat: { load: MiB, mode: 32 } } as const;
+    expect(() => loadImage(imageFromBytes('big', body), broken, options)).toThrow('a bug');
+  });
+
+  test('a file that shrinks while it is read is an ERR_HAX_FILE', () => {
+    const source = { name: 'log', size: 4096, read: (_: number, length: number) => Buffer.alloc(length - 1) };
+    const error = refusal(() => recogniseImage(source));
+    expect(error.code).toBe('ERR_HAX_FILE');
+    expect(error.message).toMatch(/^log changed while it was read/);
+  });
+
+  test('memory that is not there is reported by the memory', () => {
+    const memory = new FakeMemory(MiB);
+    const error = refusal(() => loadImage(imageFromBytes('image', elf()), memory, { memoryMap: pcMap(8 * MiB), bootArea }));
+    expect(error.code).toBe('ERR_HAX_MEMORY');
+  });
+});
+
+test.each([
+  ['start', { start: -1, size: 0x1000 }],
+  ['start', { start: 2 ** 32, size: 0x1000 }],
+  ['size', { start: 0x1000, size: 0 }],
+  ['size', { start: 0xfffff000, size: 0x2000 }],
+])('a boot area with a bad %s is refused', (part, area) => {
+  const error = refusal(() => load(elf(), { bootArea: area }));
+  expect(error.code).toBe('ERR_HAX_INVALID_ARGUMENT');
+  expect(error.message).toContain(`bootArea.${part}`);
+});
+
+test('a boot area that is too small is named with what did not fit', () => {
+  const error = refusal(() => load(elf(), { bootArea: { start: 0x1000, size: 0x800 } }));
+  expect(error.code).toBe('ERR_HAX_IMAGE');
+  expect(error.message).toMatch(/^image leaves no 4096 bytes for the stack in the boot area 0x1000 to 0x17ff; /);
+});
