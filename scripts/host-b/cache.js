@@ -59,7 +59,7 @@ function kernelPackage() {
   const find = () => /^\s*Depends: (linux-image-\d\S*)$/m.exec(command('apt-cache', ['depends', 'linux-image-amd64']).stdout)?.[1];
   let name = find();
   if (!name && process.getuid() === 0) {
-    mustRun('apt-get', ['update']);
+    command('apt-get', ['update']);
     name = find();
   }
   if (!name) throw new SetupError('the package linux-image-amd64 is not known here; as root: apt-get update');
@@ -69,7 +69,7 @@ function kernelPackage() {
 function download(name, folder) {
   const fetched = () => command('apt-get', ['download', name], { cwd: folder }).status === 0;
   if (!fetched()) {
-    if (process.getuid() === 0) mustRun('apt-get', ['update']);
+    if (process.getuid() === 0) command('apt-get', ['update']);
     mustRun('apt-get', ['download', name], { cwd: folder });
   }
   return path.join(
@@ -133,7 +133,11 @@ function buildInitramfs(files, work) {
   fs.writeFileSync(path.join(root, 'modules'), modules.map((file) => `/${path.basename(file)}\n`).join(''));
   mustRun('gcc', ['-O2', '-static', '-s', '-o', path.join(root, 'init'), INIT]);
   const list = fs.readdirSync(root).join('\n');
-  const archive = mustRun('cpio', ['-o', '-H', 'newc', '--quiet', '-R', '0:0'], { cwd: root, input: Buffer.from(`${list}\n`), encoding: 'buffer' });
+  const archive = mustRun('cpio', ['-o', '-H', 'newc', '--quiet', '-R', '0:0'], {
+    cwd: root,
+    input: Buffer.from(`${list}\n`),
+    encoding: 'buffer',
+  });
   fs.writeFileSync(path.join(work, 'initramfs.cpio'), archive);
   fs.renameSync(path.join(work, 'initramfs.cpio'), files.initramfs);
 }

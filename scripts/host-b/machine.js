@@ -5,7 +5,7 @@ const fs = require('node:fs');
 const os = require('node:os');
 const { QEMU, find } = require('./packages.js');
 
-const SILENCE = 20; // seconds without a heartbeat
+const SILENCE = Number(process.env.HAX_HOST_B_SILENCE) || 20; // seconds without a heartbeat
 const BOOT = 40; // seconds to the first one, on a machine that is not busy with other things
 const BUFFERED = 16 << 20; // bytes that wait for our own reader before we stop taking more
 const FILE_SYSTEM = 'local,security_model=none,multidevs=remap';
@@ -51,7 +51,7 @@ function environment() {
 // The order to init.c, as its head comment describes it.
 function order(files, options) {
   const { uid, gid } = options.user ?? { uid: 0, gid: 0 };
-  const strings = [uid, gid, files.modules, process.cwd(), options.shares.length, ...options.shares];
+  const strings = [Date.now(), uid, gid, files.modules, process.cwd(), options.shares.length, ...options.shares];
   strings.push(options.command.length, ...options.command, ...environment().map(([name, value]) => `${name}=${value}`));
   const body = Buffer.from(strings.map((text) => `${text}\0`).join(''));
   const head = Buffer.alloc(4);
@@ -79,7 +79,8 @@ function explain(consoleText, beats, code, signal, errors) {
   const refusal = /host-b: ([^\r\n]*)/.exec(consoleText);
   if (refusal) return { result: 'setup', message: `host B could not start: ${refusal[1]}` };
   if (code === 0 && beats > 0) return { result: 'panic', message: 'host B reset or powered off before the command ended' };
-  return { result: 'setup', message: `QEMU ended with ${signal ?? `status ${code}`}: ${errors.trim().split('\n').pop()}` };
+  const said = errors.trim().split('\n').pop();
+  return { result: 'setup', message: `QEMU ended with ${signal ?? `status ${code}`}${said ? `: ${said}` : ''}` };
 }
 
 // Starts host B, runs the command in it, and resolves with what became of it: { result, status?, message? }.
@@ -88,7 +89,7 @@ function run(files, options, streams, stop) {
   const tscKhz = Number(execFileSync(files.tscRate, { encoding: 'utf8' }));
   // The kernel ends QEMU with us, however we end.
   const args = ['--pdeathsig', 'KILL', '--', find(QEMU), ...qemuArguments(files, options, tscKhz)];
-  const child = spawn('setpriv', args, { stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'], detached: true });
+  const child = spawn(find('setpriv'), args, { stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'], detached: true });
   const [, , stderr, serial, port] = child.stdio;
   let consoleText = '';
   let errors = '';
@@ -110,6 +111,7 @@ function run(files, options, streams, stop) {
     const timer = setTimeout(() => end({ result: 'timeout', message: `timed out after ${options.timeout} s` }), options.timeout * 1000);
     const interrupt = () => end({ result: 'interrupted' });
     stop.addEventListener('abort', interrupt);
+    if (stop.aborted) interrupt(); // between two starts
 
     const pass = (stream, bytes) => {
       if (stream.write(bytes) || stream.writableLength < BUFFERED || port.isPaused()) return;
@@ -118,8 +120,9 @@ function run(files, options, streams, stop) {
     };
     const take = frames((type, payload) => {
       silent = 0;
-      if (type === 'b') beats++;
-      else if (type === 'o') pass(streams.stdout, payload);
+      // The order tells the time, so it leaves when it will be read at once.
+      if (type === 'b' && beats++ === 0) port.write(order(files, options));
+      if (type === 'o') pass(streams.stdout, payload);
       else if (type === 'e') pass(streams.stderr, payload);
       else if (type === 'f') end({ result: 'setup', message: `host B could not start: ${payload}` });
       else if (type === 'x') end({ result: 'exited', status: payload.readUInt32LE(0) });
@@ -131,7 +134,6 @@ function run(files, options, streams, stop) {
     });
     stderr.on('data', (bytes) => (errors = (errors + bytes).slice(-4096)));
     for (const stream of [port, serial, stderr]) stream.on('error', () => {}); // reset when QEMU is killed
-    port.write(order(files, options));
 
     child.on('error', (error) => (outcome ??= { result: 'setup', message: `setpriv: ${error.message}` }));
     child.on('close', (code, signal) => {

@@ -7,7 +7,7 @@ const path = require('node:path');
 const cache = require('./cache.js');
 const machine = require('./machine.js');
 const { parse, USAGE, UsageError } = require('./options.js');
-const { SetupError, TO_RUN, ensure } = require('./packages.js');
+const { SetupError, TO_RUN, ensure, find } = require('./packages.js');
 
 const STATUS = { usage: 2, timeout: 120, panic: 121, hung: 122, setup: 123 };
 
@@ -22,8 +22,7 @@ function prepare() {
   const top = cache.directory();
   fs.mkdirSync(top, { recursive: true });
   const filler = [process.execPath, path.join(__dirname, 'fill-cache.js')];
-  const done = spawnSync('flock', [path.join(top, 'lock'), ...filler], { stdio: ['ignore', 'ignore', 'inherit'] });
-  if (done.error) throw new SetupError(`flock: ${done.error.message}`);
+  const done = spawnSync(find('flock'), [path.join(top, 'lock'), ...filler], { stdio: ['ignore', 'ignore', 'inherit'] });
   if (done.status !== 0) throw new SetupError('the cache could not be filled');
   return cache.lookUp();
 }
@@ -77,7 +76,8 @@ async function main(words) {
   const status = outcome.status ?? STATUS[result];
   if (message) say(result === 'hung' ? `host B hung again (${message})` : message);
   const seconds = (Date.now() - began) / 1000;
-  if (options.statusFile && result !== 'usage') fs.writeFileSync(options.statusFile, `${JSON.stringify({ result, status, restarts, seconds })}\n`);
+  const record = JSON.stringify({ result, status, restarts, seconds });
+  if (options.statusFile && result !== 'usage') fs.writeFileSync(options.statusFile, `${record}\n`);
   process.exitCode = status;
 }
 

@@ -10,7 +10,7 @@ working directory; what it writes vanishes, except below directories given with 
 
   --cpus N            processors of host B (default 1: with two it sometimes hangs)
   --memory MIB        its memory (default 2048)
-  --timeout SECONDS   limit for each start of host B, at most 120 (default 110)
+  --timeout SECONDS   limit for each start of host B, its boot included; at most 120 (default 110)
   --share DIR         writable directory, shared with this machine (repeatable)
   --user[=UID:GID]    run COMMAND as this user and not as root (default: the caller); /dev/kvm is opened to the group
   --status-file FILE  write {"result":...,"status":...,"restarts":...,"seconds":...} as JSON
