@@ -42,6 +42,8 @@ export interface HaxErrorDetails {
   hint?: string | undefined;
   /** Where the guest was, for errors of device models. */
   rip?: bigint | undefined;
+  /** What the guest had printed, for waits that failed. */
+  transcript?: string | undefined;
   cause?: unknown;
 }
 
@@ -52,6 +54,7 @@ export class HaxError extends Error {
   readonly backend: string | undefined;
   readonly hint: string;
   readonly rip: bigint | undefined;
+  readonly transcript: string | undefined;
 
   constructor(code: HaxErrorCode, message: string, details: HaxErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -61,6 +64,9 @@ export class HaxError extends Error {
     this.backend = details.backend;
     this.hint = details.hint ?? errorTable[code];
     this.rip = details.rip;
+    this.transcript = details.transcript;
+    // Long, and told by the message already as far as it helps.
+    Object.defineProperty(this, 'transcript', { enumerable: false });
     Object.defineProperty(this, brand, { value: true });
   }
 

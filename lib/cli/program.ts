@@ -1,0 +1,109 @@
+/**
+ * The command `hax`. Each subcommand is loaded when it is called: a guest should not wait for code that it does not use.
+ */
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { HaxError } from '../util/errors';
+import type { RunCommandOptions } from './run-options';
+
+/** Exit statuses that are ours; docs/cli.md has the whole table. */
+export const status = { ok: 0, error: 1, usage: 2, crash: 3, reset: 4, timeout: 124, sigint: 130, sigterm: 143 } as const;
+
+/** Options of later versions: refused by name, so that a script learns what it asked for in vain. */
+const laterOptions = [
+  '--machine <type>',
+  '--bios <file>',
+  '--disk <file>',
+  '--cdrom <file>',
+  '--floppy <file>',
+  '--screenshot <file>',
+  '--screen-text <file>',
+  '--type <text>',
+];
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (!(value > 0) || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a positive number of seconds.');
+  return value;
+}
+
+function integer(text: string): number {
+  const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : NaN;
+  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a number such as 31744 or 0x7c00.');
+  return value;
+}
+
+function collect(text: string, before: string[] = []): string[] {
+  return [...before, text];
+}
+
+function program(finish: (result: Promise<number> | number) => void): Command {
+  const hax = new Command('hax')
+    .description('Run virtual machines on /dev/kvm whose hardware is written in TypeScript.')
+    .helpCommand(false)
+    .configureHelp({ helpWidth: 100 })
+    .exitOverride();
+  const run = hax
+    .command('run')
+    .description("Boot IMAGE; the guest's serial console is on standard input and output.")
+    .argument('[image]', 'bzImage, multiboot 1 kernel, 32-bit ELF file or boot sector')
+    .addOption(
+      new Option('--format <format>', 'what IMAGE is').choices(['auto', 'bzimage', 'multiboot', 'pvh', 'elf', 'bootsector', 'flat']).default('auto'),
+    )
+    .option('--load <address>', 'flat: load address (default: 0x7c00)', integer)
+    .option('--entry <address>', 'flat: first instruction (default: the load address)', integer)
+    .addOption(new Option('--mode <bits>', 'flat: processor mode (default: 16)').choices(['16', '32', '64']))
+    .addOption(new Option('--backend <name>', 'hypervisor to use (default: HAX_BACKEND, or the first device that exists)').choices(['auto', 'haxm', 'kvm']))
+    .option('--memory <size>', 'guest memory', '128M')
+    .option('--cpus <n>', 'vCPUs', integer, 1)
+    .addOption(new Option('--irqchip <where>', 'who has the interrupt controllers').choices(['kernel', 'split', 'user']).default('kernel'))
+    .option('--initrd <file>', 'initial RAM disk; multiboot: a module, may repeat', collect)
+    .option('--append <string>', 'kernel command line')
+    .option('--serial <where>', 'stdio, null, file:PATH or unix:PATH', 'stdio')
+    .option('--debugcon <port[,file:path]>', 'debug console at a port such as 0xe9, to standard error or a file')
+    .option('--debug-exit', 'a write of V to port 0xf4 ends the run with status (V<<1)|1')
+    .option('--debug-exit-port <port>', 'another port for --debug-exit', integer)
+    .option('--no-reboot', 'end with status 4 when the guest resets')
+    .option('--exit-on <text>', 'end with status 0 when the guest prints TEXT; may repeat', collect)
+    .option('--fail-on <text>', 'end with status 1 when the guest prints TEXT; may repeat', collect)
+    .option('--timeout <seconds>', 'end with status 124 after so long', seconds)
+    .option('--stats', 'print exits by kind and port at the end')
+    .option('--stats-file <file>', 'write them as JSON')
+    .option('--print-layout', "print the machine's addresses and ports and end")
+    .action((image: string | undefined, options: RunCommandOptions) => {
+      finish(import('./run.js').then(({ runCommand }) => runCommand(image, options)));
+    });
+  for (const flags of laterOptions) run.addOption(new Option(flags).hideHelp());
+  hax
+    .command('doctor')
+    .description('Tell which hypervisor devices exist, what they can do, what is wrong and what to do.')
+    .option('--json', 'for scripts')
+    .action((options: { json?: boolean }) => {
+      finish(import('./doctor.js').then(({ doctorCommand }) => doctorCommand({ json: options.json ?? false }, process.stdout)));
+    });
+  hax
+    .command('demo')
+    .description('Run a built-in guest that prints a line through the UART.')
+    .action(() => finish(import('./demo.js').then(({ demoCommand }) => demoCommand())));
+  hax.version((require('../../package.json') as { version: string }).version); // eslint-disable-line @typescript-eslint/no-require-imports
+  return hax;
+}
+
+/** One line for a person: what is wrong, and what to do about it. */
+export function describeError(error: unknown): string {
+  if (!(error instanceof HaxError)) return `hax: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`;
+  const needsHint = error.code !== 'ERR_HAX_IMAGE' && error.code !== 'ERR_HAX_FILE' && error.code !== 'ERR_HAX_INVALID_ARGUMENT';
+  return `hax: ${error.message}${needsHint ? `\n${error.hint}` : ''}\n`;
+}
+
+/** Runs the command line; resolves to the exit status. */
+export async function main(args: readonly string[]): Promise<number> {
+  let result: Promise<number> | number = status.ok;
+  try {
+    program((value) => (result = value)).parse(args, { from: 'user' });
+    return await result;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? status.ok : status.usage;
+    process.stderr.write(describeError(error));
+    return status.error;
+  }
+}

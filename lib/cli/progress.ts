@@ -1,0 +1,30 @@
+import type { ProgressListener } from '../machine/file-source';
+
+/** Files below this are read before anybody could see a bar. */
+const worthShowing = 16 * 2 ** 20;
+
+/** A bar on a terminal while large files go into guest memory; nothing elsewhere. */
+export function loadProgress(stream: NodeJS.WriteStream): { listener: ProgressListener; stop: () => void } {
+  if (!stream.isTTY) return { listener: () => undefined, stop: () => undefined };
+  let bar: import('cli-progress').SingleBar | undefined;
+  let shown: string | undefined;
+  const stop = (): void => {
+    bar?.stop();
+    bar = undefined;
+    shown = undefined;
+  };
+  const listener: ProgressListener = (name, done, total) => {
+    if (total < worthShowing) return;
+    if (shown !== name) {
+      stop();
+      // Loaded for the few runs that show it.
+      const { SingleBar } = require('cli-progress') as typeof import('cli-progress'); // eslint-disable-line @typescript-eslint/no-require-imports
+      bar = new SingleBar({ stream, clearOnComplete: true, hideCursor: true, format: `loading ${name} [{bar}] {percentage}%` });
+      bar.start(total, 0);
+      shown = name;
+    }
+    bar?.update(done);
+    bar?.render();
+  };
+  return { listener, stop };
+}

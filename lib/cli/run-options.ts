@@ -1,0 +1,122 @@
+import type { BackendName } from '../hypervisor/hypervisor';
+import type { MachineOptions } from '../machine/machine';
+import type { ImageFormat } from '../boot/loader';
+import { HaxError, invalidArgument } from '../util/errors';
+import { parseSize } from '../util/numbers';
+
+/** As commander hands them over. */
+export interface RunCommandOptions {
+  format: ImageFormat | 'auto';
+  load?: number;
+  entry?: number;
+  mode?: '16' | '32' | '64';
+  backend?: 'auto' | BackendName;
+  memory: string;
+  cpus: number;
+  irqchip: 'kernel' | 'split' | 'user';
+  initrd?: string[];
+  append?: string;
+  serial: string;
+  debugcon?: string;
+  debugExit?: boolean;
+  debugExitPort?: number;
+  reboot: boolean;
+  exitOn?: string[];
+  failOn?: string[];
+  timeout?: number;
+  stats?: boolean;
+  statsFile?: string;
+  printLayout?: boolean;
+  /** Options of later versions. */
+  machine?: string;
+  bios?: string;
+  disk?: string;
+  cdrom?: string;
+  floppy?: string;
+  screenshot?: string;
+  screenText?: string;
+  type?: string;
+}
+
+/** A use of the command that cannot work: status 2. */
+export class UsageError extends Error {}
+
+export type SerialTarget = { kind: 'stdio' } | { kind: 'null' } | { kind: 'file'; path: string } | { kind: 'unix'; path: string };
+
+export interface DebugConsoleTarget {
+  port: number;
+  /** Standard error without one. */
+  path: string | undefined;
+}
+
+const later = {
+  bios: '--bios',
+  disk: '--disk',
+  cdrom: '--cdrom',
+  floppy: '--floppy',
+  screenshot: '--screenshot',
+  screenText: '--screen-text',
+  type: '--type',
+} as const;
+
+/** Refuses what this version cannot do, by the name of the option. */
+export function refuseLaterOptions(options: RunCommandOptions): void {
+  for (const [key, flag] of Object.entries(later)) {
+    if (options[key as keyof typeof later] !== undefined) throw new UsageError(`${flag} needs a device that this version does not have yet`);
+  }
+  if (options.machine !== undefined && options.machine !== 'micro') {
+    throw new UsageError(`--machine ${options.machine} is not there yet; this version has the machine micro`);
+  }
+  if (options.irqchip !== 'kernel') {
+    throw new UsageError(`--irqchip ${options.irqchip} is not there yet; this version has --irqchip kernel`);
+  }
+  if (options.cpus !== 1) throw new UsageError(`--cpus ${options.cpus} is not there yet; this version runs one vCPU`);
+}
+
+export function parseSerial(text: string): SerialTarget {
+  if (text === 'stdio' || text === 'null') return { kind: text };
+  const match = /^(file|unix):(.+)$/s.exec(text);
+  if (!match) throw new UsageError(`--serial takes stdio, null, file:PATH or unix:PATH, not '${text}'`);
+  return { kind: match[1] as 'file' | 'unix', path: match[2]! };
+}
+
+export function parseDebugConsole(text: string): DebugConsoleTarget {
+  const match = /^(0x[0-9a-f]+|\d+)(?:,file:(.+))?$/is.exec(text);
+  const port = match ? Number(match[1]) : NaN;
+  if (!match || port > 0xffff) throw new UsageError(`--debugcon takes a port such as 0xe9, and ,file:PATH after it if wanted, not '${text}'`);
+  return { port, path: match[2] };
+}
+
+/** The part of the options that the machine takes. */
+export function machineOptions(image: string, options: RunCommandOptions): MachineOptions {
+  if (options.format !== 'flat') {
+    for (const name of ['load', 'entry', 'mode'] as const) {
+      if (options[name] !== undefined) throw new UsageError(`--${name} goes with --format flat`);
+    }
+  }
+  return {
+    kernel: image,
+    format: options.format,
+    memory: checkMemory(options.memory),
+    reboot: options.reboot,
+    debugExit: options.debugExitPort ?? options.debugExit ?? false,
+    ...(options.load !== undefined && { load: options.load }),
+    ...(options.entry !== undefined && { entry: options.entry }),
+    ...(options.mode !== undefined && { mode: Number(options.mode) as 16 | 32 | 64 }),
+    ...(options.backend !== undefined && options.backend !== 'auto' && { backend: options.backend }),
+    ...(options.initrd && { initrd: options.initrd }),
+    ...(options.append !== undefined && { append: options.append }),
+  };
+}
+
+/** RAM comes in pages: the size is rounded up to one. */
+export function checkMemory(text: string): number {
+  let bytes: number;
+  try {
+    bytes = parseSize(/^\d+$/.test(text) ? Number(text) : text, '--memory');
+  } catch (error) {
+    throw error instanceof HaxError ? new UsageError(error.message) : error;
+  }
+  if (bytes > 2 ** 46) throw invalidArgument(`--memory ${text} is more than any x86 processor can address`);
+  return Math.ceil(bytes / 4096) * 4096;
+}

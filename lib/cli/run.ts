@@ -1,0 +1,172 @@
+/** `hax run`: a machine with its console on this process's own, and an exit status that tells how it ended. */
+import { createWriteStream, writeFileSync } from 'node:fs';
+import type { Writable } from 'node:stream';
+import { inspect } from 'node:util';
+import { isCrash, type RunEnd } from '../hypervisor/end';
+import { installRunDriver } from '../hypervisor/vcpu';
+import { describeLayout } from '../machine/layout';
+import { Machine, type MachineOptions } from '../machine/machine';
+import { runInline } from '../run/inline';
+import { HaxError } from '../util/errors';
+import { describeError, status } from './program';
+import { loadProgress } from './progress';
+import {
+  checkMemory,
+  machineOptions,
+  parseDebugConsole,
+  parseSerial,
+  refuseLaterOptions,
+  UsageError,
+  type RunCommandOptions,
+  type SerialTarget,
+} from './run-options';
+import { connectSerial } from './serial';
+import { describeStatistics } from './statistics';
+
+/** Why we end the run, when it is not the guest's own end. */
+type Verdict = { status: number; message?: string };
+
+export async function runCommand(image: string | undefined, options: RunCommandOptions): Promise<number> {
+  let serial: SerialTarget;
+  let machineWith: MachineOptions;
+  try {
+    refuseLaterOptions(options);
+    if (options.printLayout) {
+      process.stdout.write(`${describeLayout(checkMemory(options.memory))}\n`);
+      return status.ok;
+    }
+    if (image === undefined) throw new UsageError('say which IMAGE to boot; hax run --help has the formats');
+    serial = parseSerial(options.serial);
+    machineWith = { ...machineOptions(image, options), ...debugConsole(options) };
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    process.stderr.write(`hax: ${error.message}\n`);
+    return status.usage;
+  }
+  installRunDriver(runInline);
+  const progress = loadProgress(process.stderr);
+  const machine = new Machine({ ...machineWith, measureGuestTime: options.stats === true || options.statsFile !== undefined, onProgress: progress.listener });
+  progress.stop();
+  return new Run(machine, options, serial).toEnd();
+}
+
+class Run {
+  #verdict: Verdict | undefined;
+
+  constructor(
+    private readonly machine: Machine,
+    private readonly options: RunCommandOptions,
+    private readonly serial: SerialTarget,
+  ) {}
+
+  async toEnd(): Promise<number> {
+    const { machine, options } = this;
+    const undo: (() => void)[] = [];
+    let end: RunEnd | undefined;
+    let failure: unknown;
+    try {
+      undo.push(this.#onSignals());
+      const serial = await connectSerial(machine.console, this.serial, (message, code) => this.#stop({ status: code ?? status.error, message }));
+      undo.push(() => serial.close());
+      this.#watch(options.exitOn ?? [], options.failOn ?? []);
+      if (options.timeout !== undefined) {
+        const message = `the guest did not end within ${options.timeout} s (--timeout)`;
+        const timer = setTimeout(() => this.#stop({ status: status.timeout, message }), options.timeout * 1000);
+        undo.push(() => clearTimeout(timer));
+      }
+      if (!this.#verdict) {
+        machine.start();
+        end = await machine.ended;
+        await serial.drained();
+      }
+    } catch (error) {
+      failure = error;
+    } finally {
+      for (const step of undo.reverse()) step();
+    }
+    const code = this.#conclude(end, failure);
+    this.#statistics();
+    await machine.close();
+    return code;
+  }
+
+  /** The first reason counts. */
+  #stop(verdict: Verdict): void {
+    this.#verdict ??= verdict;
+    this.machine.kill();
+  }
+
+  #onSignals(): () => void {
+    const onInt = (): void => this.#stop({ status: status.sigint });
+    const onTerm = (): void => this.#stop({ status: status.sigterm });
+    process.once('SIGINT', onInt).once('SIGTERM', onTerm);
+    return () => process.off('SIGINT', onInt).off('SIGTERM', onTerm);
+  }
+
+  #watch(exitOn: readonly string[], failOn: readonly string[]): void {
+    const texts = [...exitOn, ...failOn];
+    if (texts.length === 0) return;
+    this.machine.console.waitFor(texts).then(
+      ({ index, match }) => {
+        this.#stop(index < exitOn.length ? { status: status.ok } : { status: status.error, message: `the guest printed ${JSON.stringify(match)} (--fail-on)` });
+      },
+      () => undefined, // the guest ended first
+    );
+  }
+
+  #conclude(end: RunEnd | undefined, failure: unknown): number {
+    const tell = (message: string): void => void process.stderr.write(`hax: ${message}\n`);
+    if (this.#verdict) {
+      if (this.#verdict.message) tell(this.#verdict.message);
+      return this.#verdict.status;
+    }
+    if (!end) {
+      process.stderr.write(describeError(failure));
+      return failure instanceof HaxError && failure.code === 'ERR_HAX_IOCTL' ? status.crash : status.error;
+    }
+    if (isCrash(end)) {
+      tell(`the guest crashed: ${describeCrash(end)}`);
+      return status.crash;
+    }
+    if (end.reason === 'reset') {
+      tell('the guest reset the machine (--no-reboot)');
+      return status.reset;
+    }
+    return end.reason === 'exit-code' ? end.status & 0xff : status.ok;
+  }
+
+  #statistics(): void {
+    const { stats, statsFile, append } = this.options;
+    if (!stats && statsFile === undefined) return;
+    const statistics = { commandLine: append ?? '', ...this.machine.statistics };
+    if (stats) process.stderr.write(describeStatistics(statistics));
+    if (statsFile !== undefined) {
+      try {
+        writeFileSync(statsFile, `${JSON.stringify(statistics, null, 2)}\n`);
+      } catch (error) {
+        process.stderr.write(`hax: ${statsFile} cannot be written: ${(error as Error).message}\n`);
+      }
+    }
+  }
+}
+
+function describeCrash(end: RunEnd): string {
+  const lines: string[] = [end.reason];
+  if (end.reason === 'internal-error') {
+    lines[0] += `, suberror ${end.suberror}`;
+    if (end.suberror === 1) lines[0] += ' (an instruction that the hypervisor cannot emulate)';
+    if (end.instruction.length > 0) lines.push(`instruction bytes: ${Buffer.from(end.instruction).toString('hex').replace(/../g, '$& ').trim()}`);
+  }
+  if (end.reason === 'fail-entry') lines[0] += `, hardware reason 0x${end.hardwareReason.toString(16)}`;
+  if (end.reason === 'unhandled-exit') lines[0] += ` ${end.kind}, number ${end.rawCode}`;
+  if ('registers' in end && end.registers) lines.push(inspect(end.registers, { breakLength: 120, compact: 6 }));
+  return lines.join('\n');
+}
+
+function debugConsole(options: RunCommandOptions): Pick<MachineOptions, 'debugConsole'> {
+  if (options.debugcon === undefined) return {};
+  const { port, path } = parseDebugConsole(options.debugcon);
+  const output: Writable = path === undefined ? process.stderr : createWriteStream(path);
+  output.on('error', (error: Error) => process.stderr.write(`hax: --debugcon: ${error.message}\n`));
+  return { debugConsole: { port, output } };
+}

@@ -1,0 +1,92 @@
+/**
+ * Where everything is in the machine `micro`: the one place that knows addresses, ports and interrupt numbers.
+ * A machine without firmware and without PCI: what the kernel needs to know stands in the E820 map and the ACPI tables.
+ */
+import { buildE820, e820Type, type E820Entry, type PhysicalRange } from '../boot/e820';
+import { HaxError } from '../util/errors';
+
+const KiB = 2 ** 10;
+const MiB = 2 ** 20;
+const GiB = 2 ** 30;
+
+/** End of conventional memory: where a PC's BIOS keeps its extended data area. */
+const conventionalEnd = 0x9fc00;
+/** End of the BIOS area, and start of extended memory. */
+const extendedStart = 1 * MiB;
+/** RAM below 4 GiB ends here at the latest; from here to 4 GiB are the interrupt controllers and whatever is mapped later. */
+const lowRamLimit = 3 * GiB;
+const highRamStart = 4 * GiB;
+
+/** The smallest machine: conventional memory and the BIOS area. */
+export const minMemory = extendedStart;
+
+/** Where boot loaders put what they pass on: above the boot sector and the real-mode IVT, below the extended BIOS data area. */
+export const bootArea: PhysicalRange = { start: 64 * KiB, size: conventionalEnd - 64 * KiB };
+/** ACPI tables: in the part of the BIOS area that guests also search for the RSDP. */
+export const acpiArea: PhysicalRange = { start: 0xe0000, size: extendedStart - 0xe0000 };
+
+export const localApicAddress = 0xfee00000;
+export const ioApicAddress = 0xfec00000;
+
+export const ports = {
+  com1: { at: 0x3f8, length: 8, irq: 4 },
+  keyboard: { at: 0x60, length: 5 },
+  debugExit: 0xf4,
+  debugConsole: 0xe9,
+  pvpanic: 0x505,
+  /** Sleep control, sleep status and reset register of hardware-reduced ACPI. */
+  acpiPower: { at: 0x600, length: 3 },
+} as const;
+
+/** The value that `\_S5` names and the sleep control register takes for power-off; any of 0 to 7. */
+export const sleepTypeS5 = 5;
+/** Written to the third ACPI port to reset. */
+export const resetValue = 1;
+
+/** RAM of a machine with `bytes` of it: contiguous up to 3 GiB, the rest from 4 GiB on. */
+export function ramRanges(bytes: number): PhysicalRange[] {
+  if (bytes < minMemory) {
+    throw new HaxError('ERR_HAX_INVALID_ARGUMENT', `the machine needs at least 1M of memory, not ${bytes} bytes`);
+  }
+  const low = Math.min(bytes, lowRamLimit);
+  const ranges = [{ start: 0, size: low }];
+  if (bytes > low) ranges.push({ start: highRamStart, size: bytes - low });
+  return ranges;
+}
+
+/** The system address map that the guest is told. */
+export function memoryMap(bytes: number): E820Entry[] {
+  return buildE820({
+    ram: ramRanges(bytes),
+    reserved: [
+      { start: conventionalEnd, size: acpiArea.start - conventionalEnd },
+      { ...acpiArea, type: e820Type.acpi },
+    ],
+  });
+}
+
+/** `--print-layout`: one line a range, in ascending order. */
+export function describeLayout(bytes: number): string {
+  const line = (what: string, start: number, size: number, digits: number): string =>
+    `${start.toString(16).padStart(digits, '0')}-${(start + size - 1).toString(16).padStart(digits, '0')}  ${what}`;
+  const names = { 1: 'RAM', 2: 'reserved', 3: 'ACPI tables', 4: 'ACPI NVS' };
+  const memory = [
+    ...memoryMap(bytes).map(({ start, size, type }) => ({ start, size, what: names[type] })),
+    { start: ioApicAddress, size: 0x1000, what: 'I/O APIC' },
+    { start: localApicAddress, size: 0x1000, what: 'local APICs' },
+  ].sort((a, b) => a.start - b.start);
+  const io = [
+    { ...ports.keyboard, what: 'keyboard controller (reset only)' },
+    { at: ports.debugConsole, length: 1, what: 'debug console, with --debugcon' },
+    { at: ports.debugExit, length: 4, what: 'debug exit, with --debug-exit' },
+    { ...ports.com1, what: `COM1, interrupt ${ports.com1.irq}` },
+    { at: ports.pvpanic, length: 1, what: 'pvpanic' },
+    { ...ports.acpiPower, what: 'ACPI sleep control, sleep status, reset' },
+  ];
+  return [
+    'memory',
+    ...memory.map(({ what, start, size }) => `  ${line(what, start, size, 12)}`),
+    'ports',
+    ...io.map(({ what, at, length }) => `  ${line(what, at, length, 4)}`),
+  ].join('\n');
+}

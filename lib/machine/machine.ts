@@ -1,0 +1,233 @@
+import { EventEmitter } from 'node:events';
+import type { Writable } from 'node:stream';
+import { imageFromBytes, type ImageSource } from '../boot/image-source';
+import type { ImageFormat } from '../boot/loader';
+import { isCrash, type RunEnd } from '../hypervisor/end';
+import type { ExitStatistics } from '../hypervisor/exit-counters';
+import { Hypervisor, type BackendName } from '../hypervisor/hypervisor';
+import type { Vcpu, VcpuCounters } from '../hypervisor/vcpu';
+import type { VirtualMachine } from '../hypervisor/vm';
+import type { UnclaimedAccess } from '../bus/unclaimed';
+import { RealClock } from '../time/clock';
+import { HaxError, invalidArgument } from '../util/errors';
+import { checkInteger, parseSize } from '../util/numbers';
+import { Board } from './board';
+import { Console } from './console';
+import { FileSource, type FileInput, type ProgressListener } from './file-source';
+import { ports } from './layout';
+
+export interface MachineOptions {
+  /** What to boot: a path, or the file's bytes. */
+  kernel: FileInput;
+  /** Recognised by default; `flat` must be asked for. */
+  format?: ImageFormat | 'auto';
+  /** Flat images: guest-physical load address (0x7c00), entry (= load) and processor mode in bits (16). */
+  load?: number;
+  entry?: number;
+  mode?: 16 | 32 | 64;
+  /** bzImage: the initial RAM disk; multiboot: the modules, in order. */
+  initrd?: FileInput | readonly FileInput[];
+  /** The kernel's command line. */
+  append?: string;
+  /** Guest RAM in bytes or as text; '128M' by default. */
+  memory?: number | string;
+  /** vCPUs; only 1 so far. */
+  cpus?: number;
+  /** The device to open; HAX_BACKEND or the first that exists by default. */
+  backend?: BackendName;
+  /** A write of V to this port ends the machine with exit code (V << 1) | 1; true for port 0xf4. */
+  debugExit?: boolean | number;
+  /** Bytes written to the port go to `output`. */
+  debugConsole?: { port?: number; output: Writable };
+  /** Whether a guest's reset starts the machine again (the default) or ends it. */
+  reboot?: boolean;
+  /** Ends the machine: everything pending rejects with the signal's reason. */
+  signal?: AbortSignal;
+  /** Called as large files are loaded. */
+  onProgress?: ProgressListener;
+  /** Called once for each address that the guest accesses and nobody owns. */
+  onUnclaimed?: (access: UnclaimedAccess) => void;
+  /** Counts the time inside the guest, for `statistics`. */
+  measureGuestTime?: boolean;
+}
+
+/** created → running → stopped, or failed when the guest crashed or a device model threw. */
+export type MachineState = 'created' | 'running' | 'stopped' | 'failed';
+
+export interface MachineStatistics extends ExitStatistics, VcpuCounters {
+  /** Times that the guest reset the machine. */
+  resets: number;
+}
+
+/**
+ * A whole machine: one vCPU, RAM, a UART, power and reset, and a kernel loaded into it. Made by {@link launch}.
+ * It keeps the process alive until it ends; unref() releases that. A reset makes VM and vCPU anew, so `vm` and `vcpu` change with it.
+ */
+export class Machine extends EventEmitter<{ reset: [] }> {
+  /** The serial console, COM1. */
+  readonly console = new Console();
+  /** How the guest came to its end. Rejects when a device model throws or on abort. */
+  readonly ended: Promise<RunEnd>;
+  readonly #options: MachineOptions;
+  readonly #hypervisor: Hypervisor;
+  readonly #files: FileSource[] = [];
+  readonly #clock = new RealClock();
+  readonly #kernel: ImageSource;
+  readonly #modules: ImageSource[];
+  #board: Board;
+  #state: MachineState = 'created';
+  #resets = 0;
+  #referenced = true;
+  #settle!: { resolve: (end: RunEnd) => void; reject: (error: unknown) => void };
+
+  /** Opens the device and loads the kernel; start() runs it. Throws what {@link launch} rejects with. */
+  constructor(options: MachineOptions) {
+    super();
+    this.#options = checkOptions(options);
+    this.ended = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
+    // Whoever waits for the console learns of a failure there.
+    this.ended.catch(() => undefined);
+    this.#hypervisor = Hypervisor.open(options.backend ? { backend: options.backend } : {});
+    try {
+      this.#kernel = this.#open(options.kernel, 'kernel');
+      const initrd = options.initrd ?? [];
+      this.#modules = (Array.isArray(initrd) ? initrd : [initrd]).map((input: FileInput, i) => this.#open(input, `initrd ${i}`));
+      this.#board = this.#makeBoard();
+    } catch (error) {
+      this.#release();
+      throw error;
+    }
+  }
+
+  get state(): MachineState {
+    return this.#state;
+  }
+
+  /** The VM of the current boot. */
+  get vm(): VirtualMachine {
+    return this.#board.vm;
+  }
+
+  /** The vCPU of the current boot. */
+  get vcpu(): Vcpu {
+    return this.#board.vcpu;
+  }
+
+  /** Counts of the current boot. */
+  get statistics(): MachineStatistics {
+    return { ...this.vcpu.exits.snapshot(), ...this.vcpu.counters, resets: this.#resets };
+  }
+
+  /** Lets the guest run. Throws ERR_HAX_RUNNING when it has been started before. */
+  start(): void {
+    if (this.#state !== 'created') throw new HaxError('ERR_HAX_RUNNING', 'this machine has been started already');
+    this.#state = 'running';
+    this.#run().then(
+      (end) => this.#finish(isCrash(end) ? 'failed' : 'stopped', end.reason, () => this.#settle.resolve(end)),
+      (error: unknown) => this.#finish('failed', String(error), () => this.#settle.reject(error), error),
+    );
+  }
+
+  /** Ends the guest at once; `ended` resolves with `{ reason: 'killed' }`. */
+  kill(): void {
+    this.#board.vcpu.stop();
+  }
+
+  /** Lets the process end although the machine runs. */
+  unref(): this {
+    this.#referenced = false;
+    this.#board.vcpu.setReferenced(false);
+    return this;
+  }
+
+  ref(): this {
+    this.#referenced = true;
+    this.#board.vcpu.setReferenced(true);
+    return this;
+  }
+
+  /** Kills the guest if it still runs and releases everything. Idempotent; resolves when `ended` has settled. */
+  async close(): Promise<void> {
+    if (this.#state === 'created') this.#finish('stopped', 'killed', () => this.#settle.resolve({ reason: 'killed' }));
+    this.kill();
+    await this.ended.catch(() => undefined);
+    this.#board.close();
+    this.#release();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #run(): Promise<RunEnd> {
+    for (;;) {
+      const { signal } = this.#options;
+      const running = this.#board.vcpu.run(signal ? { signal } : {});
+      this.#board.vcpu.setReferenced(this.#referenced);
+      const end = await running;
+      this.console.hurry(() => this.#board.flush());
+      if (end.reason !== 'reset' || this.#options.reboot === false) return end;
+      this.#resets++;
+      this.#board.close();
+      this.#board = this.#makeBoard();
+      this.emit('reset');
+    }
+  }
+
+  #finish(state: MachineState, reason: string, settle: () => void, cause?: unknown): void {
+    this.#state = state;
+    this.console.hurry(() => this.#board.flush());
+    this.console.finish(reason, cause);
+    settle();
+  }
+
+  #makeBoard(): Board {
+    const { memory = '128M', debugExit = false, ...options } = this.#options;
+    return new Board(this.#hypervisor, {
+      ...options,
+      memory: parseSize(memory, 'memory'),
+      debugExit: debugExit === true ? ports.debugExit : debugExit,
+      kernel: this.#kernel,
+      modules: this.#modules,
+      console: this.console,
+      clock: this.#clock,
+    });
+  }
+
+  #open(input: FileInput, name: string): ImageSource {
+    if (typeof input !== 'string') return imageFromBytes(name, input);
+    const file = new FileSource(input, this.#options.onProgress);
+    this.#files.push(file);
+    return file;
+  }
+
+  #release(): void {
+    for (const file of this.#files) file.close();
+    this.#hypervisor.close();
+  }
+}
+
+/**
+ * Boots a machine: opens the hypervisor device, loads the kernel, starts the guest. Rejects with a HaxError that says what is wrong
+ * with the device (ERR_HAX_NO_DEVICE …), a file (ERR_HAX_FILE), the image (ERR_HAX_IMAGE) or an option (ERR_HAX_INVALID_ARGUMENT).
+ */
+export async function launch(options: MachineOptions): Promise<Machine> {
+  options.signal?.throwIfAborted();
+  const machine = new Machine(options);
+  machine.start();
+  return Promise.resolve(machine);
+}
+
+function checkOptions(options: MachineOptions): MachineOptions {
+  const isInput = (value: unknown): boolean => (typeof value === 'string' && value !== '') || value instanceof Uint8Array;
+  if (!isInput(options?.kernel)) throw invalidArgument('kernel must be the path of a file or its bytes as a Uint8Array');
+  const initrd = options.initrd ?? [];
+  if (!(Array.isArray(initrd) ? initrd : [initrd]).every(isInput)) {
+    throw invalidArgument('initrd must be the path of a file, its bytes as a Uint8Array, or an array of them');
+  }
+  checkInteger(options.cpus ?? 1, 'cpus', 1, 1);
+  for (const port of [options.debugExit, options.debugConsole?.port]) {
+    if (typeof port === 'number') checkInteger(port, 'the port of a debug device', 0, 0xffff);
+  }
+  return options;
+}
