@@ -79,9 +79,8 @@ export function makeClaim(range: AddressRange, request: RangeRequest, handler: I
   if (typeof handler !== 'object' || handler === null || typeof handler.read !== 'function' || typeof handler.write !== 'function') {
     throw invalidArgument('a handler is an object with read(offset, width) and write(offset, value, width)');
   }
-  const maxWidth: unknown = handler.maxWidth;
-  if (maxWidth !== undefined && maxWidth !== 1 && maxWidth !== 2 && maxWidth !== 4) {
-    throw invalidArgument(`maxWidth of a handler must be 1, 2 or 4, not ${String(maxWidth)}`);
+  if (![undefined, 1, 2, 4].includes(handler.maxWidth)) {
+    throw invalidArgument(`maxWidth of a handler must be 1, 2 or 4, not ${String(handler.maxWidth)}`);
   }
   const offset = checkInteger(request.offset ?? 0, 'offset', 0, 2 ** 48);
   const own: unknown = (handler as { name?: unknown }).name;
@@ -89,7 +88,10 @@ export function makeClaim(range: AddressRange, request: RangeRequest, handler: I
 }
 
 export function overlap(what: string, wanted: Claim, owner: Claim): HaxError {
-  return new HaxError('ERR_HAX_OVERLAP', `${what} ${wanted.range} for ${wanted.name} would overlap ${owner.range} of ${owner.name}`);
+  return new HaxError(
+    'ERR_HAX_OVERLAP',
+    `${what} ${wanted.range.toString()} for ${wanted.name} would overlap ${owner.range.toString()} of ${owner.name}`,
+  );
 }
 
 /** Keeps the low `width` bytes of a value, unsigned. */

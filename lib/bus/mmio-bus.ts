@@ -1,5 +1,5 @@
 import { invalidArgument } from '../util/errors';
-import { Claim, isPromiseLike, makeClaim, overlap, removable, settleRead, truncate, type RangeRequest, type Removable } from './claim';
+import { type Claim, isPromiseLike, makeClaim, overlap, removable, settleRead, truncate, type RangeRequest, type Removable } from './claim';
 import type { IoHandler, Width } from './device';
 import { AddressRange } from './range';
 import { readParts, writeParts } from './split';
@@ -15,7 +15,7 @@ export class MmioBus {
   /** In order of their addresses. */
   readonly #claims: Claim[] = [];
   /** The claim of the last access: drivers touch one device many times over. */
-  #last: Claim = nowhere;
+  #last: Claim | undefined;
   readonly #unclaimed = new UnclaimedReports('mmio');
 
   /**
@@ -31,7 +31,7 @@ export class MmioBus {
     this.#claims.splice(index, 0, claim);
     return removable(() => {
       this.#claims.splice(this.#claims.indexOf(claim), 1);
-      this.#last = nowhere;
+      this.#last = undefined;
     });
   }
 
@@ -154,7 +154,7 @@ export class MmioBus {
 
   #find(gpa: number): Claim | undefined {
     const last = this.#last;
-    if (gpa >= last.first && gpa <= last.last) return last;
+    if (last !== undefined && gpa >= last.first && gpa <= last.last) return last;
     const claim = this.#claims[this.#lowerBound(gpa)];
     if (claim === undefined || gpa < claim.first) return undefined;
     this.#last = claim;
@@ -167,15 +167,12 @@ export class MmioBus {
     let high = this.#claims.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.#claims[middle]!.last < gpa) low = middle + 1;
+      if (this.#claims[middle].last < gpa) low = middle + 1;
       else high = middle;
     }
     return low;
   }
 }
-
-/** Never hit: no guest-physical address is negative. */
-const nowhere = { first: -1, last: -1 } as Claim;
 
 /** The width of the part at `address`, `done` bytes into an access: 1, 2 and 4 stay whole, 8 is two of 4, odd sizes split by alignment. */
 function partWidth(address: number, length: number, done: number): Width {
@@ -187,8 +184,8 @@ function partWidth(address: number, length: number, done: number): Width {
 }
 
 function load(bytes: Uint8Array, at: number, width: Width): number {
-  let value = bytes[at]!;
-  for (let i = 1; i < width; i++) value |= bytes[at + i]! << (i << 3);
+  let value = bytes[at];
+  for (let i = 1; i < width; i++) value |= bytes[at + i] << (i << 3);
   return value >>> 0;
 }
 

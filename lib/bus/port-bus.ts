@@ -30,8 +30,8 @@ export class PortBus {
     const range = AddressRange.of(request.at, request.length, portCount - 1, 'a port range');
     const claim = makeClaim(range, request, handler);
     for (let port = range.first; port <= range.last; port++) {
-      const owner = this.#table[port]!;
-      if (owner !== 0) throw overlap('ports', claim, this.#claims[owner]!);
+      const owner = this.#table[port];
+      if (owner !== 0) throw overlap('ports', claim, this.#claims[owner]);
     }
     const index = this.#free.pop() ?? this.#claims.length;
     if (index >= portCount) throw new HaxError('ERR_HAX_OVERLAP', `the port bus holds at most ${portCount - 1} handlers`);
@@ -52,12 +52,12 @@ export class PortBus {
   /** The owner's name of a port, if it has one. */
   ownerOf(port: number): string | undefined {
     const index = this.#table[port];
-    return index === undefined || index === 0 ? undefined : this.#claims[index]!.name;
+    return index === undefined || index === 0 ? undefined : this.#claims[index].name;
   }
 
   /** An IN of `width` bytes from port 0 to 0xffff; unsigned. A promise when the handler gave one. */
   read(port: number, width: Width): number | PromiseLike<number> {
-    const claim = this.#claims[this.#table[port]!]!;
+    const claim = this.#claims[this.#table[port]];
     const offset = port - claim.base;
     if (width <= claim.maxWidth && offset + width <= claim.end) {
       const value = claim.read(offset, width);
@@ -68,7 +68,7 @@ export class PortBus {
 
   /** An OUT of the low `width` bytes of `value` to port 0 to 0xffff. A promise when the handler gave one. */
   write(port: number, value: number, width: Width): void | PromiseLike<void> {
-    const claim = this.#claims[this.#table[port]!]!;
+    const claim = this.#claims[this.#table[port]];
     const offset = port - claim.base;
     if (width <= claim.maxWidth && offset + width <= claim.end) {
       const pending = claim.write(offset, (value & (-1 >>> (32 - (width << 3)))) >>> 0, width);

@@ -1,7 +1,7 @@
 /**
  * Power-off and reset of hardware-reduced ACPI.
  *
- * Reference: ACPI 6.5, 4.8.3.7 Sleep Control and Status Registers, 4.8.3.6 Reset Register.
+ * Reference: ACPI 6.5, 4.8.3.6 Reset Register, 4.8.3.7 Sleep Control and Status Registers.
  * Emulated: offset 0 SLEEP_CONTROL_REG, offset 1 SLEEP_STATUS_REG, offset 2 RESET_REG; S5 and the other sleep types through callbacks.
  * Not emulated: sleeping itself. What a type other than S5 does is the machine's affair, which reports the end of it with wake().
  */
@@ -17,7 +17,7 @@ const resetRegister = 2;
 const sleepTypeShift = 2;
 const sleepTypeMask = 0x7;
 const sleepEnable = 0x20;
-/** SLEEP_STATUS_REG: "WAK_STS", "cleared by writing a one". */
+/** SLEEP_STATUS_REG: "WAK_STS", which a wake event sets and software clears by writing 1. */
 const wakeStatus = 0x80;
 
 export interface AcpiPowerOptions {
@@ -51,7 +51,7 @@ export class AcpiPower implements Device<AcpiPowerState> {
     this.#options = { ...options };
   }
 
-  /** The machine has left a sleep: "the system transitions from the sleeping to the working state". */
+  /** The machine has left a sleep. */
   wake(): void {
     this.#wakeStatus = true;
   }

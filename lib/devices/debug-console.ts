@@ -39,7 +39,7 @@ export class DebugConsole implements Device<DebugConsoleState> {
     });
   }
 
-  /** Hands what the guest has printed to the output at once, unless the output holds back. */
+  /** Hands all that the guest has printed to the output at once, even if the output holds back: for the end of the machine. */
   flush(): void {
     this.#output.flush();
   }

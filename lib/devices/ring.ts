@@ -26,7 +26,7 @@ export class Ring {
   /** Takes the oldest value away; undefined when there is none. */
   shift(): number | undefined {
     if (this.#length === 0) return undefined;
-    const value = this.#slots[this.#head]!;
+    const value = this.#slots[this.#head];
     this.#head = (this.#head + 1) % this.capacity;
     this.#length--;
     return value;

@@ -6,16 +6,16 @@ import type { Clock, Timer } from '../time/clock';
 import { Ring } from './ring';
 import type { StateReader } from './state';
 
-/** 8.3 Line Status Register, the receiver's bits. */
+/** 8.4 Line Status Register, the receiver's bits. */
 const dataReady = 0x01;
 const overrunError = 0x02;
 const framingError = 0x08;
 const breakInterrupt = 0x10;
 const errorInFifo = 0x80;
-/** Errors of a character, which wait with it in the FIFO "until it is at the top": parity, framing, break. */
+/** Errors of a character, which wait with it in the FIFO until it is at the top: parity, framing, break. */
 const characterErrors = 0x1c;
 
-/** 8.5 Interrupt Identification Register, table IV. */
+/** 8.6 Interrupt Identification Register, table IV. */
 const receivedDataAvailable = 0x04;
 const characterTimeOut = 0x0c;
 
@@ -91,7 +91,7 @@ export class Receiver {
   /** The code of the interrupt that the characters ask for, 0 for none. */
   get interrupt(): number {
     if (this.#timedOut) return characterTimeOut;
-    return this.#fifo.length >= (this.#fifoEnabled ? triggerLevels[this.#trigger]! : 1) ? receivedDataAvailable : 0;
+    return this.#fifo.length >= (this.#fifoEnabled ? triggerLevels[this.#trigger] : 1) ? receivedDataAvailable : 0;
   }
 
   /** RBR. */
@@ -144,7 +144,7 @@ export class Receiver {
     let taken = 0;
     for (; taken < bytes.length; taken++) {
       if (this.#queue.free === 0) this.feed();
-      if (!this.#queue.push(bytes[taken]!)) break;
+      if (!this.#queue.push(bytes[taken])) break;
     }
     this.#senderWaits = taken < bytes.length;
     this.feed();
@@ -175,7 +175,7 @@ export class Receiver {
       this.#fifo.push(entry);
     } else {
       this.#lineErrors |= overrunError;
-      // Without FIFOs the new character destroys the previous one; with them it "is not transferred to the FIFO".
+      // Without FIFOs the new character destroys the previous one; with them it "is overwritten, but it is not transferred to the FIFO".
       if (!this.#fifoEnabled) this.#fifo.set(0, entry);
     }
     this.#revealErrors();
@@ -238,7 +238,7 @@ export class Receiver {
     this.#queue.load(state.queue);
   }
 
-  /** Errors show in LSR "when the associated character is at the top of the FIFO". */
+  /** Errors show in LSR "when its associated character is at the top of the FIFO". */
   #revealErrors(): void {
     const top = this.#fifo.at(0);
     if (top === undefined || top <= 0xff) return;
@@ -260,7 +260,7 @@ export class Receiver {
   /** Starts the time-out anew; one that has occurred stays until the receiver is read. */
   #startTimeOut(): void {
     if (!this.clock) {
-      this.#timedOut = this.#canTimeOut && this.#fifo.length < triggerLevels[this.#trigger]!;
+      this.#timedOut = this.#canTimeOut && this.#fifo.length < triggerLevels[this.#trigger];
     } else if (this.#canTimeOut) {
       this.#timeOutAt = this.clock.now() + timeOutCharacters * this.characterTime;
       this.#armTimer();

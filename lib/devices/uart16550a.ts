@@ -18,7 +18,7 @@ import { Ring } from './ring';
 import { StateReader } from './state';
 import { Receiver, type ReceiverState } from './uart16550a-receiver';
 
-/** Registers by address lines A2 to A0 (table I). */
+/** Registers by address lines A2 to A0 (table II). */
 const rbrThrDll = 0;
 const ierDlm = 1;
 const iirFcr = 2;
@@ -28,13 +28,13 @@ const lsr = 5;
 const msr = 6;
 const scr = 7;
 
-/** 8.6 Interrupt Enable Register: "Enable Received Data Available", "THR Empty", "Receiver Line Status", "MODEM Status Interrupt". */
+/** 8.7 Interrupt Enable Register: "Received Data Available", "Transmitter Holding Register Empty", "Receiver Line Status", "MODEM Status". */
 const erbfi = 0x01;
 const etbei = 0x02;
 const elsi = 0x04;
 const edssi = 0x08;
 
-/** 8.5 Interrupt Identification Register, table IV; the codes of received data are the receiver's. */
+/** 8.6 Interrupt Identification Register, table IV; the codes of received data are the receiver's. */
 const receiverLineStatus = 0x06;
 const thrEmpty = 0x02;
 const modemStatus = 0x00;
@@ -42,19 +42,19 @@ const noInterrupt = 0x01;
 /** Bits 7 and 6 "are set when FCR0 = 1". */
 const fifosEnabled = 0xc0;
 
-/** 8.4 FIFO Control Register. */
+/** 8.5 FIFO Control Register. */
 const fifoEnable = 0x01;
 const receiverReset = 0x02;
 const transmitterReset = 0x04;
 const fifoDepth = 16;
 
-/** 8.1 Line Control Register: "Word Length Select", "Number of Stop Bits", "Parity Enable", "Divisor Latch Access Bit". */
+/** 8.1 Line Control Register: word length, stop bits, "Parity Enable", "Divisor Latch Access Bit". */
 const wordLengthSelect = 0x03;
 const stopBits = 0x04;
 const parityEnable = 0x08;
 const dlab = 0x80;
 
-/** 8.7 MODEM Control Register. */
+/** 8.8 MODEM Control Register. */
 const dtr = 0x01;
 const rts = 0x02;
 const out1 = 0x04;
@@ -62,10 +62,10 @@ const out2 = 0x08;
 const loop = 0x10;
 const modemControl = 0x1f;
 
-/** 8.3 Line Status Register: "Transmitter Holding Register Empty" and "Transmitter Empty", which instant transmission makes one. */
+/** 8.4 Line Status Register: "Transmitter Holding Register Empty" and "Transmitter Empty", which instant transmission makes one. */
 const transmitterEmpty = 0x60;
 
-/** 8.8 MODEM Status Register: the lines as a nibble, in bits 7 to 4; in bits 3 to 0 what has changed, for RI its trailing edge. */
+/** 8.9 MODEM Status Register: the lines as a nibble, in bits 7 to 4; in bits 3 to 0 what has changed, for RI its trailing edge. */
 const cts = 0x1;
 const dsr = 0x2;
 const ri = 0x4;
@@ -90,7 +90,7 @@ interface Registers {
   thrEmptyPending: boolean;
 }
 
-/** After master reset (table II), with a modem that is on. */
+/** After master reset (table I), with a modem that is on. */
 const initialRegisters: Readonly<Registers> = {
   ier: 0,
   lcr: 0,
@@ -180,7 +180,7 @@ export class Uart16550 implements Device<Uart16550State> {
     this.#updateIrq();
   }
 
-  /** Hands what the guest has sent to the output at once, unless the output holds back. */
+  /** Hands all that the guest has sent to the output at once, even if the output holds back: for the end of the machine. */
   flush(): void {
     this.#output.flush();
   }
@@ -340,7 +340,7 @@ export class Uart16550 implements Device<Uart16550State> {
     if (enable && byte & receiverReset) this.#receiver.clear();
     this.#receiver.configure(enable, enable ? byte >> 6 : this.#receiver.trigger);
     if (changed || (enable && byte & transmitterReset)) {
-      // "The first transmitter interrupt after changing FCR0 will be immediate."
+      // "The first transmitter interrupt after changing FCR0 will be immediate, if it is enabled" (8.11).
       if (changed || this.#transmitter.length > 0) this.#r.thrEmptyPending = true;
       this.#transmitter.clear();
     }

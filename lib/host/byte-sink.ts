@@ -24,8 +24,8 @@ export const maxBatch = 4096;
 export const maxBacklog = 65536;
 
 /**
- * Collects bytes and hands them on when {@link maxBatch} have come together, on flush(), and when the JavaScript in progress ends: within
- * a guest's slice that is the end of the slice. Not by setImmediate, which would end the slice after every single byte.
+ * Collects bytes and hands them on when {@link maxBatch} have come together, and when the JavaScript in progress ends: within a guest's
+ * slice that is the end of the slice. Not by setImmediate, which would end the slice after every single byte.
  */
 export class BatchedOutput {
   readonly #write: ByteSink['write'] | undefined;
@@ -64,20 +64,35 @@ export class BatchedOutput {
         this.#backlog.push(this.#takeBatch());
         this.#wasFull = !this.ready;
       } else {
-        this.flush();
+        this.#handOn(this.#takeBatch());
       }
     } else if (!this.#blocked && !this.#scheduled) {
       this.#scheduled = true;
-      process.nextTick(() => this.flush());
+      process.nextTick(() => {
+        this.#scheduled = false;
+        this.#pump();
+      });
     }
   }
 
-  /** Hands on at once what has been collected, unless the sink holds back. */
+  /**
+   * Hands on at once all that has been collected, at most {@link maxBacklog} and a batch, even if the sink holds back: for the end, when
+   * nobody will wait for it any more.
+   */
   flush(): void {
-    this.#scheduled = false;
-    while (!this.#blocked && (this.#backlog.length > 0 || this.#length > 0)) {
-      this.#handOn(this.#backlog.shift() ?? this.#takeBatch());
-    }
+    while (this.#waiting) this.#handOn(this.#takeNext());
+  }
+
+  #pump(): void {
+    while (!this.#blocked && this.#waiting) this.#handOn(this.#takeNext());
+  }
+
+  get #waiting(): boolean {
+    return this.#backlog.length > 0 || this.#length > 0;
+  }
+
+  #takeNext(): Uint8Array {
+    return this.#backlog.shift() ?? this.#takeBatch();
   }
 
   #takeBatch(): Uint8Array {
@@ -87,24 +102,22 @@ export class BatchedOutput {
   }
 
   #handOn(bytes: Uint8Array): void {
-    // The sink may call onDrain before it returns.
+    // The sink may call onDrain before it returns, and more than once.
     let drained = false;
-    let waiting = false;
+    let held = false;
     const onDrain = (): void => {
       drained = true;
-      if (!waiting) return;
-      waiting = false;
+      if (!held) return;
+      held = false;
       this.#unblock();
     };
-    if (this.#write!(bytes, onDrain) === false && !drained) {
-      waiting = true;
-      this.#blocked = true;
-    }
+    held = this.#write!(bytes, onDrain) === false && !drained;
+    if (held) this.#blocked = true;
   }
 
   #unblock(): void {
     this.#blocked = false;
-    this.flush();
+    this.#pump();
     if (this.#wasFull && this.ready) {
       this.#wasFull = false;
       this.onReady();

@@ -171,14 +171,12 @@ describe('MmioBus', () => {
 
   it('may change while the guest runs', () => {
     const bus = new MmioBus();
-    let moved: IoHandler;
-    const claim = bus.add({ at: 0x1000, length: 8 }, recorder({
-      write: () => {
-        claim.remove();
-        bus.add({ at: 0x1004, length: 8 }, moved);
-      },
-    })); // prettier-ignore
-    moved = recorder();
+    const moved = recorder();
+    const move = (): void => {
+      claim.remove();
+      bus.add({ at: 0x1004, length: 8 }, moved);
+    };
+    const claim = bus.add({ at: 0x1000, length: 8 }, recorder({ write: move }));
     bus.write(0x1000, 0, 4);
     claim[Symbol.dispose]();
     expect(bus.read(0x1000, 4)).toBe(0xffffffff);

@@ -115,11 +115,16 @@ describe('PortBus', () => {
     const log: string[] = [];
     const later = (what: string): Promise<number> => {
       log.push(`start ${what}`);
-      return new Promise((resolve) => setImmediate(() => (log.push(`end ${what}`), resolve(-1))));
+      return new Promise((resolve) =>
+        setImmediate(() => {
+          log.push(`end ${what}`);
+          resolve(-1);
+        }),
+      );
     };
     bus.add(
       { at: 0, length: 4 },
-      { maxWidth: 2, read: (offset) => later(`r${offset}`), write: async (offset) => void (await later(`w${offset}`)) },
+      { maxWidth: 2, read: (offset) => later(`r${offset}`), write: (offset) => later(`w${offset}`).then(() => undefined) },
     );
     expect(await bus.read(0, 4)).toBe(0xffffffff);
     await bus.write(0, 0, 4);
@@ -142,8 +147,8 @@ describe('PortBus', () => {
       message: 'a clock gave undefined instead of a number from read(0x1)',
     });
     const handlers = [() => undefined, async () => undefined] as unknown as IoHandler['read'][];
-    bus.add({ at: 0x70, length: 2, name: 'a clock' }, { read: handlers[0]!, write: () => undefined });
-    bus.add({ at: 0x72, length: 2, name: 'a clock' }, { read: handlers[1]!, write: () => undefined });
+    bus.add({ at: 0x70, length: 2, name: 'a clock' }, { read: handlers[0], write: () => undefined });
+    bus.add({ at: 0x72, length: 2, name: 'a clock' }, { read: handlers[1], write: () => undefined });
     expect(() => bus.read(0x71, 1)).toThrow(refuse);
     await expect(bus.read(0x73, 1)).rejects.toEqual(refuse);
   });
