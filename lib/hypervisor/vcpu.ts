@@ -202,6 +202,24 @@ export class Vcpu {
     this.native.setState(StateMask.Mp);
   }
 
+  /** After an exit: whether the guest would take an interrupt at once. Means nothing where the kernel has the interrupt controllers. */
+  get interruptReady(): boolean {
+    return this.#u32[exitPage.interruptReady / 4] !== 0;
+  }
+
+  /** Ends the next entries as `irq-window` as soon as the guest takes interrupts, until set to false. */
+  set requestInterruptWindow(on: boolean) {
+    this.#u32[exitPage.requestWindow / 4] = on ? 1 : 0;
+  }
+
+  /**
+   * Queues an external interrupt, which the guest takes at the next entry; KVM_INTERRUPT. Only while `interruptReady`.
+   * Throws ERR_HAX_IOCTL where the kernel has the interrupt controllers: use irqLine() there.
+   */
+  inject(vector: number): void {
+    this.native.inject(checkInteger(vector, 'interrupt vector', 0, 255));
+  }
+
   /** What the guest's CPUID answers; before the first entry only. KVM_SET_CPUID2. */
   setCpuid(entries: readonly CpuidEntry[]): void {
     this.native.setCpuid(packCpuid(entries));

@@ -44,6 +44,7 @@ export interface NativeVcpu {
   kick(): void;
   getState(mask: number): void;
   setState(mask: number): void;
+  inject(vector: number): void;
   setCpuid(entries: Uint8Array): void;
   close(): void;
 }

@@ -20,6 +20,8 @@ export const exitPage = {
   kicks: 144,
   guestNs: 152,
   measure: 160,
+  interruptReady: 164,
+  requestWindow: 168,
   data: 248,
 } as const;
 

@@ -17,7 +17,7 @@ Napi::Function VcpuHandle::Define(Napi::Env env) {
                      {InstanceMethod<&VcpuHandle::Shared>("shared"), InstanceMethod<&VcpuHandle::Enter>("enter"),
                       InstanceMethod<&VcpuHandle::Complete>("complete"), InstanceMethod<&VcpuHandle::Kick>("kick"),
                       InstanceMethod<&VcpuHandle::GetState>("getState"), InstanceMethod<&VcpuHandle::SetState>("setState"),
-                      InstanceMethod<&VcpuHandle::SetCpuid>("setCpuid"), InstanceMethod<&VcpuHandle::Close>("close")});
+                      InstanceMethod<&VcpuHandle::Inject>("inject"), InstanceMethod<&VcpuHandle::SetCpuid>("setCpuid"), InstanceMethod<&VcpuHandle::Close>("close")});
 }
 
 bool VcpuHandle::Vcpu_(Napi::Env env, std::shared_ptr<Vcpu>* out) {
@@ -72,6 +72,15 @@ Napi::Value VcpuHandle::SetState(const Napi::CallbackInfo& info) {
   std::shared_ptr<Vcpu> vcpu;
   uint32_t mask;
   if (Vcpu_(info.Env(), &vcpu) && binding::Argument(info, 0, "mask", &mask)) Check(info.Env(), vcpu->SetState(mask));
+  return {};
+}
+
+Napi::Value VcpuHandle::Inject(const Napi::CallbackInfo& info) {
+  std::shared_ptr<Vcpu> vcpu;
+  uint32_t vector;
+  if (!Vcpu_(info.Env(), &vcpu) || !binding::Argument(info, 0, "vector", &vector)) return {};
+  Check(info.Env(), vector < 256 ? vcpu->Inject(vector)
+                                 : Status::Error(Code::kInvalidArgument, "inject", "an interrupt vector is a number from 0 to 255"));
   return {};
 }
 

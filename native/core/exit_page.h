@@ -51,7 +51,10 @@ struct ExitPage {
   uint64_t kicks;        // stop words consumed
   uint64_t guest_ns;     // wall time inside the guest while measure is not 0
   uint32_t measure;      // written by JavaScript
-  uint8_t reserved[84];
+  // Interrupts, where their controller is not the kernel's.
+  uint32_t interrupt_ready;  // after an exit: Inject() would be taken at once
+  uint32_t request_window;   // written by JavaScript: end the next entry as kIrqWindow as soon as the guest takes interrupts
+  uint8_t reserved[76];
   uint8_t data[kExitDataSize];
 };
 

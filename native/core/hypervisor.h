@@ -38,6 +38,9 @@ class Vcpu {
   virtual Status GetState(uint32_t mask) = 0;
   virtual Status SetState(uint32_t mask) = 0;
 
+  // Queues an external interrupt, which the guest takes at the next entry; only while interrupt_ready says so.
+  virtual Status Inject(uint32_t vector) = 0;
+
   virtual Status SetCpuid(const std::vector<CpuidEntry>& entries) = 0;
 
   const std::shared_ptr<VcpuShared>& shared() const { return shared_; }

@@ -62,6 +62,7 @@ class KvmVcpu final : public Vcpu {
   void ForgetKick(InterruptReason reason) override { stop_.Forget(reason); }
   Status GetState(uint32_t mask) override;
   Status SetState(uint32_t mask) override;
+  Status Inject(uint32_t vector) override;
   Status SetCpuid(const std::vector<CpuidEntry>& entries) override;
 
  private:

@@ -47,11 +47,13 @@ Status KvmVcpu::Run() {
   for (;;) {
     if (!stop_.Enter()) return Interrupted();
     page.entries++;
+    run_->request_interrupt_window = page.request_window != 0;
     const uint64_t start = page.measure ? Nanoseconds() : 0;
     const int result = ioctl(fd_.get(), KVM_RUN, 0);
     const int error = errno;
     stop_.Leave();
     if (start) page.guest_ns += Nanoseconds() - start;
+    page.interrupt_ready = run_->ready_for_interrupt_injection;
     if (result == 0) {
       FillExit();
       return Status::Ok();
@@ -91,6 +93,11 @@ Status KvmVcpu::Complete() {
     return Status::Ok();
   }
   return error == EINTR ? Status::Ok() : Status::Os("KVM_RUN", error);
+}
+
+Status KvmVcpu::Inject(uint32_t vector) {
+  kvm_interrupt interrupt = {vector};
+  return HAX_KVM_CALL(fd_, KVM_INTERRUPT, &interrupt);
 }
 
 Status KvmVcpu::SetCpuid(const std::vector<CpuidEntry>& entries) {

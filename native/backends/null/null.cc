@@ -82,6 +82,7 @@ class NullVcpu final : public Vcpu {
     if (mask & kStateGeneral) std::copy(shared_->state.general, shared_->state.general + kGeneralRegisters, general_);
     return mask & ~(kStateGeneral | kStateSystem) ? Unsupported() : Status::Ok();
   }
+  Status Inject(uint32_t) override { return Status::Error(Code::kUnsupported, "inject", "the null device takes no interrupts"); }
   Status SetCpuid(const std::vector<CpuidEntry>&) override { return Status::Ok(); }
 
  private:
