@@ -1,0 +1,36 @@
+'use strict';
+
+// Which skips of the contract suite are agreed on: test/contract/expected-skips.json has a list for each kind of host, as hosts.ts names
+// them in the titles it makes. A test that is skipped and not listed has silently stopped testing.
+
+const KINDS = ['null', 'software KVM', 'hardware KVM', 'no KVM'];
+const ABSENT = 'no KVM'; // nothing to hold to a list; HAX_REQUIRE_KVM=1 makes it a failure
+
+// The kind of host that a test is for, and its name without it.
+function identify({ ancestorTitles, title }) {
+  const kind = ancestorTitles.find((each) => KINDS.includes(each));
+  return { kind, name: [...ancestorTitles.filter((each) => each !== kind), title].join(' › ') };
+}
+
+function skippedTests(results) {
+  return results.testResults.flatMap((file) => file.assertionResults.filter(({ status }) => status === 'pending' || status === 'todo'));
+}
+
+// The skips in Jest's results that are on no list, as { kind, name }.
+function unexpectedSkips(results, lists) {
+  return skippedTests(results)
+    .map(identify)
+    .filter(({ kind, name }) => kind !== ABSENT && !lists[kind]?.includes(name));
+}
+
+// How often each reason was given, `name [skipped: reason]`; a skip without a reason is told by its name.
+function skipReasons(results) {
+  const reasons = new Map();
+  for (const test of skippedTests(results)) {
+    const reason = /\[skipped: (.*)\]$/.exec(test.title)?.[1] ?? `no reason given: ${test.fullName}`;
+    reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+  }
+  return reasons;
+}
+
+module.exports = { skipReasons, unexpectedSkips };
