@@ -11,3 +11,4 @@ const options: DeviceLawOptions<Uart16550> = {
 };
 
 deviceLaws<Uart16550State, Uart16550>('16550A', ({ irq, clock }) => new Uart16550({ irq, clock }), options);
+deviceLaws<Uart16550State, Uart16550>('16550A without a clock', ({ irq }) => new Uart16550({ irq }), options);
