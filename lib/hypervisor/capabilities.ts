@@ -22,8 +22,23 @@ export interface Capability {
  * - `tssAddress`, `identityMapAddress` — the pages that Intel's VMX needs can be placed
  * - `tscDeadlineTimer` — the kernel's local APIC has that mode
  * - `maxVcpus`, `recommendedVcpus`, `memorySlots` — limits of one VM
+ *
+ * HAXM has more: `ept`, `unrestrictedGuest`, `fastMmio`, `ramProtection`, `debug`, `implicitRamBlock` (bits of HAX_IOCTL_CAPABILITY),
+ * `maxVms` and `memoryQuota` (bytes).
  */
-export type FeatureName =
+export type FeatureName = KvmFeatureName | HaxmFeatureName;
+
+export type HaxmFeatureName =
+  | 'ept'
+  | 'unrestrictedGuest'
+  | 'fastMmio'
+  | 'ramProtection'
+  | 'debug'
+  | 'implicitRamBlock'
+  | 'maxVms'
+  | 'memoryQuota';
+
+export type KvmFeatureName =
   | 'immediateExit'
   | 'kernelIrqchip'
   | 'splitIrqchip'
@@ -44,14 +59,15 @@ export interface Capabilities {
   /** The opened node. */
   readonly device: string;
   readonly apiVersion: number;
-  readonly features: Readonly<Record<FeatureName, Capability>>;
+  /** What the backend has a word for; `features.debug` is undefined on KVM. */
+  readonly features: Readonly<Record<KvmFeatureName, Capability> & Partial<Record<HaxmFeatureName, Capability>>>;
 }
 
 /** Throws ERR_HAX_UNSUPPORTED with the device's reason unless the feature is there. */
 export function requireFeature(capabilities: Capabilities, name: FeatureName): void {
   const feature = capabilities.features[name];
-  if (feature.available) return;
-  throw new HaxError('ERR_HAX_UNSUPPORTED', `${capabilities.backend} lacks ${name}${feature.reason ? `: ${feature.reason}` : ''}`, {
+  if (feature?.available) return;
+  throw new HaxError('ERR_HAX_UNSUPPORTED', `${capabilities.backend} lacks ${name}${feature?.reason ? `: ${feature.reason}` : ''}`, {
     backend: capabilities.backend,
   });
 }

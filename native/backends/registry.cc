@@ -5,6 +5,7 @@ namespace hax {
 Status OpenBackend(const std::string& name, std::shared_ptr<Hypervisor>* out) {
   if (name == "null") return OpenNull(out);
 #ifdef __linux__
+  if (name == "haxm") return OpenHaxm(out);
   if (name == "kvm") return OpenKvm(out);
 #endif
   return Status::Error(Code::kUnknownBackend, "open", "there is no backend '" + name + "' in this build");
@@ -12,7 +13,7 @@ Status OpenBackend(const std::string& name, std::shared_ptr<Hypervisor>* out) {
 
 const char* const* PublicBackends() {
 #ifdef __linux__
-  static const char* const kNames[] = {"kvm", nullptr};
+  static const char* const kNames[] = {"haxm", "kvm", nullptr};
 #else
   static const char* const kNames[] = {nullptr};
 #endif

@@ -8,12 +8,13 @@
 
 namespace hax {
 
-// Opens the device of the backend `name`: "kvm" or "null". Never falls back to another.
+// Opens the device of the backend `name`: "haxm", "kvm" or "null". Never falls back to another.
 Status OpenBackend(const std::string& name, std::shared_ptr<Hypervisor>* out);
 
 // The backends of this build, in the order in which an unnamed open() tries them; "null" is not among them.
 const char* const* PublicBackends();
 
+Status OpenHaxm(std::shared_ptr<Hypervisor>* out);
 Status OpenKvm(std::shared_ptr<Hypervisor>* out);
 Status OpenNull(std::shared_ptr<Hypervisor>* out);
 

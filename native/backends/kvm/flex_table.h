@@ -22,6 +22,15 @@ inline constexpr unsigned long kSetCpuid2 = _IOW(KVMIO, 0x90, FlexHeader);
 inline constexpr unsigned long kGetMsrs = _IOWR(KVMIO, 0x88, FlexHeader);
 inline constexpr unsigned long kSetMsrs = _IOW(KVMIO, 0x89, FlexHeader);
 
+// struct kvm_xsave without the open array at its end, which only KVM_GET_XSAVE2 fills.
+struct XsaveArea {
+  uint32_t region[1024];
+};
+static_assert(sizeof(XsaveArea) == 4096);
+
+inline constexpr unsigned long kGetXsave = _IOR(KVMIO, 0xa4, XsaveArea);
+inline constexpr unsigned long kSetXsave = _IOW(KVMIO, 0xa5, XsaveArea);
+
 // A header and `capacity` zeroed entries behind it.
 template <typename Entry>
 class FlexTable {

@@ -9,10 +9,10 @@ namespace hax::kvm {
 namespace {
 
 // The order of StateBlock::general; both structures list the same registers.
-constexpr __u64 kvm_regs::*kGeneral[kGeneralRegisters] = {
-    &kvm_regs::rax, &kvm_regs::rbx, &kvm_regs::rcx, &kvm_regs::rdx, &kvm_regs::rsi, &kvm_regs::rdi,
-    &kvm_regs::rsp, &kvm_regs::rbp, &kvm_regs::r8,  &kvm_regs::r9,  &kvm_regs::r10, &kvm_regs::r11,
-    &kvm_regs::r12, &kvm_regs::r13, &kvm_regs::r14, &kvm_regs::r15, &kvm_regs::rip, &kvm_regs::rflags};
+constexpr __u64 kvm_regs::*kGeneral[kGeneralRegisters] = {&kvm_regs::rax, &kvm_regs::rbx, &kvm_regs::rcx,   &kvm_regs::rdx, &kvm_regs::rsi,
+                                                          &kvm_regs::rdi, &kvm_regs::rsp, &kvm_regs::rbp,   &kvm_regs::r8,  &kvm_regs::r9,
+                                                          &kvm_regs::r10, &kvm_regs::r11, &kvm_regs::r12,   &kvm_regs::r13, &kvm_regs::r14,
+                                                          &kvm_regs::r15, &kvm_regs::rip, &kvm_regs::rflags};
 
 constexpr kvm_segment kvm_sregs::*kSegment[kSegments] = {&kvm_sregs::cs, &kvm_sregs::ds, &kvm_sregs::es, &kvm_sregs::fs,
                                                          &kvm_sregs::gs, &kvm_sregs::ss, &kvm_sregs::tr, &kvm_sregs::ldt};
@@ -22,8 +22,8 @@ SegmentState FromKvm(const kvm_segment& s) {
   out.base = s.base;
   out.limit = s.limit;
   out.selector = s.selector;
-  out.attributes = (s.type & 15u) | (s.s & 1u) << 4 | (s.dpl & 3u) << 5 | (s.present & 1u) << 7 | (s.avl & 1u) << 12 |
-                   (s.l & 1u) << 13 | (s.db & 1u) << 14 | (s.g & 1u) << 15 | (s.unusable & 1u) << 16;
+  out.attributes = (s.type & 15u) | (s.s & 1u) << 4 | (s.dpl & 3u) << 5 | (s.present & 1u) << 7 | (s.avl & 1u) << 12 | (s.l & 1u) << 13 |
+                   (s.db & 1u) << 14 | (s.g & 1u) << 15 | (s.unusable & 1u) << 16;
   return out;
 }
 
@@ -73,20 +73,12 @@ void ToKvm(const StateBlock& state, kvm_sregs* s) {
   s->apic_base = state.apic_base;
 }
 
-// FXSAVE image offsets, Intel SDM vol. 1, table 10-2 (64-bit mode, REX.W).
-enum Fxsave { kFcw = 0, kFsw = 2, kFtw = 4, kFop = 6, kFip = 8, kFdp = 16, kMxcsr = 24, kMxcsrMask = 28, kSt = 32, kXmm = 160 };
-
-template <typename T>
-void Put(uint8_t* image, Fxsave at, T value) {
-  std::memcpy(image + at, &value, sizeof value);
-}
-
-template <typename T>
-T Take(const uint8_t* image, Fxsave at) {
-  T value;
-  std::memcpy(&value, image + at, sizeof value);
-  return value;
-}
+// The legacy area of the XSAVE area is the FXSAVE image; what lies behind byte 416 of it is software's own (Intel SDM vol. 1, 13.4.1).
+constexpr size_t kLegacySize = 416;
+constexpr size_t kMxcsrMask = 28;
+// The word that tells which components hold something, XSTATE_BV: x87 is bit 0, SSE bit 1 (13.4.2).
+constexpr size_t kXstateBv = 512 / 4;
+constexpr uint32_t kX87AndSse = 3;
 
 }  // namespace
 
@@ -135,36 +127,26 @@ Status KvmVcpu::SetState(uint32_t mask) {
   return Status::Ok();
 }
 
+// By the XSAVE calls: KVM_GET_FPU and KVM_SET_FPU leave MXCSR out.
 Status KvmVcpu::GetFpu() {
-  kvm_fpu fpu;
-  HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_GET_FPU, &fpu));
+  XsaveArea area = {};
+  HAX_RETURN_IF_ERROR(Call(fd_, kGetXsave, "KVM_GET_XSAVE", &area));
   uint8_t* image = shared_->state.fxsave;
   std::memset(image, 0, sizeof shared_->state.fxsave);
-  Put<uint16_t>(image, kFcw, fpu.fcw);
-  Put<uint16_t>(image, kFsw, fpu.fsw);
-  Put<uint16_t>(image, kFtw, fpu.ftwx);
-  Put<uint16_t>(image, kFop, fpu.last_opcode);
-  Put<uint64_t>(image, kFip, fpu.last_ip);
-  Put<uint64_t>(image, kFdp, fpu.last_dp);
-  Put<uint32_t>(image, kMxcsr, fpu.mxcsr);
-  std::memcpy(image + kSt, fpu.fpr, sizeof fpu.fpr);
-  std::memcpy(image + kXmm, fpu.xmm, sizeof fpu.xmm);
+  std::memcpy(image, area.region, kLegacySize);
   return Status::Ok();
 }
 
 Status KvmVcpu::SetFpu() {
+  // Read first: the area also holds what is wider than SSE.
+  XsaveArea area = {};
+  HAX_RETURN_IF_ERROR(Call(fd_, kGetXsave, "KVM_GET_XSAVE", &area));
   const uint8_t* image = shared_->state.fxsave;
-  kvm_fpu fpu = {};
-  fpu.fcw = Take<uint16_t>(image, kFcw);
-  fpu.fsw = Take<uint16_t>(image, kFsw);
-  fpu.ftwx = static_cast<uint8_t>(Take<uint16_t>(image, kFtw));
-  fpu.last_opcode = Take<uint16_t>(image, kFop);
-  fpu.last_ip = Take<uint64_t>(image, kFip);
-  fpu.last_dp = Take<uint64_t>(image, kFdp);
-  fpu.mxcsr = Take<uint32_t>(image, kMxcsr);
-  std::memcpy(fpu.fpr, image + kSt, sizeof fpu.fpr);
-  std::memcpy(fpu.xmm, image + kXmm, sizeof fpu.xmm);
-  return HAX_KVM_CALL(fd_, KVM_SET_FPU, &fpu);
+  uint8_t* legacy = reinterpret_cast<uint8_t*>(area.region);
+  std::memcpy(legacy, image, kMxcsrMask);  // the mask is the processor's
+  std::memcpy(legacy + kMxcsrMask + 4, image + kMxcsrMask + 4, kLegacySize - kMxcsrMask - 4);
+  area.region[kXstateBv] |= kX87AndSse;
+  return Call(fd_, kSetXsave, "KVM_SET_XSAVE", &area);
 }
 
 // Both calls go through the list in order and return how many they did (api.rst 4.18, 4.19).

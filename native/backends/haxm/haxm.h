@@ -1,0 +1,110 @@
+// The HAXM backend. The driver checks little and its calls have hazards (docs/backends/haxm.md): the care is taken here.
+#ifndef NODE_HAX_BACKENDS_HAXM_HAXM_H_
+#define NODE_HAX_BACKENDS_HAXM_HAXM_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backends/haxm/os.h"
+#include "core/hypervisor.h"
+#include "core/stop_word.h"
+
+namespace hax::haxm {
+
+class HaxmHypervisor final : public Hypervisor, public std::enable_shared_from_this<HaxmHypervisor> {
+ public:
+  static Status Open(std::shared_ptr<Hypervisor>* out);
+  const Capabilities& capabilities() const override { return capabilities_; }
+  // The driver has a list of its own, which only a vCPU can be asked for; empty here.
+  Status SupportedCpuid(std::vector<hax::CpuidEntry>* out) override;
+  Status CreateVm(const VmOptions& options, std::shared_ptr<Vm>* out) override;
+
+  bool Has(Feature feature) const { return (info_.winfo & feature) != 0; }
+  // GET_CPUID and SET_CPUID read a user pointer unguarded: on a CPU with SMAP they oops the kernel.
+  bool cpuid_is_safe() const { return cpuid_is_safe_; }
+
+ private:
+  Status Probe();
+  void Describe();
+
+  Node node_;
+  CapabilityInfo info_ = {};
+  bool cpuid_is_safe_ = false;
+  Capabilities capabilities_;
+};
+
+class HaxmVm final : public Vm, public std::enable_shared_from_this<HaxmVm> {
+ public:
+  HaxmVm(std::shared_ptr<HaxmHypervisor> hypervisor, uint32_t id);
+  Status Open();
+
+  Status MapMemory(Mapping mapping) override;
+  Status UnmapMemory(uint64_t gpa) override;
+  Status CreateVcpu(uint32_t id, std::shared_ptr<Vcpu>* out) override;
+
+  const HaxmHypervisor& hypervisor() const { return *hypervisor_; }
+  const Node& node() const { return node_; }
+  uint32_t id() const { return id_; }
+
+ private:
+  Status RegisterBlock(const std::shared_ptr<GuestMemory>& memory);
+  Status SetRam(uint64_t gpa, uint64_t size, uint64_t va, uint32_t flags);
+
+  std::shared_ptr<HaxmHypervisor> hypervisor_;
+  // The driver has no call to forget a block: the memory stays until the VM is gone. Before node_, so that the node closes first.
+  std::vector<std::shared_ptr<GuestMemory>> blocks_;
+  MemoryMap map_;
+  const uint32_t id_;
+  Node node_;
+  // vCPU 0 owns what the others share: it is made first and, since they hold it, goes last.
+  std::weak_ptr<Node> boot_vcpu_;
+};
+
+class HaxmVcpu final : public Vcpu {
+ public:
+  HaxmVcpu(std::shared_ptr<HaxmVm> vm, std::shared_ptr<Node> boot_vcpu) : vm_(std::move(vm)), boot_vcpu_(std::move(boot_vcpu)) {}
+  Status Open(uint32_t id);
+  const std::shared_ptr<Node>& node() const { return node_; }
+
+  Status Run() override;
+  Status Complete() override;
+  void Kick(InterruptReason reason) override { stop_.Kick(reason); }
+  void ForgetKick(InterruptReason reason) override { stop_.Forget(reason); }
+  Status GetState(uint32_t mask) override;
+  Status SetState(uint32_t mask) override;
+  Status Inject(uint32_t vector) override;
+  Status SetCpuid(const std::vector<hax::CpuidEntry>& entries) override;
+
+ private:
+  // exits.cc
+  void MoveReply();
+  // True if JavaScript must see it; false to enter the guest again.
+  bool FillExit();
+  bool FillIo();
+  Status EntryFailed(int os_code);
+  Status Interrupted();
+
+  // state.cc
+  Status GetRegisters(VcpuState* state);
+  Status SetRegisters(const VcpuState& state);
+  Status MoveMsrs(bool set);
+  Status Msr(uint32_t index, uint64_t* value, bool set);
+  Status ClearUpperRax();
+
+  std::shared_ptr<HaxmVm> vm_;
+  std::shared_ptr<Node> boot_vcpu_;  // null for vCPU 0 itself
+  std::shared_ptr<Node> node_ = std::make_shared<Node>();
+  // SAFETY: both pages are mapped by the driver until the vCPU's node closes; only this object looks at them.
+  Tunnel* tunnel_ = nullptr;
+  uint8_t* io_buffer_ = nullptr;
+  StopWord stop_;
+  bool with_xcr0_ = false;    // the register layout of the first 7.8.0 binaries
+  bool layout_known_ = false;
+  bool reply_waits_ = false;
+  bool dead_ = false;         // status 7 is for ever
+};
+
+}  // namespace hax::haxm
+
+#endif  // NODE_HAX_BACKENDS_HAXM_HAXM_H_

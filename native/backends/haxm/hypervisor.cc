@@ -1,0 +1,115 @@
+// The system node: opening, version, capabilities.
+#include "backends/haxm/haxm.h"
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#endif
+
+#include "backends/registry.h"
+#include "core/kick_signal.h"
+
+namespace hax {
+
+Status OpenHaxm(std::shared_ptr<Hypervisor>* out) { return haxm::HaxmHypervisor::Open(out); }
+
+}  // namespace hax
+
+namespace hax::haxm {
+
+namespace {
+
+// VERSION has answered 1 and 4 since 2017. Version 4 can unmap memory.
+constexpr uint32_t kApiVersion = 4;
+constexpr uint32_t kVcpus = 16;
+// The driver has no limit of its own on mappings; this one bounds our table.
+constexpr uint32_t kMappings = 4096;
+
+// CPUID leaf 7, EBX bit 20.
+bool CpuHasSmap() {
+#if defined(__x86_64__) || defined(__i386__)
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (ebx >> 20 & 1);
+#else
+  return true;
+#endif
+}
+
+}  // namespace
+
+Status HaxmHypervisor::Open(std::shared_ptr<Hypervisor>* out) {
+  Status status = InstallKickSignal();
+  if (!status.ok()) return status;
+  auto hypervisor = std::make_shared<HaxmHypervisor>();
+  status = hypervisor->node_.Open(SystemNode());
+  if (status.ok()) status = hypervisor->Probe();
+  if (status.ok()) *out = std::move(hypervisor);
+  return status;
+}
+
+Status HaxmHypervisor::Probe() {
+  ModuleVersion version = {};
+  Status status = node_.Call(kVersion, &version);
+  if (!status.ok()) return Status::Error(Code::kApiVersion, kVersion.name, SystemNode() + " is not a HAXM device: " + status.detail, status.os_code);
+  if (version.cur_version < kApiVersion || version.compat_version > kApiVersion) {
+    return Status::Error(Code::kApiVersion, kVersion.name,
+                         SystemNode() + " speaks HAXM API versions " + std::to_string(version.compat_version) + " to " +
+                             std::to_string(version.cur_version) + ", node-hax needs 4; install HAXM 7.8.0");
+  }
+  status = node_.Call(kCapability, &info_);
+  if (!status.ok()) return status;
+  if (!(info_.wstatus & kWorking)) {
+    std::string why;
+    if (info_.winfo & kNoVt) why = "VT-x is missing, switched off in the firmware, or owned by another hypervisor";
+    if (info_.winfo & kNoNx) why += std::string(why.empty() ? "" : "; ") + "NX (execute disable) is missing or switched off in the firmware";
+    return Status::Error(Code::kUnsupported, kCapability.name, SystemNode() + " cannot run guests: " + (why.empty() ? "it does not say why" : why));
+  }
+  cpuid_is_safe_ = Has(kCpuid) && !CpuHasSmap();
+  capabilities_.backend = "haxm";
+  capabilities_.device = SystemNode();
+  capabilities_.api_version = version.cur_version;
+  Describe();
+  return Status::Ok();
+}
+
+void HaxmHypervisor::Describe() {
+  const auto add = [this](const char* name, int64_t value, std::string reason) {
+    capabilities_.features.push_back({name, value, value ? "" : std::move(reason)});
+  };
+  const auto driver = [this, &add](const char* name, Feature feature, const char* why) { add(name, Has(feature), why); };
+  add("immediateExit", 0, "HAXM looks at user_event_pending on exits only; a signal ends an entry within a tick of the host");
+  for (const char* name : {"kernelIrqchip", "splitIrqchip", "pit", "tscDeadlineTimer"}) add(name, 0, "HAXM has no interrupt controllers or timers");
+  add("readOnlyMemory", 1, "");
+  add("mpState", 0, "HAXM does not tell what a halted vCPU does");
+  add("extendedCpuid", cpuid_is_safe_,
+      Has(kCpuid) ? "this processor has SMAP, with which the driver's CPUID calls crash the kernel" : "this release of the driver has no CPUID calls");
+  for (const char* name : {"tssAddress", "identityMapAddress"}) add(name, 0, "HAXM needs no such pages");
+  add("maxVcpus", kVcpus, "");
+  add("recommendedVcpus", kVcpus, "");
+  add("memorySlots", kMappings, "");
+  add("maxVms", MaxVms(), "");
+  driver("ept", kEpt, "the processor lacks extended page tables");
+  driver("unrestrictedGuest", kUnrestrictedGuest, "the processor lacks unrestricted guest mode: real mode cannot be run");
+  driver("fastMmio", kFastMmio, "this release of the driver cannot decode MMIO");
+  driver("ramProtection", kRamProtection, "this release of the driver has no PROTECT_RAM");
+  driver("debug", kDebug, "this release of the driver has no VCPU_DEBUG");
+  driver("implicitRamBlock", kImplicitRamBlock, "this release of the driver knows no standalone mappings");
+  add("memoryQuota", info_.wstatus & kQuotaValid ? static_cast<int64_t>(info_.mem_quota) : 0, "no quota is set");
+}
+
+Status HaxmHypervisor::SupportedCpuid(std::vector<hax::CpuidEntry>*) { return Status::Ok(); }
+
+Status HaxmHypervisor::CreateVm(const VmOptions& options, std::shared_ptr<Vm>* out) {
+  if (options.kernel_irqchip) {
+    return Status::Error(Code::kUnsupported, kCreateVm.name, "HAXM has no interrupt controllers; create the VM with irqchip: 'user'");
+  }
+  uint32_t id = 0;
+  Status status = node_.Call(kCreateVm, &id);
+  if (!status.ok()) return status;
+  auto vm = std::make_shared<HaxmVm>(shared_from_this(), id);
+  // At once: a VM that was never opened outlives the process.
+  status = vm->Open();
+  if (status.ok()) *out = std::move(vm);
+  return status;
+}
+
+}  // namespace hax::haxm

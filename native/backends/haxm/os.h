@@ -1,0 +1,53 @@
+// What the backend needs of the host system: nodes and requests. os_linux.cc, os_netbsd.cc, os_darwin.cc and os_win.cc implement it.
+#ifndef NODE_HAX_BACKENDS_HAXM_OS_H_
+#define NODE_HAX_BACKENDS_HAXM_OS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "backends/haxm/requests.h"
+#include "core/status.h"
+
+namespace hax::haxm {
+
+// An opened node; closes with its last owner.
+class Node {
+ public:
+  Node() = default;
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+  ~Node();
+
+  // `path` as the functions below give it. The driver opens VM and vCPU nodes once only.
+  Status Open(const std::string& path);
+
+  // Sends a request with its argument, in place; null where it has none. A refusal is a Status that carries the system's number.
+  Status Call(const Request& request, void* argument) const;
+
+  // RUN: true where the driver says that the exit status counts, false with `os_code` where the entry failed.
+  bool Run(int* os_code) const;
+
+  // Passes a CPUID table of `bytes`, the way the host's driver wants it.
+  Status CallWithTable(const Request& request, void* table, size_t bytes) const;
+
+ private:
+  intptr_t handle_ = -1;
+};
+
+std::string SystemNode();
+std::string VmNode(uint32_t vm);
+std::string VcpuNode(uint32_t vm, uint32_t vcpu);
+
+// How many VMs the driver of this host can have.
+uint32_t MaxVms();
+
+// Whether the vCPU does not know a request at all: how the two layouts of the registers are told apart.
+bool IsUnknownRequest(const Status& status);
+
+// Keeps pages of this process out of forked children, whose copies would part the driver's pinned pages from the parent's.
+void KeepFromFork(void* address, size_t size);
+
+}  // namespace hax::haxm
+
+#endif  // NODE_HAX_BACKENDS_HAXM_OS_H_

@@ -1,0 +1,113 @@
+// The vCPU node: the tunnel, entering the guest, interrupts and CPUID.
+#include <cstring>
+#include <ctime>
+
+#include "backends/haxm/haxm.h"
+
+namespace hax::haxm {
+
+namespace {
+
+constexpr size_t kPage = 4096;
+constexpr uint16_t kPowerUpFcw = 0x037f;      // FNINIT, Intel SDM vol. 1, 8.1.5
+constexpr uint32_t kPowerUpMxcsr = 0x1f80;    // Intel SDM vol. 1, 10.2.3
+constexpr size_t kMxcsrOffset = 24;
+
+uint64_t Nanoseconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+}  // namespace
+
+Status HaxmVcpu::Open(uint32_t id) {
+  // At once: a vCPU that was never opened when its VM closes stays in the driver.
+  Status status = node_->Open(VcpuNode(vm_->id(), id));
+  if (!status.ok()) return status;
+  TunnelInfo info = {};
+  status = node_->Call(kSetupTunnel, &info);
+  if (!status.ok()) return status;
+  if (info.size < offsetof(Tunnel, apic_base) || info.va == 0 || info.io_va == 0) {
+    return Status::Error(Code::kApiVersion, kSetupTunnel.name, "the driver's tunnel is smaller than any release's");
+  }
+  tunnel_ = reinterpret_cast<Tunnel*>(info.va);
+  io_buffer_ = reinterpret_cast<uint8_t*>(info.io_va);
+  KeepFromFork(tunnel_, kPage);
+  KeepFromFork(io_buffer_, kPage);
+  tunnel_->exit_status = 0;
+  tunnel_->exit_reason = 0;
+  // SAFETY: x86 is little-endian, so this is the byte with bit 0; it lives as long as the tunnel.
+  stop_.set_device_flag(reinterpret_cast<uint8_t*>(&tunnel_->user_event_pending));
+  shared_ = std::make_shared<VcpuShared>();
+  shared_->exit.version = kExitPageVersion;
+  // The driver starts with an image of zeros: every exception unmasked.
+  FxLayout fpu = {};
+  std::memcpy(fpu.image, &kPowerUpFcw, sizeof kPowerUpFcw);
+  std::memcpy(fpu.image + kMxcsrOffset, &kPowerUpMxcsr, sizeof kPowerUpMxcsr);
+  return node_->Call(kSetFpu, &fpu);
+}
+
+Status HaxmVcpu::Run() {
+  ExitPage& page = shared_->exit;
+  if (dead_) return EntryFailed(0);
+  MoveReply();
+  for (;;) {
+    if (!stop_.Enter()) return Interrupted();
+    page.entries++;
+    tunnel_->request_interrupt_window = page.request_window != 0;
+    const uint64_t start = page.measure ? Nanoseconds() : 0;
+    int os_code = 0;
+    const bool entered = node_->Run(&os_code);
+    stop_.Leave();
+    if (start) page.guest_ns += Nanoseconds() - start;
+    reply_waits_ = false;
+    page.interrupt_ready = tunnel_->ready_for_interrupt_injection;
+    if (!entered) return EntryFailed(os_code);
+    if (FillExit()) return Status::Ok();
+    // The driver comes back on every interrupt of the host.
+    if (stop_.pending()) return Interrupted();
+    page.interrupted++;
+  }
+}
+
+Status HaxmVcpu::Interrupted() {
+  ExitPage& page = shared_->exit;
+  page.kind = static_cast<uint32_t>(ExitKind::kInterrupted);
+  page.subcode = static_cast<uint32_t>(stop_.Consume());
+  page.kicks++;
+  return Status::Ok();
+}
+
+// With reason 8 the driver finishes what is outstanding and does not enter the guest.
+Status HaxmVcpu::Complete() {
+  if (!reply_waits_ || dead_) return Status::Ok();
+  MoveReply();
+  tunnel_->exit_reason = kReasonPause;
+  int os_code = 0;
+  const bool ran = node_->Run(&os_code);
+  tunnel_->exit_reason = 0;
+  reply_waits_ = false;
+  if (!ran) return Status::Os(kRun.name, os_code);
+  return Status::Ok();
+}
+
+Status HaxmVcpu::Inject(uint32_t vector) { return node_->Call(kInterrupt, &vector); }
+
+Status HaxmVcpu::SetCpuid(const std::vector<hax::CpuidEntry>& entries) {
+  if (!vm_->hypervisor().cpuid_is_safe()) {
+    return Status::Error(Code::kUnsupported, kSetCpuid.name, "the driver's CPUID calls are not safe on this host");
+  }
+  if (entries.empty() || entries.size() > kMaxCpuidEntries) {
+    return Status::Error(Code::kInvalidArgument, kSetCpuid.name, "HAXM takes 1 to 64 CPUID entries");
+  }
+  Cpuid table = {};
+  table.total = static_cast<uint32_t>(entries.size());
+  for (size_t i = 0; i < entries.size(); i++) {
+    const hax::CpuidEntry& e = entries[i];
+    table.entries[i] = {e.function, e.index, e.flags, e.eax, e.ebx, e.ecx, e.edx, {}};
+  }
+  return node_->CallWithTable(kSetCpuid, &table, offsetof(Cpuid, entries) + entries.size() * sizeof(CpuidEntry));
+}
+
+}  // namespace hax::haxm

@@ -1,0 +1,116 @@
+// The VM node: memory and vCPUs.
+#include <algorithm>
+#include <cinttypes>
+#include <cstdio>
+
+#include "backends/haxm/haxm.h"
+
+namespace hax::haxm {
+
+namespace {
+
+constexpr uint32_t kMappings = 4096;
+constexpr uint32_t kVcpus = 16;
+// SET_RAM and ALLOC_RAM have 32-bit sizes; the largest that is whole pages.
+constexpr uint64_t kMaxShortSize = 0xfffff000;
+// The end of a guest-physical range, from the driver's page numbers of 31 bits.
+constexpr uint64_t kMaxGpa = uint64_t{1} << 43;
+
+}  // namespace
+
+HaxmVm::HaxmVm(std::shared_ptr<HaxmHypervisor> hypervisor, uint32_t id) : hypervisor_(std::move(hypervisor)), map_(kMappings), id_(id) {}
+
+Status HaxmVm::Open() {
+  Status status = node_.Open(VmNode(id_));
+  if (!status.ok()) return status;
+  // Releases before 7.3 hand out decoded MMIO only to clients that announce themselves.
+  QemuVersion version = {4, 4};
+  return node_.Call(kNotifyQemuVersion, &version);
+}
+
+Status HaxmVm::RegisterBlock(const std::shared_ptr<GuestMemory>& memory) {
+  if (std::find(blocks_.begin(), blocks_.end(), memory) != blocks_.end()) return Status::Ok();
+  const uint64_t va = reinterpret_cast<uint64_t>(memory->data());
+  Status status;
+  if (hypervisor_->Has(k64BitRamBlock)) {
+    RamblockInfo block = {va, memory->size(), 0};
+    status = node_.Call(kAddRamblock, &block);
+  } else if (memory->size() > kMaxShortSize) {
+    return Status::Error(Code::kUnsupported, kAllocRam.name, "this release of HAXM takes less than 4 GiB of memory at once");
+  } else {
+    AllocRamInfo block = {static_cast<uint32_t>(memory->size()), 0, va};
+    status = node_.Call(kAllocRam, &block);
+  }
+  if (status.ok()) blocks_.push_back(memory);
+  return status;
+}
+
+Status HaxmVm::SetRam(uint64_t gpa, uint64_t size, uint64_t va, uint32_t flags) {
+  if (hypervisor_->Has(k64BitSetRam)) {
+    SetRamInfo2 info = {gpa, size, va, flags, 0, 0};
+    return node_.Call(kSetRam2, &info);
+  }
+  while (size > 0) {
+    const uint64_t piece = std::min(size, kMaxShortSize);
+    SetRamInfo info = {gpa, static_cast<uint32_t>(piece), static_cast<uint8_t>(flags), {}, va};
+    Status status = node_.Call(kSetRam, &info);
+    if (!status.ok()) return status;
+    gpa += piece;
+    if (va != 0) va += piece;
+    size -= piece;
+  }
+  return Status::Ok();
+}
+
+Status HaxmVm::MapMemory(Mapping mapping) {
+  // The driver rounds silently, takes ranges that run past their block, and fails much later: everything is checked here.
+  Status status = map_.Check(&mapping);
+  if (!status.ok()) return status;
+  if (mapping.gpa + mapping.size > kMaxGpa) {
+    return Status::Error(Code::kInvalidArgument, kSetRam2.name, "HAXM maps guest memory below 8 TiB only");
+  }
+  status = RegisterBlock(mapping.memory);
+  if (!status.ok()) return status;
+  const uint64_t va = reinterpret_cast<uint64_t>(mapping.memory->data()) + mapping.offset;
+  status = SetRam(mapping.gpa, mapping.size, va, mapping.read_only ? uint32_t{kRamRom} : 0);
+  if (!status.ok()) {
+    // Whatever pieces were mapped before the refusal; unmapping what is not there succeeds.
+    (void)SetRam(mapping.gpa, mapping.size, 0, kRamInvalid);
+    return status;
+  }
+  map_.Insert(mapping);
+  return Status::Ok();
+}
+
+Status HaxmVm::UnmapMemory(uint64_t gpa) {
+  const Mapping* mapping = map_.Find(gpa);
+  if (!mapping) {
+    char text[64];
+    std::snprintf(text, sizeof text, "no memory range starts at 0x%" PRIx64, gpa);
+    return Status::Error(Code::kInvalidArgument, "unmapMemory", text);
+  }
+  Status status = SetRam(mapping->gpa, mapping->size, 0, kRamInvalid);
+  if (status.ok()) map_.Erase(gpa);
+  return status;
+}
+
+Status HaxmVm::CreateVcpu(uint32_t id, std::shared_ptr<Vcpu>* out) {
+  if (id >= kVcpus) {
+    return Status::Error(Code::kInvalidArgument, kVcpuCreate.name, "HAXM numbers vCPUs from 0 to 15, not " + std::to_string(id));
+  }
+  std::shared_ptr<Node> boot = boot_vcpu_.lock();
+  if (id != 0 && !boot) {
+    return Status::Error(Code::kInvalidArgument, kVcpuCreate.name, "HAXM wants vCPU 0 to be created before the others, which share its CPUID");
+  }
+  uint32_t argument = id;
+  Status status = node_.Call(kVcpuCreate, &argument);
+  if (!status.ok()) return status;
+  auto vcpu = std::make_shared<HaxmVcpu>(shared_from_this(), std::move(boot));
+  status = vcpu->Open(id);
+  if (!status.ok()) return status;
+  if (id == 0) boot_vcpu_ = vcpu->node();
+  *out = std::move(vcpu);
+  return Status::Ok();
+}
+
+}  // namespace hax::haxm
