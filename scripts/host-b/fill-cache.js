@@ -10,7 +10,6 @@ const say = (text) => process.stderr.write(`test-in-vm: ${text}\n`);
 try {
   cache.fill(say);
 } catch (error) {
-  if (!(error instanceof SetupError)) throw error;
-  say(error.message);
+  say(error instanceof SetupError ? error.message : `internal error: ${error.stack}`);
   process.exitCode = 1;
 }

@@ -7,7 +7,7 @@ const path = require('node:path');
 const cache = require('./cache.js');
 const machine = require('./machine.js');
 const { parse, USAGE, UsageError } = require('./options.js');
-const { SetupError, TO_RUN, ensure, find } = require('./packages.js');
+const { SetupError, TO_RUN, ensure, find, mustRun } = require('./packages.js');
 
 const STATUS = { usage: 2, timeout: 120, panic: 121, hung: 122, setup: 123 };
 
@@ -20,10 +20,11 @@ function prepare() {
   const found = cache.lookUp();
   if (found && !found.incomplete) return found;
   const top = cache.directory();
-  fs.mkdirSync(top, { recursive: true });
+  mustRun('mkdir', ['-p', '--', top]); // Node's own never ends below /proc
   const filler = [process.execPath, path.join(__dirname, 'fill-cache.js')];
   const done = spawnSync(find('flock'), [path.join(top, 'lock'), ...filler], { stdio: ['ignore', 'ignore', 'inherit'] });
-  if (done.status !== 0) throw new SetupError('the cache could not be filled');
+  if (done.status === 1) throw new SetupError(''); // it said why
+  if (done.status !== 0) throw new SetupError(`filling the cache ended with ${done.signal ?? `status ${done.status}`}`);
   return cache.lookUp();
 }
 
