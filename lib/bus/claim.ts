@@ -1,7 +1,8 @@
+import { checkObject } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger, hex } from '../util/numbers';
 import type { IoHandler, Width } from './device';
-import type { AddressRange } from './range';
+import { AddressRange } from './range';
 
 /** Where a handler is wanted on a bus. */
 export interface RangeRequest {
@@ -75,7 +76,9 @@ export class Claim {
 }
 
 /** Checks what a caller of add() gave, in plain words. */
-export function makeClaim(range: AddressRange, request: RangeRequest, handler: IoHandler): Claim {
+export function makeClaim(request: RangeRequest, handler: IoHandler, limit: number, what: string): Claim {
+  checkObject(request, 'a range request');
+  const range = AddressRange.of(request.at, request.length, limit, what);
   if (typeof handler !== 'object' || handler === null || typeof handler.read !== 'function' || typeof handler.write !== 'function') {
     throw invalidArgument('a handler is an object with read(offset, width) and write(offset, value, width)');
   }

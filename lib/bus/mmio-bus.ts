@@ -1,7 +1,6 @@
 import { invalidArgument } from '../util/errors';
 import { type Claim, isPromiseLike, makeClaim, overlap, removable, settleRead, truncate, type RangeRequest, type Removable } from './claim';
 import type { IoHandler, Width } from './device';
-import { AddressRange } from './range';
 import { readParts, writeParts } from './split';
 import { UnclaimedReports, type UnclaimedListener } from './unclaimed';
 
@@ -21,10 +20,11 @@ export class MmioBus {
   /**
    * Gives `length` bytes from guest-physical address `at` on to a handler. Throws ERR_HAX_OVERLAP when one of them has an owner already,
    * ERR_HAX_INVALID_ARGUMENT when the range is empty or goes beyond 2^53 - 1. Legal while the guest runs, as is remove().
+   * The handler's methods are looked up now, once.
    */
   add(request: RangeRequest, handler: IoHandler): Removable {
-    const range = AddressRange.of(request.at, request.length, Number.MAX_SAFE_INTEGER, 'an MMIO range');
-    const claim = makeClaim(range, request, handler);
+    const claim = makeClaim(request, handler, Number.MAX_SAFE_INTEGER, 'an MMIO range');
+    const { range } = claim;
     const index = this.#lowerBound(range.first);
     const next = this.#claims[index];
     if (next && next.range.overlaps(range)) throw overlap('MMIO', claim, next);

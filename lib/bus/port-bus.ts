@@ -25,10 +25,11 @@ export class PortBus {
   /**
    * Gives `length` ports from `at` on to a handler. Throws ERR_HAX_OVERLAP when one of them has an owner already,
    * ERR_HAX_INVALID_ARGUMENT when the range is empty or goes beyond port 0xffff. Legal while the guest runs, as is remove().
+   * The handler's methods are looked up now, once.
    */
   add(request: RangeRequest, handler: IoHandler): Removable {
-    const range = AddressRange.of(request.at, request.length, portCount - 1, 'a port range');
-    const claim = makeClaim(range, request, handler);
+    const claim = makeClaim(request, handler, portCount - 1, 'a port range');
+    const { range } = claim;
     for (let port = range.first; port <= range.last; port++) {
       const owner = this.#table[port];
       if (owner !== 0) throw overlap('ports', claim, this.#claims[owner]);

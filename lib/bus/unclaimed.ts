@@ -1,3 +1,4 @@
+import { invalidArgument } from '../util/errors';
 import { removable, type Removable } from './claim';
 
 /** A guest access that no handler owns. */
@@ -28,6 +29,7 @@ export class UnclaimedReports {
   constructor(private readonly bus: 'port' | 'mmio') {}
 
   add(listener: UnclaimedListener): Removable {
+    if (typeof listener !== 'function') throw invalidArgument('onUnclaimed takes a function');
     const entry: UnclaimedListener = (access) => listener(access);
     this.#listeners.add(entry);
     return removable(() => void this.#listeners.delete(entry));

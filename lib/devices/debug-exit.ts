@@ -5,7 +5,7 @@
  * Emulated: a write of V, of any width, to any of the 4 ports ends the run with status (V << 1) | 1; it is never 0.
  * Not emulated: nothing else; reads give all-ones.
  */
-import type { Device, DeviceState, Width } from '../bus/device';
+import type { Device, DeviceState } from '../bus/device';
 import { StateReader } from './state';
 
 /** QEMU's `iosize`. */
@@ -26,7 +26,7 @@ export class DebugExit implements Device<DebugExitState> {
     return 0xffffffff;
   }
 
-  write(offset: number, value: number, _width: Width): void {
+  write(offset: number, value: number): void {
     // Not `<<`, which would lose bit 31.
     if (offset < length) this.onExit(value * 2 + 1);
   }

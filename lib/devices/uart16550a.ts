@@ -14,6 +14,7 @@ import type { Device, DeviceState } from '../bus/device';
 import { disconnected, type IrqLine } from '../bus/irq-line';
 import { BatchedOutput, type ByteOutput } from '../host/byte-sink';
 import type { Clock } from '../time/clock';
+import { checkBytes } from '../util/check';
 import { Ring } from './ring';
 import { StateReader } from './state';
 import { Receiver, type ReceiverState } from './uart16550a-receiver';
@@ -150,6 +151,7 @@ export class Uart16550 implements Device<Uart16550State> {
    * Nothing taken is lost, except to FIFO resets and the reset of the machine. In loopback input waits.
    */
   receive(bytes: Uint8Array): number {
+    checkBytes(bytes, 'input of a serial port');
     const taken = this.#receiver.offer(bytes);
     this.#updateIrq();
     return taken;

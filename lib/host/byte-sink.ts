@@ -1,3 +1,5 @@
+import { invalidArgument } from '../util/errors';
+
 /**
  * Where devices put the bytes that they send out. Every Node.js Writable is a ByteSink; so is an object with this one method.
  */
@@ -42,8 +44,14 @@ export class BatchedOutput {
     output: ByteOutput | undefined,
     private readonly onReady: () => void = () => undefined,
   ) {
-    if (typeof output === 'function') this.#write = output;
-    else if (output) this.#write = (bytes, onDrain) => output.writableEnded === true || output.write(bytes, onDrain);
+    if (typeof output === 'function') {
+      this.#write = output;
+    } else if (output !== undefined) {
+      if (typeof (output as Partial<ByteSink> | null)?.write !== 'function') {
+        throw invalidArgument('an output is a function or an object with write(bytes, onDrain), such as a Writable');
+      }
+      this.#write = (bytes, onDrain) => output.writableEnded === true || output.write(bytes, onDrain);
+    }
   }
 
   /** Whether there is room for a byte; false only while the sink holds back and {@link maxBacklog} bytes wait for it. */

@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import type { RangeRequest } from '../../../lib/bus/claim';
 import type { IoHandler, Width } from '../../../lib/bus/device';
 import { PortBus } from '../../../lib/bus/port-bus';
 import { maxUnclaimedReports, type UnclaimedAccess } from '../../../lib/bus/unclaimed';
@@ -173,6 +174,7 @@ describe('PortBus', () => {
     [{ at: 0xffff, length: 2 }, recorder()],
     [{ at: 0, length: 0 }, recorder()],
     [{ at: 0, length: 1, offset: -1 }, recorder()],
+    [null, recorder()],
     [{ at: 0, length: 1 }, null],
     [{ at: 0, length: 1 }, {}],
     [
@@ -180,7 +182,9 @@ describe('PortBus', () => {
       { ...recorder(), maxWidth: 8 },
     ],
   ])('refuses %p', (request, handler) => {
-    expect(() => new PortBus().add(request, handler as IoHandler)).toThrow(expect.objectContaining({ code: 'ERR_HAX_INVALID_ARGUMENT' }));
+    expect(() => new PortBus().add(request as RangeRequest, handler as IoHandler)).toThrow(
+      expect.objectContaining({ code: 'ERR_HAX_INVALID_ARGUMENT' }),
+    );
   });
 
   it('gives ports free again, once', () => {
@@ -216,6 +220,10 @@ describe('PortBus', () => {
     listening.remove();
     bus.read(0x81, 1);
     expect(seen).toHaveLength(2);
+  });
+
+  it('reports to functions only', () => {
+    expect(() => new PortBus().onUnclaimed(undefined as never)).toThrow(expect.objectContaining({ code: 'ERR_HAX_INVALID_ARGUMENT' }));
   });
 
   it('stops reporting at a cap', () => {

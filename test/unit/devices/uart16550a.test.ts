@@ -416,6 +416,13 @@ describe('16550A: receiver', () => {
     expect(uart.read(lsr)).toBe(0x79);
   });
 
+  it('takes bytes only', () => {
+    const { uart } = bench();
+    for (const input of ['text', undefined, [1]]) {
+      expect(() => uart.receive(input as unknown as Uint8Array)).toThrow(expect.objectContaining({ code: 'ERR_HAX_INVALID_ARGUMENT' }));
+    }
+  });
+
   it('has no room for a break in a full queue', () => {
     const { uart } = bench();
     uart.receive(new Uint8Array(2 * receiveQueueSize));

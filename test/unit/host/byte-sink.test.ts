@@ -54,6 +54,10 @@ describe('BatchedOutput', () => {
     expect(output.ready).toBe(true);
   });
 
+  it.each([null, 'stdout', {}, 5])('refuses %p', (output) => {
+    expect(() => new BatchedOutput(output as unknown as ByteSink)).toThrow(expect.objectContaining({ code: 'ERR_HAX_INVALID_ARGUMENT' }));
+  });
+
   it('writes to a Writable, and notices when it is full and when it drains', async () => {
     const stream = new PassThrough({ highWaterMark: 10 });
     const ready = jest.fn();
