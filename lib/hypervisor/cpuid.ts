@@ -3,6 +3,10 @@
  * Leaves are those of the Intel SDM vol. 2, CPUID, and AMD's APM vol. 3, appendix E.
  */
 
+import { checkObject, shown } from '../util/check';
+import { invalidArgument } from '../util/errors';
+import { checkInteger } from '../util/numbers';
+
 /** One entry of the table, as struct kvm_cpuid_entry2 has it. */
 export interface CpuidEntry {
   function: number;
@@ -16,14 +20,31 @@ export interface CpuidEntry {
 }
 
 const words = 7;
+/** KVM_MAX_CPUID_ENTRIES. */
+const maxEntries = 256;
 
 export function unpackCpuid(table: Uint32Array): CpuidEntry[] {
   const entries: CpuidEntry[] = [];
   for (let i = 0; i + words <= table.length; i += words) {
     const [fn, index, flags, eax, ebx, ecx, edx] = table.subarray(i, i + words) as unknown as number[];
-    entries.push({ function: fn!, index: index!, flags: flags!, eax: eax!, ebx: ebx!, ecx: ecx!, edx: edx! });
+    entries.push({ function: fn, index: index, flags: flags, eax: eax, ebx: ebx, ecx: ecx, edx: edx });
   }
   return entries;
+}
+
+const parts = ['function', 'index', 'flags', 'eax', 'ebx', 'ecx', 'edx'] as const;
+
+/** Throws ERR_HAX_INVALID_ARGUMENT unless `entries` is a list of entries with all their parts. */
+export function checkCpuid(entries: unknown): void {
+  if (!Array.isArray(entries) || entries.length > maxEntries) {
+    throw invalidArgument(
+      `a CPUID table is an array of at most ${maxEntries} entries, not ${Array.isArray(entries) ? entries.length : shown(entries)}`,
+    );
+  }
+  for (const entry of entries as Partial<Record<string, unknown>>[]) {
+    checkObject(entry, 'an entry of a CPUID table');
+    for (const part of parts) checkInteger(entry[part], `${part} of a CPUID entry`, 0, 0xffffffff);
+  }
 }
 
 export function packCpuid(entries: readonly CpuidEntry[]): Uint8Array {

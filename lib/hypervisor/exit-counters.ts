@@ -33,7 +33,7 @@ export class ExitCounters {
     const statistics: ExitStatistics = { handled: 0, kinds: {}, ports: {}, pages: {}, slices: this.slices };
     this.kinds.forEach((count, kind) => {
       if (count === 0) return;
-      statistics.kinds[exitKinds[kind]!] = count;
+      statistics.kinds[exitKinds[kind]] = count;
       if (exitKinds[kind] !== 'interrupted') statistics.handled += count;
     });
     this.ports.forEach((count, port) => {

@@ -114,7 +114,7 @@ export type Exit =
   | PlainExit;
 
 /** The members that each kind shows, for inspect and JSON. */
-const members: Record<string, readonly Extract<keyof ExitView, string>[]> = {
+const members: Record<string, readonly Exclude<Extract<keyof ExitView, string>, 'toJSON'>[]> = {
   io: ['port', 'size', 'count', 'direction', 'data'],
   mmio: ['address', 'size', 'direction', 'data'],
   msr: ['index', 'direction', 'value', 'fault'],
@@ -144,27 +144,27 @@ export class ExitView {
   }
 
   get kind(): string {
-    return exitKinds[this.#u32[exitPage.kind / 4]!] ?? 'unknown';
+    return exitKinds[this.#u32[exitPage.kind / 4]] ?? 'unknown';
   }
   get port(): number {
-    return this.#u32[exitPage.port / 4]!;
+    return this.#u32[exitPage.port / 4];
   }
   get size(): number | bigint {
-    return this.kind === 'memory-fault' ? this.#detail(1) : this.#u32[exitPage.size / 4]!;
+    return this.kind === 'memory-fault' ? this.#detail(1) : this.#u32[exitPage.size / 4];
   }
   get count(): number {
-    return this.#u32[exitPage.count / 4]!;
+    return this.#u32[exitPage.count / 4];
   }
   get direction(): IoDirection {
     return this.#u32[exitPage.direction / 4] === 0 ? 'in' : 'out';
   }
   get address(): number {
-    return this.#u32[exitPage.address / 4]! + this.#u32[exitPage.address / 4 + 1]! * 2 ** 32;
+    return this.#u32[exitPage.address / 4] + this.#u32[exitPage.address / 4 + 1] * 2 ** 32;
   }
   get data(): Uint8Array | readonly bigint[] {
     if (this.kind === 'internal-error') return Array.from({ length: Math.min(this.count, 8) }, (_, i) => this.#detail(i));
     const count = this.kind === 'io' ? this.count : 1;
-    const length = Math.min(this.#u32[exitPage.size / 4]! * count, exitDataSize);
+    const length = Math.min(this.#u32[exitPage.size / 4] * count, exitDataSize);
     return this.#bytes.subarray(exitPage.data, exitPage.data + length);
   }
   get index(): number {
@@ -222,7 +222,7 @@ export class ExitView {
     return this.#subcode;
   }
   get instruction(): Uint8Array {
-    const length = this.#u32[exitPage.instructionLength / 4]!;
+    const length = this.#u32[exitPage.instructionLength / 4];
     return this.#bytes.slice(exitPage.instruction, exitPage.instruction + Math.min(length, 15));
   }
   get reason(): 'kick' | 'slice' {
@@ -230,14 +230,14 @@ export class ExitView {
   }
   /** The backend's own number of the exit. */
   get rawCode(): number {
-    return this.#u32[exitPage.rawCode / 4]!;
+    return this.#u32[exitPage.rawCode / 4];
   }
 
   get #subcode(): number {
-    return this.#u32[exitPage.subcode / 4]!;
+    return this.#u32[exitPage.subcode / 4];
   }
   #detail(index: number): bigint {
-    return this.#u64[exitPage.detail / 8 + index]!;
+    return this.#u64[exitPage.detail / 8 + index];
   }
 
   /** A plain copy that stays valid. */
@@ -245,7 +245,14 @@ export class ExitView {
     const copy: Record<string, unknown> = { kind: this.kind };
     for (const member of members[this.kind] ?? []) {
       const value = this[member];
-      copy[member] = value instanceof Uint8Array ? Array.from(value) : Array.isArray(value) ? value.map(String) : typeof value === 'bigint' ? String(value) : value;
+      copy[member] =
+        value instanceof Uint8Array
+          ? Array.from(value)
+          : Array.isArray(value)
+            ? value.map(String)
+            : typeof value === 'bigint'
+              ? String(value)
+              : value;
     }
     return copy;
   }

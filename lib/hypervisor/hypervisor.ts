@@ -1,4 +1,5 @@
 import { addon, type NativeHypervisor } from '../native/addon';
+import { checkObject, shown } from '../util/check';
 import { HaxError } from '../util/errors';
 import { requireFeature, type Capabilities } from './capabilities';
 import { unpackCpuid, type CpuidEntry } from './cpuid';
@@ -49,6 +50,7 @@ export class Hypervisor {
    * that is an error too.
    */
   static open(options: OpenOptions = {}): Hypervisor {
+    checkObject(options, 'what open() takes');
     const name = options.backend ?? (process.env.HAX_BACKEND || undefined);
     if (name !== undefined) return new Hypervisor(addon().openHypervisor(name));
     let missing: unknown;
@@ -81,9 +83,10 @@ export class Hypervisor {
   /** KVM_CREATE_VM, with interrupt controller and timer as asked for. */
   createVm(options: CreateVmOptions = {}): VirtualMachine {
     this.#check();
+    checkObject(options, 'what createVm() takes');
     const irqchip = options.irqchip ?? 'kernel';
     if (irqchip !== 'kernel' && irqchip !== 'user') {
-      throw new HaxError('ERR_HAX_INVALID_ARGUMENT', `irqchip must be 'kernel' or 'user', not ${JSON.stringify(irqchip)}`);
+      throw new HaxError('ERR_HAX_INVALID_ARGUMENT', `irqchip must be 'kernel' or 'user', not ${shown(irqchip)}`);
     }
     if (irqchip === 'kernel') requireFeature(this.capabilities, 'kernelIrqchip');
     const pit = irqchip === 'kernel' && (options.pit ?? true);

@@ -1,6 +1,7 @@
 /** Registers between the shared state block and objects. */
 import { inspect } from 'node:util';
 import { segmentSize, stateBlock } from '../native/layout';
+import { shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { hex } from '../util/numbers';
 import {
@@ -16,7 +17,11 @@ import {
 /** Shown in hex; JSON gives numbers as hex strings, which BigInt() reads back. */
 class Registers {
   toJSON(): unknown {
-    return JSON.parse(JSON.stringify({ ...this }, (_, value: unknown) => (typeof value === 'bigint' || typeof value === 'number' ? hex(value) : value)));
+    return JSON.parse(
+      JSON.stringify(Object.fromEntries(Object.entries(this)), (_, value: unknown) =>
+        typeof value === 'bigint' || typeof value === 'number' ? hex(value) : value,
+      ),
+    );
   }
 
   [inspect.custom](_depth: number, options: object): string {
@@ -32,7 +37,7 @@ function register(value: unknown, name: string, bits = 64): bigint {
     const wide = BigInt(value as number | bigint);
     if (wide >= 0n && wide < 1n << BigInt(bits)) return wide;
   }
-  throw invalidArgument(`register ${name} takes an unsigned ${bits}-bit number or bigint, not ${String(value)}`);
+  throw invalidArgument(`register ${name} takes an unsigned ${bits}-bit number or bigint, not ${shown(value)}`);
 }
 
 /** Reads and writes the state block through typed arrays made once. */
@@ -46,14 +51,14 @@ export class StateView {
   }
 
   get mpState(): number {
-    return this.#u32[stateBlock.mpState / 4]!;
+    return this.#u32[stateBlock.mpState / 4];
   }
   set mpState(value: number) {
     this.#u32[stateBlock.mpState / 4] = value;
   }
 
   general(name: (typeof generalRegisters)[number]): bigint {
-    return this.#u64[stateBlock.general / 8 + generalRegisters.indexOf(name)]!;
+    return this.#u64[stateBlock.general / 8 + generalRegisters.indexOf(name)];
   }
 
   read(): CpuState {
@@ -78,7 +83,8 @@ export class StateView {
       if (general >= 0) put64(stateBlock.general + general * 8, register(value, name));
       else if (name in stateBlock && !tables.includes(name as never)) put64(stateBlock[name as 'cr0'], register(value, name));
       else {
-        if (typeof value !== 'object' || value === null) throw invalidArgument(`${name} takes an object with its parts, not ${String(value)}`);
+        if (typeof value !== 'object' || value === null)
+          throw invalidArgument(`${name} takes an object with its parts, not ${shown(value)}`);
         const parts = value as { [key: string]: unknown };
         const offset = segment >= 0 ? stateBlock.segments + segment * segmentSize : stateBlock[name as 'gdt'];
         const limitBits = segment >= 0 ? 32 : 16;
@@ -94,15 +100,15 @@ export class StateView {
   #segment(offset: number): Segment {
     const at = offset / 4;
     return {
-      base: this.#u64[offset / 8]!,
-      limit: this.#u32[at + 2]!,
-      selector: this.#u32[at + 4]!,
-      attributes: this.#u32[at + 3]!,
+      base: this.#u64[offset / 8],
+      limit: this.#u32[at + 2],
+      selector: this.#u32[at + 4],
+      attributes: this.#u32[at + 3],
     };
   }
 
   #table(offset: number): DescriptorTable {
-    return { base: this.#u64[offset / 8]!, limit: this.#u32[offset / 4 + 2]! };
+    return { base: this.#u64[offset / 8], limit: this.#u32[offset / 4 + 2] };
   }
 }
 

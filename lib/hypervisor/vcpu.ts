@@ -1,9 +1,10 @@
 import { exitPage, fxsaveSize, maxMsrs, msrSize, stateBlock, StateMask } from '../native/layout';
 import type { NativeVcpu } from '../native/addon';
+import { checkBytes, checkObject, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger } from '../util/numbers';
 import type { CpuState, CpuStateInit } from '../util/cpu-state';
-import { packCpuid, type CpuidEntry } from './cpuid';
+import { checkCpuid, packCpuid, type CpuidEntry } from './cpuid';
 import { ExitView, type Exit } from './exit';
 import { ExitCounters } from './exit-counters';
 import type { RunEnd } from './end';
@@ -120,8 +121,12 @@ export class Vcpu {
    */
   run(options: RunOptions = {}): Promise<RunEnd> {
     this.#checkIdle('run');
+    checkObject(options, 'what run() takes');
+    const { signal } = options;
+    if (signal !== undefined && typeof signal?.addEventListener !== 'function')
+      throw invalidArgument(`signal must be an AbortSignal, not ${shown(signal)}`);
     if (!driver) throw new HaxError('ERR_HAX_UNSUPPORTED', 'no run loop is installed; import node-hax, not one of its files');
-    if (options.signal?.aborted) return Promise.reject(options.signal.reason as Error);
+    if (signal?.aborted) return Promise.reject(signal.reason as Error);
     const run = driver(this, options);
     this.#run = run;
     const done = (): void => {
@@ -133,6 +138,7 @@ export class Vcpu {
 
   /** Ends a run() in progress: it resolves with `end`, by default `{ reason: 'killed' }`. Without one it does nothing. */
   stop(end: RunEnd = { reason: 'killed' }): void {
+    checkObject(end, 'the end of a run');
     this.#run?.end(end);
   }
 
@@ -155,36 +161,44 @@ export class Vcpu {
 
   /** Changes the registers named and leaves the others; KVM_SET_SREGS and KVM_SET_REGS. A refused value changes nothing. */
   setState(state: CpuStateInit): void {
+    checkObject(state, 'what setState() takes');
     this.native.getState(StateMask.General | StateMask.System);
     this.#state.write(state);
     this.native.setState(StateMask.General | StateMask.System);
   }
 
-  /** The FXSAVE image of 64-bit mode, 512 bytes (Intel SDM vol. 1, 10.5.1); KVM_GET_FPU. */
+  /** The FXSAVE image of 64-bit mode, 512 bytes (Intel SDM vol. 1, 10.5.1); KVM_GET_XSAVE. */
   getFpu(): Uint8Array {
     this.native.getState(StateMask.Fpu);
     return new Uint8Array(this.shared, stateBlock.fxsave, fxsaveSize).slice();
   }
 
   setFpu(image: Uint8Array): void {
-    if (!(image?.length === fxsaveSize)) throw invalidArgument(`an FXSAVE image has ${fxsaveSize} bytes, not ${image?.length}`);
+    checkBytes(image, 'an FXSAVE image');
+    if (image.length !== fxsaveSize) throw invalidArgument(`an FXSAVE image has ${fxsaveSize} bytes, not ${image.length}`);
     new Uint8Array(this.shared, stateBlock.fxsave, fxsaveSize).set(image);
     this.native.setState(StateMask.Fpu);
   }
 
   /** Values of model-specific registers, in order; KVM_GET_MSRS. Throws ERR_HAX_IOCTL that names the first one refused. */
   getMsrs(indices: readonly number[]): bigint[] {
+    if (!Array.isArray(indices)) throw invalidArgument(`getMsrs() takes an array of indices, not ${shown(indices)}`);
     this.#moveMsrs(
       indices.map((index) => checkMsr(index, 0n)),
       false,
     );
-    return indices.map((_, i) => this.#u64[(stateBlock.msrs + i * msrSize) / 8 + 1]!);
+    return indices.map((_, i) => this.#u64[(stateBlock.msrs + i * msrSize) / 8 + 1]);
   }
 
   /** KVM_SET_MSRS; those before a refused one are set. */
   setMsrs(values: Iterable<readonly [index: number, value: number | bigint]>): void {
+    checkObject(values, 'what setMsrs() takes');
+    if (typeof values[Symbol.iterator] !== 'function') throw invalidArgument('setMsrs() takes a list of pairs of index and value');
     this.#moveMsrs(
-      Array.from(values, ([index, value]) => checkMsr(index, value)),
+      Array.from(values, (pair) => {
+        if (!Array.isArray(pair)) throw invalidArgument(`setMsrs() takes pairs of index and value, not ${shown(pair)}`);
+        return checkMsr(pair[0], pair[1]);
+      }),
       true,
     );
   }
@@ -197,7 +211,7 @@ export class Vcpu {
 
   set mpState(state: MpState) {
     const value = mpStates.indexOf(state);
-    if (value < 0) throw invalidArgument(`an MP state is one of ${mpStates.join(', ')}, not ${String(state)}`);
+    if (value < 0) throw invalidArgument(`an MP state is one of ${mpStates.join(', ')}, not ${shown(state)}`);
     this.#state.mpState = value;
     this.native.setState(StateMask.Mp);
   }
@@ -222,12 +236,18 @@ export class Vcpu {
 
   /** What the guest's CPUID answers; before the first entry only. KVM_SET_CPUID2. */
   setCpuid(entries: readonly CpuidEntry[]): void {
+    checkCpuid(entries);
     this.native.setCpuid(packCpuid(entries));
   }
 
   get counters(): VcpuCounters {
-    const at = (offset: number): number => Number(this.#u64[offset / 8]!);
-    return { entries: at(exitPage.entries), interrupted: at(exitPage.interrupted), kicks: at(exitPage.kicks), guestNs: at(exitPage.guestNs) };
+    const at = (offset: number): number => Number(this.#u64[offset / 8]);
+    return {
+      entries: at(exitPage.entries),
+      interrupted: at(exitPage.interrupted),
+      kicks: at(exitPage.kicks),
+      guestNs: at(exitPage.guestNs),
+    };
   }
 
   /** Counting the time inside the guest costs two looks at the clock an entry; off by default. */
@@ -262,7 +282,7 @@ export class Vcpu {
     this.#u32[stateBlock.msrCount / 4] = list.length;
     if (set) this.native.setState(StateMask.Msrs);
     else this.native.getState(StateMask.Msrs);
-    const done = this.#u32[stateBlock.msrCount / 4]!;
-    if (done < list.length) throw msrRefused(list[done]![0], set ? 'KVM_SET_MSRS' : 'KVM_GET_MSRS');
+    const done = this.#u32[stateBlock.msrCount / 4];
+    if (done < list.length) throw msrRefused(list[done][0], set ? 'KVM_SET_MSRS' : 'KVM_GET_MSRS');
   }
 }

@@ -3,9 +3,10 @@ import { MmioBus } from '../bus/mmio-bus';
 import { PortBus } from '../bus/port-bus';
 import { GuestMemory, Region } from '../memory/guest-memory';
 import { addon, type NativeVm } from '../native/addon';
-import { HaxError } from '../util/errors';
+import { checkObject } from '../util/check';
+import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger, parseSize } from '../util/numbers';
-import { guestCpuid, type CpuidEntry } from './cpuid';
+import { checkCpuid, guestCpuid, type CpuidEntry } from './cpuid';
 import type { Hypervisor } from './hypervisor';
 import { Vcpu } from './vcpu';
 
@@ -19,7 +20,7 @@ export interface MapMemoryOptions {
 }
 
 export interface CreateVcpuOptions {
-  /** Number and APIC id; the lowest free one by default. */
+  /** Number and APIC id; by default the lowest that this VM has not had. The device gives none a second time, closed or not. */
   id?: number;
   /** vCPUs that the machine will have, for the topology in CPUID; 1 by default. */
   cpus?: number;
@@ -38,6 +39,7 @@ export class VirtualMachine {
   /** Memory-mapped devices. */
   readonly mmio = new MmioBus();
   readonly #vcpus = new Map<number, Vcpu>();
+  readonly #usedIds = new Set<number>();
   readonly #lines = new Map<number, KernelIrqLine>();
   #closed = false;
 
@@ -64,8 +66,10 @@ export class VirtualMachine {
    * Gives the guest zero-filled memory at a guest-physical range; KVM_SET_USER_MEMORY_REGION.
    * Throws ERR_HAX_OVERLAP, ERR_HAX_INVALID_ARGUMENT (alignment, wrap) or ERR_HAX_NO_MEMORY; nothing is mapped then.
    */
-  mapMemory({ gpa, size, readOnly = false }: MapMemoryOptions): Region {
+  mapMemory(options: MapMemoryOptions): Region {
     this.#check();
+    checkObject(options, 'what mapMemory() takes');
+    const { gpa, size, readOnly = false } = options;
     const bytes = parseSize(size, 'size of guest memory');
     checkInteger(gpa, 'gpa', 0, Number.MAX_SAFE_INTEGER);
     const native = addon().allocateMemory(bytes);
@@ -83,6 +87,8 @@ export class VirtualMachine {
   /** Takes a region away from the guest and closes it. */
   unmapMemory(region: Region): void {
     this.#check();
+    // By identity: another VM's region may have the same address.
+    if (!this.memory.regions.includes(region)) throw invalidArgument('unmapMemory() takes a region that this VM has mapped');
     this.native.unmapMemory(region.gpa);
     this.memory.remove(region);
     region.close();
@@ -91,16 +97,17 @@ export class VirtualMachine {
   /** Makes a vCPU with its CPUID set; KVM_CREATE_VCPU and KVM_SET_CPUID2. Where the kernel has the APICs, before any entry of another. */
   createVcpu(options: CreateVcpuOptions = {}): Vcpu {
     this.#check();
-    let id = options.id ?? 0;
-    if (options.id === undefined) while (this.#vcpus.has(id)) id++;
-    checkInteger(id, 'id of a vCPU', 0, 0xfffe);
+    checkObject(options, 'what createVcpu() takes');
+    const id = options.id === undefined ? this.#lowestUnusedId() : checkInteger(options.id, 'id of a vCPU', 0, 0xfffe);
+    const cpus = checkInteger(options.cpus ?? 1, 'number of vCPUs', 1, 0xffff);
+    if (options.cpuid !== undefined) checkCpuid(options.cpuid);
     const vcpu = new Vcpu(this, id, this.native.createVcpu(id));
+    this.#usedIds.add(id);
     this.#vcpus.set(id, vcpu);
     try {
       if (this.hypervisor.capabilities.features.extendedCpuid.available) {
         vcpu.setCpuid(
-          options.cpuid ??
-            guestCpuid(this.hypervisor.supportedCpuid(), { apicId: id, cpus: options.cpus ?? 1, kernelApic: this.hasKernelIrqchip }),
+          options.cpuid ?? guestCpuid(this.hypervisor.supportedCpuid(), { apicId: id, cpus, kernelApic: this.hasKernelIrqchip }),
         );
       }
     } catch (error) {
@@ -150,6 +157,12 @@ export class VirtualMachine {
   /** For a vCPU that closes. */
   forget(vcpu: Vcpu): void {
     this.#vcpus.delete(vcpu.id);
+  }
+
+  #lowestUnusedId(): number {
+    let id = 0;
+    while (this.#usedIds.has(id)) id++;
+    return id;
   }
 
   #check(): void {

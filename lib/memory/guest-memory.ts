@@ -1,3 +1,4 @@
+import { checkBytes, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger, hex } from '../util/numbers';
 
@@ -55,9 +56,13 @@ export class Region {
     const start = Math.floor(offset / maxBuffer) * maxBuffer;
     const end = Math.min(start + maxBuffer, this.size);
     if (offset + length > end) {
-      throw new HaxError('ERR_HAX_UNSUPPORTED', `a view of guest memory cannot cross a multiple of 4 GiB of its region: ${hex(offset)}+${hex(length)}`, {
-        hint: 'Use read() and write(), or several views.',
-      });
+      throw new HaxError(
+        'ERR_HAX_UNSUPPORTED',
+        `a view of guest memory cannot cross a multiple of 4 GiB of its region: ${hex(offset)}+${hex(length)}`,
+        {
+          hint: 'Use read() and write(), or several views.',
+        },
+      );
     }
     let buffer = this.#buffers.get(start);
     if (!buffer) {
@@ -68,11 +73,13 @@ export class Region {
   }
 
   read(offset: number, target: Uint8Array): void {
+    checkBytes(target, 'what guest memory is read into');
     this.#check(offset, target.length);
     this.backing.read(offset, target);
   }
 
   write(offset: number, source: Uint8Array): void {
+    checkBytes(source, 'what guest memory is written from');
     this.#check(offset, source.length);
     this.backing.write(offset, source);
   }
@@ -89,7 +96,10 @@ export class Region {
   #check(offset: number, length: number): void {
     if (this.#closed) throw new HaxError('ERR_HAX_CLOSED', `the memory region at ${hex(this.gpa)} has been closed`);
     if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0 || offset + length > this.size) {
-      throw new HaxError('ERR_HAX_MEMORY', `${hex(offset)}+${hex(length)} is not inside the region of ${hex(this.size)} bytes at ${hex(this.gpa)}`);
+      throw new HaxError(
+        'ERR_HAX_MEMORY',
+        `${hex(offset)}+${hex(length)} is not inside the region of ${hex(this.size)} bytes at ${hex(this.gpa)}`,
+      );
     }
   }
 }
@@ -125,7 +135,7 @@ export class GuestMemory implements GuestMemoryAccess {
     let high = this.#regions.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const region = this.#regions[middle]!;
+      const region = this.#regions[middle];
       if (gpa < region.gpa) high = middle;
       else if (gpa > region.last) low = middle + 1;
       else return region;
@@ -142,11 +152,12 @@ export class GuestMemory implements GuestMemoryAccess {
 
   /** As read(), into an array of the caller's. */
   readInto(gpa: number, target: Uint8Array): void {
+    checkBytes(target, 'what guest memory is read into');
     this.#each(gpa, target.length, (region, offset, from, to) => region.read(offset, target.subarray(from, to)));
   }
 
   write(gpa: number, bytes: Uint8Array): void {
-    if (!(bytes instanceof Uint8Array) && !ArrayBuffer.isView(bytes)) throw invalidArgument('guest memory is written from a Uint8Array');
+    checkBytes(bytes, 'what guest memory is written from');
     this.#each(gpa, bytes.length, (region, offset, from, to) => region.write(offset, bytes.subarray(from, to)));
   }
 
@@ -170,27 +181,29 @@ export class GuestMemory implements GuestMemoryAccess {
     return this.#load(gpa, 8).getBigUint64(0, true);
   }
   writeU8(gpa: number, value: number): void {
-    this.#scratch.setUint8(0, value);
+    this.#scratch.setUint8(0, number(value));
     this.#store(gpa, 1);
   }
   writeU16(gpa: number, value: number): void {
-    this.#scratch.setUint16(0, value, true);
+    this.#scratch.setUint16(0, number(value), true);
     this.#store(gpa, 2);
   }
   writeU32(gpa: number, value: number): void {
-    this.#scratch.setUint32(0, value, true);
+    this.#scratch.setUint32(0, number(value), true);
     this.#store(gpa, 4);
   }
   writeU64(gpa: number, value: bigint): void {
+    if (typeof value !== 'bigint') throw invalidArgument(`a value of 64 bits is a bigint, not ${shown(value)}`);
     this.#scratch.setBigUint64(0, value, true);
     this.#store(gpa, 8);
   }
 
   /** Text up to a zero byte, or up to `limit` bytes where there is none; bytes that are not UTF-8 become U+FFFD. */
   readCString(gpa: number, limit = 4096): string {
+    checkAddress(gpa);
     checkInteger(limit, 'limit', 0, 2 ** 20);
     const found: Uint8Array[] = [];
-    for (let at = gpa, left = limit; left > 0; ) {
+    for (let at = gpa, left = limit; left > 0;) {
       const region = this.regionAt(at);
       if (!region) throw unmapped(at, 1);
       const length = Math.min(left, 256, region.last - at + 1);
@@ -218,10 +231,10 @@ export class GuestMemory implements GuestMemoryAccess {
   }
 
   #checkRange(gpa: number, length: number): void {
-    if (!Number.isSafeInteger(gpa) || gpa < 0) throw invalidArgument(`a guest-physical address is a whole number from 0 to 2^53 - 1, not ${String(gpa)}`);
-    if (!Number.isSafeInteger(length) || length < 0) throw invalidArgument(`a length is a whole number of bytes, not ${String(length)}`);
+    checkAddress(gpa);
+    if (!Number.isSafeInteger(length) || length < 0) throw invalidArgument(`a length is a whole number of bytes, not ${shown(length)}`);
     // Everything is looked up before anything is allocated or moved.
-    for (let at = gpa, left = length; left > 0; ) {
+    for (let at = gpa, left = length; left > 0;) {
       const region = this.regionAt(at);
       if (!region) throw unmapped(gpa, length);
       const step = Math.min(left, region.last - at + 1);
@@ -231,19 +244,32 @@ export class GuestMemory implements GuestMemoryAccess {
   }
 
   #each(gpa: number, length: number, move: (region: Region, offset: number, from: number, to: number) => void): void {
+    checkAddress(gpa);
     const only = this.regionAt(gpa);
     if (only && gpa + length - 1 <= only.last) {
       move(only, gpa - only.gpa, 0, length);
       return;
     }
     this.#checkRange(gpa, length);
-    for (let from = 0; from < length; ) {
+    for (let from = 0; from < length;) {
       const region = this.regionAt(gpa + from)!;
       const to = Math.min(length, region.last - gpa + 1);
       move(region, gpa + from - region.gpa, from, to);
       from = to;
     }
   }
+}
+
+function checkAddress(gpa: unknown): void {
+  if (!Number.isSafeInteger(gpa) || (gpa as number) < 0) {
+    throw invalidArgument(`a guest-physical address is a whole number from 0 to 2^53 - 1, not ${shown(gpa)}`);
+  }
+}
+
+/** Wraps like a register, but only numbers. */
+function number(value: number): number {
+  if (typeof value !== 'number') throw invalidArgument(`a value of up to 32 bits is a number, not ${shown(value)}`);
+  return value;
 }
 
 function unmapped(gpa: number, length: number): HaxError {

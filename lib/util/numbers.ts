@@ -1,3 +1,4 @@
+import { shown } from './check';
 import { invalidArgument } from './errors';
 
 /** `0x…`, lower case, no padding. */
@@ -16,11 +17,11 @@ export function parseSize(value: number | string, name: string): number {
   if (typeof value === 'number') {
     bytes = value;
   } else {
-    const match = /^(0x[0-9a-f]+|\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i.exec(String(value).trim());
-    bytes = match ? Number(match[1]) * (unit[match[2]!.toUpperCase()] ?? NaN) : NaN;
+    const match = typeof value === 'string' ? /^(0x[0-9a-f]+|\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i.exec(value.trim()) : null;
+    bytes = match ? Number(match[1]) * (unit[match[2].toUpperCase()] ?? NaN) : NaN;
   }
   if (!Number.isSafeInteger(bytes) || bytes <= 0) {
-    throw invalidArgument(`${name} must be a positive whole number of bytes such as 65536, '256M' or '1G', not ${JSON.stringify(value)}`);
+    throw invalidArgument(`${name} must be a positive whole number of bytes such as 65536, '256M' or '1G', not ${shown(value)}`);
   }
   return bytes;
 }
@@ -28,8 +29,7 @@ export function parseSize(value: number | string, name: string): number {
 /** Throws ERR_HAX_INVALID_ARGUMENT unless `value` is an integer in [min, max]. */
 export function checkInteger(value: unknown, name: string, min: number, max: number): number {
   if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {
-    const shown = typeof value === 'number' || typeof value === 'string' ? JSON.stringify(value) : typeof value;
-    throw invalidArgument(`${name} must be a whole number from ${min} to ${max > 0xffff ? hex(max) : max}, not ${shown}`);
+    throw invalidArgument(`${name} must be a whole number from ${min} to ${max > 0xffff ? hex(max) : max}, not ${shown(value)}`);
   }
   return value;
 }

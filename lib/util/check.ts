@@ -1,0 +1,19 @@
+import { types } from 'node:util';
+import { invalidArgument } from './errors';
+
+/** A value in a message: never throws, never long. */
+export function shown(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+  if (typeof value === 'number' || value === null || value === undefined || typeof value === 'boolean') return String(value);
+  return typeof value === 'bigint' ? `${value}n` : `a value of type ${typeof value}`;
+}
+
+/** Throws ERR_HAX_INVALID_ARGUMENT unless `value` is an object; `name` goes into the message. */
+export function checkObject(value: unknown, name: string): void {
+  if (typeof value !== 'object' || value === null) throw invalidArgument(`${name} must be an object, not ${shown(value)}`);
+}
+
+/** Throws ERR_HAX_INVALID_ARGUMENT unless `value` is a Uint8Array, of whatever realm; a Buffer is one. */
+export function checkBytes(value: unknown, name: string): void {
+  if (!types.isUint8Array(value)) throw invalidArgument(`${name} must be a Uint8Array, not ${shown(value)}`);
+}
