@@ -41,6 +41,13 @@ Napi::Value Detach(const Napi::CallbackInfo& info) {
   return {};
 }
 
+// addressOf(bytes): where they are in this process, for structures that hold pointers. Good as long as the array lives.
+Napi::Value AddressOf(const Napi::CallbackInfo& info) {
+  Napi::Uint8Array bytes;
+  if (!Argument(info, 0, "bytes", &bytes)) return {};
+  return Napi::BigInt::New(info.Env(), static_cast<uint64_t>(reinterpret_cast<uintptr_t>(bytes.Data())));
+}
+
 Napi::Value Backends(const Napi::CallbackInfo& info) {
   Napi::Array names = Napi::Array::New(info.Env());
   for (const char* const* name = PublicBackends(); *name; name++) names[names.Length()] = Napi::String::New(info.Env(), *name);
@@ -59,6 +66,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports["openHypervisor"] = Napi::Function::New<OpenHypervisor>(env, "openHypervisor");
   exports["allocateMemory"] = Napi::Function::New<AllocateMemory>(env, "allocateMemory");
   exports["detach"] = Napi::Function::New<Detach>(env, "detach");
+  exports["addressOf"] = Napi::Function::New<AddressOf>(env, "addressOf");
   exports["backends"] = Napi::Function::New<Backends>(env, "backends");
   exports["SliceRunner"] = data->runner.Value();
   exports["loopIsAccessible"] = Napi::Boolean::New(env, LoopIsAccessible());

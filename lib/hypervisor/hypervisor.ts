@@ -14,8 +14,8 @@ export interface OpenOptions {
 
 export interface CreateVmOptions {
   /**
-   * Who has the interrupt controllers: `kernel` (PIC, IOAPIC and local APICs; the default) or `user` (none in the kernel).
-   * `kernel` needs the capability `kernelIrqchip`.
+   * Who has the interrupt controllers: `kernel` (PIC, IOAPIC and local APICs; the default where the capability `kernelIrqchip` is
+   * there) or `user` (none in the kernel).
    */
   irqchip?: 'kernel' | 'user';
   /** The kernel's 8254 timer, with `irqchip: 'kernel'` only; on by default. */
@@ -53,16 +53,17 @@ export class Hypervisor {
     checkObject(options, 'what open() takes');
     const name = options.backend ?? (process.env.HAX_BACKEND || undefined);
     if (name !== undefined) return new Hypervisor(addon().openHypervisor(name));
-    let missing: unknown;
+    const missing: string[] = [];
     for (const backend of addon().backends()) {
       try {
         return new Hypervisor(addon().openHypervisor(backend));
       } catch (error) {
         if (!(error instanceof HaxError) || error.code !== 'ERR_HAX_NO_DEVICE') throw error;
-        missing ??= error;
+        missing.push(error.message);
       }
     }
-    throw missing ?? new HaxError('ERR_HAX_NO_DEVICE', `there is no hypervisor backend for ${process.platform} yet`, { hint: 'Use Linux with /dev/kvm.' });
+    if (missing.length > 0) throw new HaxError('ERR_HAX_NO_DEVICE', missing.join('; '), { operation: 'open' });
+    throw new HaxError('ERR_HAX_NO_DEVICE', `there is no hypervisor backend for ${process.platform} yet`, { hint: 'Use Linux with /dev/kvm.' });
   }
 
   get closed(): boolean {
@@ -84,7 +85,7 @@ export class Hypervisor {
   createVm(options: CreateVmOptions = {}): VirtualMachine {
     this.#check();
     checkObject(options, 'what createVm() takes');
-    const irqchip = options.irqchip ?? 'kernel';
+    const irqchip = options.irqchip ?? (this.capabilities.features.kernelIrqchip.available ? 'kernel' : 'user');
     if (irqchip !== 'kernel' && irqchip !== 'user') {
       throw new HaxError('ERR_HAX_INVALID_ARGUMENT', `irqchip must be 'kernel' or 'user', not ${shown(irqchip)}`);
     }
@@ -94,6 +95,16 @@ export class Hypervisor {
     const vm = new VirtualMachine(this, this.#native.createVm(irqchip === 'kernel', pit), irqchip === 'kernel');
     this.#vms.add(vm);
     return vm;
+  }
+
+  /**
+   * The raw call of the system node, for what has no method: `request` is the ioctl number of the kernel's headers; a request with a structure takes a
+   * Uint8Array at least as large as the number says, read and written in place; others take a number. What the call returned.
+   * Nothing else is checked: a wrong structure can end the process. Throws ERR_HAX_IOCTL with the errno.
+   */
+  ioctl(request: number, argument?: number | Uint8Array): number {
+    this.#check();
+    return this.#native.ioctl(request, argument);
   }
 
   /** Closes the VMs and the device. Idempotent. */

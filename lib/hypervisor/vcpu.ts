@@ -240,6 +240,12 @@ export class Vcpu {
     this.native.setCpuid(packCpuid(entries));
   }
 
+  /** As {@link VirtualMachine.ioctl}, for the vCPU. Not while run() has it. */
+  ioctl(request: number, argument?: number | Uint8Array): number {
+    this.#checkIdle('ioctl');
+    return this.native.ioctl(request, argument);
+  }
+
   get counters(): VcpuCounters {
     const at = (offset: number): number => Number(this.#u64[offset / 8]);
     return {

@@ -1,3 +1,4 @@
+import type { UserIrqchip } from '../bus/interrupts';
 import type { IrqLine } from '../bus/irq-line';
 import { MmioBus } from '../bus/mmio-bus';
 import { PortBus } from '../bus/port-bus';
@@ -28,6 +29,13 @@ export interface CreateVcpuOptions {
   cpuid?: readonly CpuidEntry[];
 }
 
+let makeUserIrqchip: ((vm: VirtualMachine) => UserIrqchip) | undefined;
+
+/** Who makes the interrupt controllers of VMs with `irqchip: 'user'`: devices, of which this layer knows nothing. */
+export function installUserIrqchip(make: (vm: VirtualMachine) => UserIrqchip): void {
+  makeUserIrqchip = make;
+}
+
 /**
  * A virtual machine: guest memory, two buses for devices, interrupt lines and vCPUs. Made by {@link Hypervisor.createVm}.
  */
@@ -38,6 +46,8 @@ export class VirtualMachine {
   readonly ports = new PortBus();
   /** Memory-mapped devices. */
   readonly mmio = new MmioBus();
+  /** The interrupt controllers in user space; undefined where they are the kernel's. */
+  readonly userIrqchip: UserIrqchip | undefined;
   readonly #vcpus = new Map<number, Vcpu>();
   readonly #usedIds = new Set<number>();
   readonly #lines = new Map<number, KernelIrqLine>();
@@ -48,7 +58,9 @@ export class VirtualMachine {
     private readonly native: NativeVm,
     /** Whether PIC, IOAPIC and local APICs are the kernel's. */
     readonly hasKernelIrqchip: boolean,
-  ) {}
+  ) {
+    if (!hasKernelIrqchip) this.userIrqchip = makeUserIrqchip?.(this);
+  }
 
   get backend(): string {
     return this.hypervisor.capabilities.backend;
@@ -124,6 +136,7 @@ export class VirtualMachine {
   irqLine(number: number): IrqLine {
     this.#check();
     checkInteger(number, 'interrupt line', 0, 4095);
+    if (this.userIrqchip) return this.userIrqchip.line(number);
     if (!this.hasKernelIrqchip) {
       throw new HaxError('ERR_HAX_NO_IRQCHIP', `interrupt line ${number} leads nowhere: this VM has no interrupt controller`);
     }
@@ -135,6 +148,16 @@ export class VirtualMachine {
       this.#lines.set(number, line);
     }
     return line;
+  }
+
+  /**
+   * The raw call of the VM, for what has no method: `request` is the ioctl number of the kernel's headers; a request with a structure takes a
+   * Uint8Array at least as large as the number says, read and written in place; others take a number. What the call returned.
+   * Nothing else is checked: a wrong structure can end the process. Throws ERR_HAX_IOCTL with the errno.
+   */
+  ioctl(request: number, argument?: number | Uint8Array): number {
+    this.#check();
+    return this.native.ioctl(request, argument);
   }
 
   /** Closes vCPUs (a run ends as killed) and memory (views become empty). Idempotent. */

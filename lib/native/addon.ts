@@ -13,7 +13,11 @@ export interface NativeCapabilities {
   features: Record<string, { available: boolean; value: number; reason?: string }>;
 }
 
+/** The raw call of a device; a buffer must be as large as the request number says. What the call returned. */
+type RawIoctl = (request: number, argument?: number | Uint8Array) => number;
+
 export interface NativeHypervisor {
+  ioctl: RawIoctl;
   capabilities(): NativeCapabilities;
   /** Seven numbers an entry: function, index, flags, eax, ebx, ecx, edx. */
   supportedCpuid(): Uint32Array;
@@ -29,6 +33,7 @@ export interface NativeMemory {
 }
 
 export interface NativeVm {
+  ioctl: RawIoctl;
   mapMemory(gpa: number, memory: NativeMemory, offset: number, size: number, readOnly: boolean): void;
   unmapMemory(gpa: number): void;
   createVcpu(id: number): NativeVcpu;
@@ -37,6 +42,7 @@ export interface NativeVm {
 }
 
 export interface NativeVcpu {
+  ioctl: RawIoctl;
   /** The exit page and the state block; see layout.ts. */
   shared(): ArrayBuffer;
   enter(): void;
@@ -71,6 +77,8 @@ export interface Addon {
   backends(): string[];
   openHypervisor(backend: string): NativeHypervisor;
   allocateMemory(size: number): NativeMemory;
+  /** Where the bytes are in this process, for structures that hold pointers. */
+  addressOf(bytes: Uint8Array): bigint;
   detach(buffer: ArrayBuffer): void;
   readonly loopIsAccessible: boolean;
   readonly SliceRunner: new (vcpu: NativeVcpu, slice: () => Next, cap: number) => NativeSliceRunner;

@@ -3,6 +3,7 @@
  * native/binding/loop.cc decides when a slice begins and ends; this file serves the exits inside one.
  */
 import type { Width } from '../bus/device';
+import type { InterruptSource } from '../bus/interrupts';
 import type { PortBus } from '../bus/port-bus';
 import type { RunEnd } from '../hypervisor/end';
 import type { RunInProgress, RunOptions, Vcpu } from '../hypervisor/vcpu';
@@ -31,6 +32,8 @@ const directionAt = exitPage.direction / 4;
 const subcodeAt = exitPage.subcode / 4;
 const addressAt = exitPage.address / 4;
 const rawCodeAt = exitPage.rawCode / 4;
+const readyAt = exitPage.interruptReady / 4;
+const windowAt = exitPage.requestWindow / 4;
 const data8 = exitPage.data;
 const data16 = exitPage.data / 2;
 const data32 = exitPage.data / 4;
@@ -49,6 +52,8 @@ class InlineRun implements RunInProgress {
   readonly #u32: Uint32Array;
   readonly #u64: BigUint64Array;
   readonly #runner: NativeSliceRunner;
+  /** The interrupt controllers in user space, if that is where they are. */
+  readonly #source: InterruptSource | undefined;
   readonly #signal: AbortSignal | undefined;
   readonly #enter = addon().run;
   #resolve!: (end: RunEnd) => void;
@@ -59,6 +64,8 @@ class InlineRun implements RunInProgress {
   #settled = false;
   /** A handler's promise has the reply to the exit in progress. */
   #parked = false;
+  /** HLT with interrupts on: the controllers of ours wake it. */
+  #halted = false;
   #cap = shortCap;
   #lastHaltCheck = performance.now();
 
@@ -73,9 +80,11 @@ class InlineRun implements RunInProgress {
       this.#resolve = resolve;
       this.#reject = reject;
     });
+    this.#source = vcpu.vm.userIrqchip?.source;
     this.#signal = signal;
     signal?.addEventListener('abort', this.#abort);
     this.#runner = new (addon().SliceRunner)(vcpu.native, () => this.#slice(), this.#cap);
+    if (this.#source) this.#source.onPending = () => this.#wake();
     this.#runner.start();
   }
 
@@ -103,6 +112,7 @@ class InlineRun implements RunInProgress {
     this.#settled = true;
     this.#runner.stop();
     this.#signal?.removeEventListener('abort', this.#abort);
+    if (this.#source) this.#source.onPending = undefined;
     try {
       // So that registers and memory are those after the last exit; a reply that is still awaited cannot be taken.
       if (!this.#parked && !this.#vcpu.closed) this.#vcpu.complete();
@@ -127,7 +137,7 @@ class InlineRun implements RunInProgress {
       this.#settle();
       return Next.End;
     }
-    if (this.#parked) return Next.Park;
+    if (this.#parked || this.#halted) return Next.Park;
     this.#adapt(handled);
     return this.#settled ? Next.End : Next.GoOn;
   }
@@ -139,6 +149,7 @@ class InlineRun implements RunInProgress {
     const ports = this.#vcpu.exits.ports;
     const enter = this.#enter;
     for (let handled = 0; ; handled++) {
+      if (this.#source !== undefined) this.#deliver(this.#source);
       enter();
       const kind = u32[kindAt]!;
       kinds[kind]!++;
@@ -153,8 +164,29 @@ class InlineRun implements RunInProgress {
       } else {
         this.#other(kind);
       }
-      if (this.#end || this.#error || this.#parked) return handled;
+      if (this.#end || this.#error || this.#parked || this.#halted) return handled;
     }
+  }
+
+  /** Gives the guest an interrupt that waits, or asks to be told when it takes one. */
+  #deliver(source: InterruptSource): void {
+    if (!source.pending) {
+      if (this.#u32[windowAt] !== 0) this.#u32[windowAt] = 0;
+      return;
+    }
+    if (this.#u32[readyAt] === 0) {
+      this.#u32[windowAt] = 1;
+      return;
+    }
+    this.#vcpu.inject(source.acknowledge());
+    this.#u32[readyAt] = 0;
+    this.#u32[windowAt] = source.pending ? 1 : 0;
+  }
+
+  #wake(): void {
+    if (!this.#halted) return;
+    this.#halted = false;
+    this.#runner.wake();
   }
 
   #out(port: number): void {
@@ -229,8 +261,9 @@ class InlineRun implements RunInProgress {
         this.#mmio();
         break;
       case ExitKind.Hlt:
-        // Without the kernel's controllers and with none of ours nothing can wake it, whatever IF says.
-        this.end({ reason: 'halted' });
+        // Comes here only when the kernel has no controllers.
+        if (this.#source === undefined || (this.#vcpu.getPosition().rflags & interruptFlag) === 0n) this.end({ reason: 'halted' });
+        else this.#halted = !this.#source.pending;
         break;
       case ExitKind.Shutdown:
         this.end({ reason: 'triple-fault', registers: this.#vcpu.getState() });

@@ -39,6 +39,9 @@ bool Argument(const Napi::CallbackInfo& info, size_t index, const char* name, st
 bool Argument(const Napi::CallbackInfo& info, size_t index, const char* name, Napi::Uint8Array* out);
 bool Argument(const Napi::CallbackInfo& info, size_t index, const char* name, Napi::Function* out);
 
+// ioctl(request, argument): the raw call of a device. A buffer must be as large as the request number says.
+Napi::Value Ioctl(const Napi::CallbackInfo& info, RawDevice* device);
+
 // A vCPU that a thread may have selected: the pointer goes when the handle is closed, the box stays.
 struct VcpuBox {
   std::shared_ptr<Vcpu> vcpu;
@@ -94,6 +97,7 @@ class HypervisorHandle final : public Handle<HypervisorHandle, Hypervisor> {
   using Handle::Handle;
 
  private:
+  Napi::Value RawIoctl(const Napi::CallbackInfo& info);
   Napi::Value Capabilities(const Napi::CallbackInfo& info);
   Napi::Value SupportedCpuid(const Napi::CallbackInfo& info);
   Napi::Value CreateVm(const Napi::CallbackInfo& info);
@@ -122,6 +126,7 @@ class VmHandle final : public Handle<VmHandle, Vm> {
   using Handle::Handle;
 
  private:
+  Napi::Value RawIoctl(const Napi::CallbackInfo& info);
   Napi::Value MapMemory(const Napi::CallbackInfo& info);
   Napi::Value UnmapMemory(const Napi::CallbackInfo& info);
   Napi::Value CreateVcpu(const Napi::CallbackInfo& info);
@@ -138,6 +143,7 @@ class VcpuHandle final : public Handle<VcpuHandle, VcpuBox> {
 
  private:
   bool Vcpu_(Napi::Env env, std::shared_ptr<Vcpu>* out);
+  Napi::Value RawIoctl(const Napi::CallbackInfo& info);
   Napi::Value Shared(const Napi::CallbackInfo& info);
   Napi::Value Enter(const Napi::CallbackInfo& info);
   Napi::Value Complete(const Napi::CallbackInfo& info);

@@ -111,4 +111,43 @@ bool Argument(const Napi::CallbackInfo& info, size_t index, const char* name, Na
   return true;
 }
 
+namespace {
+
+// The size of a request's argument, from its number: bits 29:16 (asm-generic/ioctl.h).
+size_t ArgumentSize(uint64_t request) { return request >> 16 & 0x3fff; }
+
+}  // namespace
+
+Napi::Value Ioctl(const Napi::CallbackInfo& info, RawDevice* device) {
+  uint64_t request;
+  if (!Argument(info, 0, "request", &request)) return {};
+  uintptr_t argument = 0;
+  if (info[1].IsNumber()) {
+    uint64_t value;
+    if (!Argument(info, 1, "argument", &value)) return {};
+    // A number in place of a structure would be an address that the kernel reads and writes.
+    if (ArgumentSize(request) != 0) {
+      WrongType(info, "argument", "a Uint8Array: this request takes a structure");
+      return {};
+    }
+    argument = value;
+  } else if (!info[1].IsUndefined()) {
+    Napi::Uint8Array bytes;
+    if (!Argument(info, 1, "argument", &bytes)) return {};
+    if (bytes.ByteLength() < ArgumentSize(request) || bytes.ByteLength() == 0) {
+      Throw(info.Env(), Status::Error(Code::kInvalidArgument, "ioctl",
+                                      "this request takes " + std::to_string(ArgumentSize(request)) + " bytes, not " +
+                                          std::to_string(bytes.ByteLength())));
+      return {};
+    }
+    argument = reinterpret_cast<uintptr_t>(bytes.Data());
+  } else if (ArgumentSize(request) != 0) {
+    WrongType(info, "argument", "a Uint8Array: this request takes a structure");
+    return {};
+  }
+  int result = 0;
+  if (!Check(info.Env(), device->Ioctl(request, argument, &result))) return {};
+  return Napi::Number::New(info.Env(), result);
+}
+
 }  // namespace hax::binding

@@ -8,10 +8,15 @@ const napi_type_tag HypervisorHandle::kTag = {0x6e6f6465686178a1, 0x1d0c52b7a9e1
 
 Napi::Function HypervisorHandle::Define(Napi::Env env) {
   return DefineClass(env, "NativeHypervisor",
-                     {InstanceMethod<&HypervisorHandle::Capabilities>("capabilities"),
+                     {InstanceMethod<&HypervisorHandle::RawIoctl>("ioctl"), InstanceMethod<&HypervisorHandle::Capabilities>("capabilities"),
                       InstanceMethod<&HypervisorHandle::SupportedCpuid>("supportedCpuid"),
                       InstanceMethod<&HypervisorHandle::CreateVm>("createVm"), InstanceMethod<&HypervisorHandle::Close>("close")});
 }
+Napi::Value HypervisorHandle::RawIoctl(const Napi::CallbackInfo& info) {
+  std::shared_ptr<Hypervisor> core;
+  return Open(info.Env(), &core) ? Ioctl(info, core.get()) : Napi::Value();
+}
+
 
 Napi::Value HypervisorHandle::Capabilities(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();

@@ -14,7 +14,7 @@ constexpr size_t kMaxCpuidEntries = 256;  // KVM_MAX_CPUID_ENTRIES
 
 Napi::Function VcpuHandle::Define(Napi::Env env) {
   return DefineClass(env, "NativeVcpu",
-                     {InstanceMethod<&VcpuHandle::Shared>("shared"), InstanceMethod<&VcpuHandle::Enter>("enter"),
+                     {InstanceMethod<&VcpuHandle::RawIoctl>("ioctl"), InstanceMethod<&VcpuHandle::Shared>("shared"), InstanceMethod<&VcpuHandle::Enter>("enter"),
                       InstanceMethod<&VcpuHandle::Complete>("complete"), InstanceMethod<&VcpuHandle::Kick>("kick"),
                       InstanceMethod<&VcpuHandle::GetState>("getState"), InstanceMethod<&VcpuHandle::SetState>("setState"),
                       InstanceMethod<&VcpuHandle::Inject>("inject"), InstanceMethod<&VcpuHandle::SetCpuid>("setCpuid"), InstanceMethod<&VcpuHandle::Close>("close")});
@@ -25,6 +25,11 @@ bool VcpuHandle::Vcpu_(Napi::Env env, std::shared_ptr<Vcpu>* out) {
   if (!Open(env, &box)) return false;
   *out = box->vcpu;
   return true;
+}
+
+Napi::Value VcpuHandle::RawIoctl(const Napi::CallbackInfo& info) {
+  std::shared_ptr<Vcpu> vcpu;
+  return Vcpu_(info.Env(), &vcpu) ? Ioctl(info, vcpu.get()) : Napi::Value();
 }
 
 // The exit page and the state block as one ArrayBuffer, which keeps them alive beyond close().

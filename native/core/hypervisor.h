@@ -16,7 +16,17 @@
 
 namespace hax {
 
-class Vcpu {
+// The raw call of the device behind an object, for what the interface has no method for.
+class RawDevice {
+ public:
+  // `argument` is a value or an address, as the request wants it; `result` what the call returned.
+  virtual Status Ioctl(uint64_t request, uintptr_t argument, int* result);
+
+ protected:
+  ~RawDevice() = default;
+};
+
+class Vcpu : public RawDevice {
  public:
   virtual ~Vcpu() = default;
 
@@ -61,7 +71,7 @@ struct VmOptions {
   bool pit = true;  // with the kernel's interrupt controller only
 };
 
-class Vm {
+class Vm : public RawDevice {
  public:
   virtual ~Vm() = default;
   virtual Status MapMemory(Mapping mapping) = 0;
@@ -71,7 +81,7 @@ class Vm {
   virtual InterruptController* interrupts() { return nullptr; }
 };
 
-class Hypervisor {
+class Hypervisor : public RawDevice {
  public:
   virtual ~Hypervisor() = default;
   virtual const Capabilities& capabilities() const = 0;

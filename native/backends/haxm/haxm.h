@@ -16,6 +16,7 @@ class HaxmHypervisor final : public Hypervisor, public std::enable_shared_from_t
  public:
   static Status Open(std::shared_ptr<Hypervisor>* out);
   const Capabilities& capabilities() const override { return capabilities_; }
+  Status Ioctl(uint64_t request, uintptr_t argument, int* result) override { return node_.RawCall(request, argument, result); }
   // The driver has a list of its own, which only a vCPU can be asked for; empty here.
   Status SupportedCpuid(std::vector<hax::CpuidEntry>* out) override;
   Status CreateVm(const VmOptions& options, std::shared_ptr<Vm>* out) override;
@@ -39,6 +40,7 @@ class HaxmVm final : public Vm, public std::enable_shared_from_this<HaxmVm> {
   HaxmVm(std::shared_ptr<HaxmHypervisor> hypervisor, uint32_t id);
   Status Open();
 
+  Status Ioctl(uint64_t request, uintptr_t argument, int* result) override { return node_.RawCall(request, argument, result); }
   Status MapMemory(Mapping mapping) override;
   Status UnmapMemory(uint64_t gpa) override;
   Status CreateVcpu(uint32_t id, std::shared_ptr<Vcpu>* out) override;
@@ -67,6 +69,7 @@ class HaxmVcpu final : public Vcpu {
   Status Open(uint32_t id);
   const std::shared_ptr<Node>& node() const { return node_; }
 
+  Status Ioctl(uint64_t request, uintptr_t argument, int* result) override { return node_->RawCall(request, argument, result); }
   Status Run() override;
   Status Complete() override;
   void Kick(InterruptReason reason) override { stop_.Kick(reason); }

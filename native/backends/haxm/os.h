@@ -25,6 +25,9 @@ class Node {
   // Sends a request with its argument, in place; null where it has none. A refusal is a Status that carries the system's number.
   Status Call(const Request& request, void* argument) const;
 
+  // A request by its number on this host.
+  Status RawCall(uint64_t request, uintptr_t argument, int* result) const;
+
   // RUN: true where the driver says that the exit status counts, false with `os_code` where the entry failed.
   bool Run(int* os_code) const;
 

@@ -38,6 +38,11 @@ Status Node::Call(const Request& request, void* argument) const {
   return Status::Os(request.name, errno);
 }
 
+Status Node::RawCall(uint64_t request, uintptr_t argument, int* result) const {
+  *result = ioctl(static_cast<int>(handle_), request, argument);
+  return *result < 0 ? Status::Os("ioctl", errno) : Status::Ok();
+}
+
 bool Node::Run(int* os_code) const {
   const int result = ioctl(static_cast<int>(handle_), LinuxCode(kRun), 0);
   *os_code = result < 0 ? errno : 0;

@@ -42,6 +42,11 @@ Status Call(const Fd& fd, unsigned long request, const char* name, T argument, i
   return Status::Ok();
 }
 
+// A request that the caller has numbered: the binding has checked that a buffer is as large as the number says.
+inline Status RawCall(const Fd& fd, uint64_t request, uintptr_t argument, int* result) {
+  return Call(fd, request, "ioctl", argument, result);
+}
+
 #define HAX_KVM_CALL(fd, request, ...) ::hax::kvm::Call(fd, request, #request, __VA_ARGS__)
 
 // Returns from the enclosing function when a Status is an error.

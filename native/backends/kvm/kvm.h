@@ -16,6 +16,7 @@ class KvmHypervisor final : public Hypervisor, public std::enable_shared_from_th
  public:
   static Status Open(const std::string& path, std::shared_ptr<Hypervisor>* out);
   const Capabilities& capabilities() const override { return capabilities_; }
+  Status Ioctl(uint64_t request, uintptr_t argument, int* result) override { return RawCall(fd_, request, argument, result); }
   Status SupportedCpuid(std::vector<CpuidEntry>* out) override;
   Status CreateVm(const VmOptions& options, std::shared_ptr<Vm>* out) override;
 
@@ -38,6 +39,7 @@ class KvmVm final : public Vm, public InterruptController, public std::enable_sh
       : hypervisor_(std::move(hypervisor)), map_(slots), fd_(std::move(fd)) {}
   Status Configure(const VmOptions& options);
 
+  Status Ioctl(uint64_t request, uintptr_t argument, int* result) override { return RawCall(fd_, request, argument, result); }
   Status MapMemory(Mapping mapping) override;
   Status UnmapMemory(uint64_t gpa) override;
   Status CreateVcpu(uint32_t id, std::shared_ptr<Vcpu>* out) override;
@@ -56,6 +58,7 @@ class KvmVcpu final : public Vcpu {
   static Status Create(std::shared_ptr<KvmVm> vm, Fd fd, size_t run_size, std::shared_ptr<Vcpu>* out);
   ~KvmVcpu() override;
 
+  Status Ioctl(uint64_t request, uintptr_t argument, int* result) override { return RawCall(fd_, request, argument, result); }
   Status Run() override;
   Status Complete() override;
   void Kick(InterruptReason reason) override { stop_.Kick(reason); }
