@@ -225,7 +225,7 @@ class InlineRun implements RunInProgress {
     };
     const rest = async (from: number, first: PromiseLike<unknown>): Promise<void> => {
       await first;
-      for (let i = from; i < count; i++) await step(i);
+      for (let i = from; i < count && !this.#settled; i++) await step(i);
     };
     try {
       for (let i = 0; i < count && !this.#end; i++) {
