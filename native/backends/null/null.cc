@@ -1,7 +1,8 @@
 // A device without a kernel, for benchmarks and abuse: it exits as often as it is told and executes nothing. Not public.
 //
 // General registers program the vCPU: rcx how many port exits before HLT; rdx the first port, rbx how many ports eight apart to go
-// round, rax the byte; rsi 1 for IN, 0 for OUT; rdi nanoseconds that an entry takes; rbp 1 to spin until kicked instead.
+// round, rax the byte; rsi 1 for IN, 0 for OUT; rdi nanoseconds that an entry takes; rbp 1 to spin until kicked instead. Above 0, r8
+// makes each exit a string of that many elements, of r9 bytes: OUT sends rax, rax + 1 … byte by byte, IN leaves the sum of all bytes.
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
@@ -14,7 +15,7 @@ namespace hax {
 
 namespace {
 
-enum General { kRax, kRbx, kRcx, kRdx, kRsi, kRdi, kRsp, kRbp, kRip = 16 };
+enum General { kRax, kRbx, kRcx, kRdx, kRsi, kRdi, kRsp, kRbp, kR8, kR9, kRip = 16 };
 
 constexpr uint32_t kSlots = 32;
 constexpr uint32_t kVcpus = 16;
@@ -34,8 +35,7 @@ class NullVcpu final : public Vcpu {
 
   Status Run() override {
     ExitPage& page = shared_->exit;
-    if (in_waits_) general_[kRax] = page.data[0];
-    in_waits_ = false;
+    TakeReply();
     if (!stop_.Enter()) return Interrupted();
     page.entries++;
     if (general_[kRbp]) {
@@ -61,13 +61,13 @@ class NullVcpu final : public Vcpu {
     in_waits_ = general_[kRsi] != 0;
     page.direction = in_waits_ ? 0 : 1;
     page.data[0] = static_cast<uint8_t>(general_[kRax]);
+    if (general_[kR8]) MakeString(&page);
     if (++next_ >= general_[kRbx]) next_ = 0;
     return Status::Ok();
   }
 
   Status Complete() override {
-    if (in_waits_) general_[kRax] = shared_->exit.data[0];
-    in_waits_ = false;
+    TakeReply();
     return Status::Ok();
   }
 
@@ -86,9 +86,21 @@ class NullVcpu final : public Vcpu {
   Status SetCpuid(const std::vector<CpuidEntry>&) override { return Status::Ok(); }
 
  private:
-  static Status Unsupported() {
-    return Status::Error(Code::kUnsupported, "state", "the null device has general registers only");
+  void TakeReply() {
+    if (!in_waits_) return;
+    in_waits_ = false;
+    const ExitPage& page = shared_->exit;
+    general_[kRax] = 0;
+    // JavaScript can write to the page, its sizes too.
+    const uint64_t bytes = std::min<uint64_t>(uint64_t{page.size} * page.count, kExitDataSize);
+    for (uint64_t i = 0; i < bytes; i++) general_[kRax] += page.data[i];
   }
+  void MakeString(ExitPage* page) const {
+    page->size = general_[kR9] == 2 || general_[kR9] == 4 ? static_cast<uint32_t>(general_[kR9]) : 1;
+    page->count = static_cast<uint32_t>(std::min<uint64_t>(general_[kR8], kExitDataSize / page->size));
+    for (uint32_t i = 0; i < page->size * page->count; i++) page->data[i] = static_cast<uint8_t>(general_[kRax] + i);
+  }
+  static Status Unsupported() { return Status::Error(Code::kUnsupported, "state", "the null device has general registers only"); }
   Status Interrupted() {
     ExitPage& page = shared_->exit;
     page.kind = static_cast<uint32_t>(ExitKind::kInterrupted);
@@ -134,7 +146,8 @@ class NullHypervisor final : public Hypervisor, public std::enable_shared_from_t
  public:
   NullHypervisor() {
     capabilities_.backend = "null";
-    capabilities_.features = {{"maxVcpus", kVcpus, ""}, {"recommendedVcpus", 1, ""}, {"memorySlots", kSlots, ""}, {"readOnlyMemory", 1, ""}};
+    capabilities_.features = {
+        {"maxVcpus", kVcpus, ""}, {"recommendedVcpus", 1, ""}, {"memorySlots", kSlots, ""}, {"readOnlyMemory", 1, ""}};
     for (const char* name : {"kernelIrqchip", "splitIrqchip", "pit", "mpState", "extendedCpuid", "immediateExit", "tssAddress",
                              "identityMapAddress", "tscDeadlineTimer"}) {
       capabilities_.features.push_back({name, 0, "the null device executes nothing"});
