@@ -36,7 +36,7 @@ function collect(text: string, before: string[] = []): string[] {
   return [...before, text];
 }
 
-function program(finish: (result: Promise<number> | number) => void): Command {
+function program(finish: (result: Promise<number>) => void): Command {
   const hax = new Command('hax')
     .description('Run virtual machines on /dev/kvm whose hardware is written in TypeScript.')
     .helpCommand(false)
@@ -47,12 +47,20 @@ function program(finish: (result: Promise<number> | number) => void): Command {
     .description("Boot IMAGE; the guest's serial console is on standard input and output.")
     .argument('[image]', 'bzImage, multiboot 1 kernel, 32-bit ELF file or boot sector')
     .addOption(
-      new Option('--format <format>', 'what IMAGE is').choices(['auto', 'bzimage', 'multiboot', 'pvh', 'elf', 'bootsector', 'flat']).default('auto'),
+      new Option('--format <format>', 'what IMAGE is')
+        .choices(['auto', 'bzimage', 'multiboot', 'pvh', 'elf', 'bootsector', 'flat'])
+        .default('auto'),
     )
     .option('--load <address>', 'flat: load address (default: 0x7c00)', integer)
     .option('--entry <address>', 'flat: first instruction (default: the load address)', integer)
     .addOption(new Option('--mode <bits>', 'flat: processor mode (default: 16)').choices(['16', '32', '64']))
-    .addOption(new Option('--backend <name>', 'hypervisor to use (default: HAX_BACKEND, or the first device that exists)').choices(['auto', 'haxm', 'kvm']))
+    .addOption(
+      new Option('--backend <name>', 'hypervisor to use (default: HAX_BACKEND, or the first device that exists)').choices([
+        'auto',
+        'haxm',
+        'kvm',
+      ]),
+    )
     .option('--memory <size>', 'guest memory', '128M')
     .option('--cpus <n>', 'vCPUs', integer, 1)
     .addOption(new Option('--irqchip <where>', 'who has the interrupt controllers').choices(['kernel', 'split', 'user']).default('kernel'))
@@ -97,9 +105,12 @@ export function describeError(error: unknown): string {
 
 /** Runs the command line; resolves to the exit status. */
 export async function main(args: readonly string[]): Promise<number> {
-  let result: Promise<number> | number = status.ok;
+  let result = Promise.resolve<number>(status.ok);
+  const finish = (value: Promise<number>): void => {
+    result = value;
+  };
   try {
-    program((value) => (result = value)).parse(args, { from: 'user' });
+    program(finish).parse(args, { from: 'user' });
     return await result;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? status.ok : status.usage;

@@ -62,7 +62,8 @@ const later = {
 /** Refuses what this version cannot do, by the name of the option. */
 export function refuseLaterOptions(options: RunCommandOptions): void {
   for (const [key, flag] of Object.entries(later)) {
-    if (options[key as keyof typeof later] !== undefined) throw new UsageError(`${flag} needs a device that this version does not have yet`);
+    if (options[key as keyof typeof later] !== undefined)
+      throw new UsageError(`${flag} needs a device that this version does not have yet`);
   }
   if (options.machine !== undefined && options.machine !== 'micro') {
     throw new UsageError(`--machine ${options.machine} is not there yet; this version has the machine micro`);
@@ -77,13 +78,14 @@ export function parseSerial(text: string): SerialTarget {
   if (text === 'stdio' || text === 'null') return { kind: text };
   const match = /^(file|unix):(.+)$/s.exec(text);
   if (!match) throw new UsageError(`--serial takes stdio, null, file:PATH or unix:PATH, not '${text}'`);
-  return { kind: match[1] as 'file' | 'unix', path: match[2]! };
+  return { kind: match[1] as 'file' | 'unix', path: match[2] };
 }
 
 export function parseDebugConsole(text: string): DebugConsoleTarget {
   const match = /^(0x[0-9a-f]+|\d+)(?:,file:(.+))?$/is.exec(text);
   const port = match ? Number(match[1]) : NaN;
-  if (!match || port > 0xffff) throw new UsageError(`--debugcon takes a port such as 0xe9, and ,file:PATH after it if wanted, not '${text}'`);
+  if (!match || port > 0xffff)
+    throw new UsageError(`--debugcon takes a port such as 0xe9, and ,file:PATH after it if wanted, not '${text}'`);
   return { port, path: match[2] };
 }
 

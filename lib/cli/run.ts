@@ -45,7 +45,11 @@ export async function runCommand(image: string | undefined, options: RunCommandO
   }
   installRunDriver(runInline);
   const progress = loadProgress(process.stderr);
-  const machine = new Machine({ ...machineWith, measureGuestTime: options.stats === true || options.statsFile !== undefined, onProgress: progress.listener });
+  const machine = new Machine({
+    ...machineWith,
+    measureGuestTime: options.stats === true || options.statsFile !== undefined,
+    onProgress: progress.listener,
+  });
   progress.stop();
   return new Run(machine, options, serial).toEnd();
 }
@@ -66,7 +70,9 @@ class Run {
     let failure: unknown;
     try {
       undo.push(this.#onSignals());
-      const serial = await connectSerial(machine.console, this.serial, (message, code) => this.#stop({ status: code ?? status.error, message }));
+      const serial = await connectSerial(machine.console, this.serial, (message, code) =>
+        this.#stop({ status: code ?? status.error, message }),
+      );
       undo.push(() => serial.close());
       this.#watch(options.exitOn ?? [], options.failOn ?? []);
       if (options.timeout !== undefined) {
@@ -108,7 +114,11 @@ class Run {
     if (texts.length === 0) return;
     this.machine.console.waitFor(texts).then(
       ({ index, match }) => {
-        this.#stop(index < exitOn.length ? { status: status.ok } : { status: status.error, message: `the guest printed ${JSON.stringify(match)} (--fail-on)` });
+        this.#stop(
+          index < exitOn.length
+            ? { status: status.ok }
+            : { status: status.error, message: `the guest printed ${JSON.stringify(match)} (--fail-on)` },
+        );
       },
       () => undefined, // the guest ended first
     );
@@ -155,7 +165,8 @@ function describeCrash(end: RunEnd): string {
   if (end.reason === 'internal-error') {
     lines[0] += `, suberror ${end.suberror}`;
     if (end.suberror === 1) lines[0] += ' (an instruction that the hypervisor cannot emulate)';
-    if (end.instruction.length > 0) lines.push(`instruction bytes: ${Buffer.from(end.instruction).toString('hex').replace(/../g, '$& ').trim()}`);
+    if (end.instruction.length > 0)
+      lines.push(`instruction bytes: ${Buffer.from(end.instruction).toString('hex').replace(/../g, '$& ').trim()}`);
   }
   if (end.reason === 'fail-entry') lines[0] += `, hardware reason 0x${end.hardwareReason.toString(16)}`;
   if (end.reason === 'unhandled-exit') lines[0] += ` ${end.kind}, number ${end.rawCode}`;

@@ -106,7 +106,9 @@ async function listen(console: Console, path: string, stop: StopListener): Promi
   });
   console.resume();
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) => reject(new HaxError('ERR_HAX_FILE', `--serial unix:${path} cannot be made: ${cause.message}`, { cause })));
+    server.once('error', (cause) =>
+      reject(new HaxError('ERR_HAX_FILE', `--serial unix:${path} cannot be made: ${cause.message}`, { cause })),
+    );
     server.listen(path, resolve);
   });
   server.on('error', (error) => stop(`--serial: ${error.message}`));

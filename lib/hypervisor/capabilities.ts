@@ -29,14 +29,7 @@ export interface Capability {
 export type FeatureName = KvmFeatureName | HaxmFeatureName;
 
 export type HaxmFeatureName =
-  | 'ept'
-  | 'unrestrictedGuest'
-  | 'fastMmio'
-  | 'ramProtection'
-  | 'debug'
-  | 'implicitRamBlock'
-  | 'maxVms'
-  | 'memoryQuota';
+  'ept' | 'unrestrictedGuest' | 'fastMmio' | 'ramProtection' | 'debug' | 'implicitRamBlock' | 'maxVms' | 'memoryQuota';
 
 export type KvmFeatureName =
   | 'immediateExit'

@@ -63,7 +63,9 @@ export class Hypervisor {
       }
     }
     if (missing.length > 0) throw new HaxError('ERR_HAX_NO_DEVICE', missing.join('; '), { operation: 'open' });
-    throw new HaxError('ERR_HAX_NO_DEVICE', `there is no hypervisor backend for ${process.platform} yet`, { hint: 'Use Linux with /dev/kvm.' });
+    throw new HaxError('ERR_HAX_NO_DEVICE', `there is no hypervisor backend for ${process.platform} yet`, {
+      hint: 'Use Linux with /dev/kvm.',
+    });
   }
 
   get closed(): boolean {

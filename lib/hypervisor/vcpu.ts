@@ -21,12 +21,18 @@ export interface RunInProgress {
   readonly result: Promise<RunEnd>;
   /** Ends the run as soon as the guest is out of the way. */
   end(end: RunEnd): void;
+  pause(): void;
+  resume(): void;
   /** Whether the run keeps the event loop alive. */
   setReferenced(referenced: boolean): void;
 }
 
 /** How `vcpu.run()` runs: installed by lib/run, so that this layer knows nothing of dispatching. */
 export type RunDriver = (vcpu: Vcpu, options: RunOptions) => RunInProgress;
+
+/** KVM_KVMCLOCK_CTRL, _IO(KVMIO, 0xad) (Documentation/virt/kvm/api.rst, 4.71). */
+const kvmclockCtrl = 0xaead;
+const EINVAL = 22;
 
 let driver: RunDriver | undefined;
 
@@ -66,6 +72,7 @@ export class Vcpu {
   readonly #u32: Uint32Array;
   #run: RunInProgress | undefined;
   #closed = false;
+  #paused = false;
 
   constructor(
     readonly vm: VirtualMachine,
@@ -131,6 +138,7 @@ export class Vcpu {
     this.#run = run;
     const done = (): void => {
       this.#run = undefined;
+      this.#paused = false;
     };
     run.result.then(done, done);
     return run.result;
@@ -140,6 +148,28 @@ export class Vcpu {
   stop(end: RunEnd = { reason: 'killed' }): void {
     checkObject(end, 'the end of a run');
     this.#run?.end(end);
+  }
+
+  /**
+   * Holds a run() in progress: on return the guest executes nothing, and registers and memory are complete, unless a device's promise still
+   * has the reply to its last access. Idempotent; without a run it does nothing.
+   */
+  pause(): void {
+    if (!this.#run || this.#paused) return;
+    this.#run.pause();
+    this.#paused = true;
+  }
+
+  /** Lets a paused run() go on. A guest with kvmclock is told, so that its watchdogs do not count the pause (KVM_KVMCLOCK_CTRL). */
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    if (this.vm.backend === 'kvm') this.#tellPaused();
+    this.#run?.resume();
+  }
+
+  get paused(): boolean {
+    return this.#paused;
   }
 
   /** Whether a run() in progress keeps the process alive; it does by default. */
@@ -272,6 +302,15 @@ export class Vcpu {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #tellPaused(): void {
+    try {
+      this.native.ioctl(kvmclockCtrl);
+    } catch (error) {
+      // EINVAL: the guest does not use kvmclock.
+      if (!(error instanceof HaxError) || error.errno !== EINVAL) throw error;
+    }
   }
 
   #checkIdle(call: string): void {

@@ -169,17 +169,25 @@ export class Console extends Duplex {
   }
 
   #timedOut(patterns: readonly Pattern[], timeout: number): HaxError {
-    return new HaxError('ERR_HAX_TIMEOUT', `the guest did not print ${describe(patterns)} within ${timeout} ms; its last lines:\n${this.lastLines()}`, {
-      transcript: this.#transcript,
-    });
+    return new HaxError(
+      'ERR_HAX_TIMEOUT',
+      `the guest did not print ${describe(patterns)} within ${timeout} ms; its last lines:\n${this.lastLines()}`,
+      {
+        transcript: this.#transcript,
+      },
+    );
   }
 
   #endedBefore(patterns: readonly Pattern[]): HaxError {
     const { describe: end, cause } = this.#ended!;
-    return new HaxError('ERR_HAX_ENDED', `the guest ended (${end}) before it printed ${describe(patterns)}; its last lines:\n${this.lastLines()}`, {
-      transcript: this.#transcript,
-      cause,
-    });
+    return new HaxError(
+      'ERR_HAX_ENDED',
+      `the guest ended (${end}) before it printed ${describe(patterns)}; its last lines:\n${this.lastLines()}`,
+      {
+        transcript: this.#transcript,
+        cause,
+      },
+    );
   }
 }
 

@@ -51,8 +51,8 @@ export interface MachineOptions {
   measureGuestTime?: boolean;
 }
 
-/** created → running → stopped, or failed when the guest crashed or a device model threw. */
-export type MachineState = 'created' | 'running' | 'stopped' | 'failed';
+/** created → running ⇄ paused → stopped, or failed when the guest crashed or a device model threw. */
+export type MachineState = 'created' | 'running' | 'paused' | 'stopped' | 'failed';
 
 export interface MachineStatistics extends ExitStatistics, VcpuCounters {
   /** Times that the guest reset the machine. */
@@ -100,7 +100,7 @@ export class Machine extends EventEmitter<{ reset: [] }> {
   }
 
   get state(): MachineState {
-    return this.#state;
+    return this.#state === 'running' && this.vcpu.paused ? 'paused' : this.#state;
   }
 
   /** The VM of the current boot. */
@@ -126,6 +126,16 @@ export class Machine extends EventEmitter<{ reset: [] }> {
       (end) => this.#finish(isCrash(end) ? 'failed' : 'stopped', end.reason, () => this.#settle.resolve(end)),
       (error: unknown) => this.#finish('failed', String(error), () => this.#settle.reject(error), error),
     );
+  }
+
+  /** Holds the guest; see {@link Vcpu.pause}. What it has printed is handed over. */
+  pause(): void {
+    this.#board.vcpu.pause();
+    this.#board.flush();
+  }
+
+  resume(): void {
+    this.#board.vcpu.resume();
   }
 
   /** Ends the guest at once; `ended` resolves with `{ reason: 'killed' }`. */

@@ -83,7 +83,7 @@ export interface Addon {
   readonly loopIsAccessible: boolean;
   readonly SliceRunner: new (vcpu: NativeVcpu, slice: () => Next, cap: number) => NativeSliceRunner;
   /** Enters the vCPU of the slice in progress once; the exit page says what happened. */
-  run(): void;
+  readonly run: () => void;
 }
 
 function makeError(code: HaxErrorCode, message: string, operation: string, errno: number): HaxError {

@@ -66,6 +66,7 @@ class InlineRun implements RunInProgress {
   #parked = false;
   /** HLT with interrupts on: the controllers of ours wake it. */
   #halted = false;
+  #paused = false;
   #cap = shortCap;
   #lastHaltCheck = performance.now();
 
@@ -84,7 +85,12 @@ class InlineRun implements RunInProgress {
     this.#signal = signal;
     signal?.addEventListener('abort', this.#abort);
     this.#runner = new (addon().SliceRunner)(vcpu.native, () => this.#slice(), this.#cap);
-    if (this.#source) this.#source.onPending = () => this.#wake();
+    if (this.#source) {
+      this.#source.onPending = () => {
+        this.#halted = false;
+        this.#wake();
+      };
+    }
     this.#runner.start();
   }
 
@@ -93,6 +99,19 @@ class InlineRun implements RunInProgress {
     this.#end = end;
     // Inside a slice the loop below sees it once the handler has returned.
     if (!this.#inSlice) this.#settle();
+  }
+
+  pause(): void {
+    if (this.#paused || this.#settled) return;
+    this.#paused = true;
+    // No slice is in progress while other JavaScript runs, but a handler may pause its own vCPU: its reply is not there yet.
+    if (!this.#inSlice && !this.#parked) this.#vcpu.complete();
+  }
+
+  resume(): void {
+    if (!this.#paused || this.#settled) return;
+    this.#paused = false;
+    this.#wake();
   }
 
   setReferenced(referenced: boolean): void {
@@ -128,7 +147,7 @@ class InlineRun implements RunInProgress {
     this.#inSlice = true;
     let handled = 0;
     try {
-      handled = this.#runUntilYield();
+      if (!this.#waits) handled = this.#runUntilYield();
     } catch (error) {
       this.#fail(error);
     }
@@ -137,7 +156,7 @@ class InlineRun implements RunInProgress {
       this.#settle();
       return Next.End;
     }
-    if (this.#parked || this.#halted) return Next.Park;
+    if (this.#waits) return Next.Park;
     this.#adapt(handled);
     return this.#settled ? Next.End : Next.GoOn;
   }
@@ -151,11 +170,11 @@ class InlineRun implements RunInProgress {
     for (let handled = 0; ; handled++) {
       if (this.#source !== undefined) this.#deliver(this.#source);
       enter();
-      const kind = u32[kindAt]!;
-      kinds[kind]!++;
+      const kind = u32[kindAt];
+      kinds[kind]++;
       if (kind === io) {
-        const port = u32[portAt]!;
-        ports[port]!++;
+        const port = u32[portAt];
+        ports[port]++;
         if (u32[countAt] !== 1) this.#string(port);
         else if (u32[directionAt] !== 0) this.#out(port);
         else this.#in(port);
@@ -164,7 +183,7 @@ class InlineRun implements RunInProgress {
       } else {
         this.#other(kind);
       }
-      if (this.#end || this.#error || this.#parked || this.#halted) return handled;
+      if (this.#end || this.#error || this.#waits) return handled;
     }
   }
 
@@ -183,15 +202,18 @@ class InlineRun implements RunInProgress {
     this.#u32[windowAt] = source.pending ? 1 : 0;
   }
 
+  /** Whether something has to happen before the guest can go on. */
+  get #waits(): boolean {
+    return this.#parked || this.#halted || this.#paused;
+  }
+
   #wake(): void {
-    if (!this.#halted) return;
-    this.#halted = false;
-    this.#runner.wake();
+    if (!this.#waits) this.#runner.wake();
   }
 
   #out(port: number): void {
-    const size = this.#u32[sizeAt]!;
-    const value = size === 1 ? this.#u8[data8]! : size === 2 ? this.#u16[data16]! : this.#u32[data32]!;
+    const size = this.#u32[sizeAt];
+    const value = size === 1 ? this.#u8[data8] : size === 2 ? this.#u16[data16] : this.#u32[data32];
     try {
       const pending = this.#ports.write(port, value, size as Width);
       if (pending !== undefined) this.#park(pending, () => undefined);
@@ -214,7 +236,7 @@ class InlineRun implements RunInProgress {
   #string(port: number): void {
     const u32 = this.#u32;
     const size = u32[sizeAt] as Width;
-    const count = Math.min(u32[countAt]!, exitDataSize / size);
+    const count = Math.min(u32[countAt], exitDataSize / size);
     const input = u32[directionAt] === 0;
     const bytes = Buffer.from(this.#vcpu.shared, exitPage.data, size * count);
     const step = (i: number): void | PromiseLike<unknown> => {
@@ -242,8 +264,8 @@ class InlineRun implements RunInProgress {
 
   #mmio(): void {
     const u32 = this.#u32;
-    const address = u32[addressAt]! + u32[addressAt + 1]! * 2 ** 32;
-    const size = u32[sizeAt]!;
+    const address = u32[addressAt] + u32[addressAt + 1] * 2 ** 32;
+    const size = u32[sizeAt];
     this.#vcpu.exits.countPage(address);
     const bytes = this.#u8.subarray(exitPage.data, exitPage.data + 8);
     try {
@@ -269,15 +291,15 @@ class InlineRun implements RunInProgress {
         this.end({ reason: 'triple-fault', registers: this.#vcpu.getState() });
         break;
       case ExitKind.SystemEvent:
-        this.end({ reason: (['powered-off', 'reset', 'panicked'] as const)[this.#u32[subcodeAt]! - 1] ?? 'killed' });
+        this.end({ reason: (['powered-off', 'reset', 'panicked'] as const)[this.#u32[subcodeAt] - 1] ?? 'killed' });
         break;
       case ExitKind.FailEntry:
-        this.end({ reason: 'fail-entry', hardwareReason: this.#u64[detailAt]!, registers: this.#vcpu.getState() });
+        this.end({ reason: 'fail-entry', hardwareReason: this.#u64[detailAt], registers: this.#vcpu.getState() });
         break;
       case ExitKind.InternalError: {
-        const length = this.#u32[exitPage.instructionLength / 4]!;
+        const length = this.#u32[exitPage.instructionLength / 4];
         const instruction = this.#u8.slice(exitPage.instruction, exitPage.instruction + length);
-        this.end({ reason: 'internal-error', suberror: this.#u32[subcodeAt]!, instruction, registers: this.#vcpu.getState() });
+        this.end({ reason: 'internal-error', suberror: this.#u32[subcodeAt], instruction, registers: this.#vcpu.getState() });
         break;
       }
       case ExitKind.IrqWindow:
@@ -288,7 +310,7 @@ class InlineRun implements RunInProgress {
         this.end({
           reason: 'unhandled-exit',
           kind: this.#vcpu.exit.kind,
-          rawCode: this.#u32[rawCodeAt]!,
+          rawCode: this.#u32[rawCodeAt],
           registers: this.#vcpu.getState(),
         });
     }
@@ -302,7 +324,7 @@ class InlineRun implements RunInProgress {
         if (this.#settled) return;
         reply(value);
         this.#parked = false;
-        this.#runner.wake();
+        this.#wake();
       },
       (error: unknown) => this.#deviceFailed(error, 'a promise of its handler'),
     );

@@ -64,7 +64,10 @@ export class ManualClock implements Clock {
     for (;;) {
       let next: { deadline: number; sequence: number; callback: () => void } | undefined;
       for (const timer of this.#timers) {
-        if (timer.deadline <= end && (!next || timer.deadline < next.deadline || (timer.deadline === next.deadline && timer.sequence < next.sequence))) {
+        if (
+          timer.deadline <= end &&
+          (!next || timer.deadline < next.deadline || (timer.deadline === next.deadline && timer.sequence < next.sequence))
+        ) {
           next = timer;
         }
       }

@@ -1,0 +1,60 @@
+import { autoClose, needsHypervisor, whyUnavailable } from '../../lib/testing';
+import { Hypervisor } from '../../lib/hypervisor/hypervisor';
+import { HaxError } from '../../lib/util/errors';
+
+const open = jest.spyOn(Hypervisor, 'open');
+afterEach(() => {
+  open.mockReset();
+  delete process.env.HAX_REQUIRE_KVM;
+});
+
+const missing = (): never => {
+  throw new HaxError('ERR_HAX_NO_DEVICE', '/dev/kvm is not there', { hint: 'Load it.' });
+};
+
+test('a device that opens is closed again and no reason to skip', () => {
+  const close = jest.fn();
+  open.mockReturnValue({ close } as unknown as Hypervisor);
+  expect(whyUnavailable()).toBeUndefined();
+  expect(close).toHaveBeenCalledTimes(1);
+});
+
+test('a device that does not open is a sentence with the remedy', () => {
+  open.mockImplementation(missing);
+  expect(whyUnavailable({ backend: 'kvm' })).toBe('/dev/kvm is not there. Load it.');
+  expect(open).toHaveBeenCalledWith({ backend: 'kvm' });
+});
+
+test('what is no HaxError is a bug and passes through', () => {
+  open.mockImplementation(() => {
+    throw new TypeError('bug');
+  });
+  expect(() => whyUnavailable()).toThrow(TypeError);
+});
+
+test('tests run where a VM can be made and are skipped with the reason elsewhere', () => {
+  const run = jest.fn();
+  const skip = jest.fn();
+  const body = (): void => undefined;
+  open.mockReturnValue({ close: () => undefined } as unknown as Hypervisor);
+  needsHypervisor(run, skip)('boots', body);
+  expect(run).toHaveBeenCalledWith('boots', body);
+  open.mockImplementation(missing);
+  needsHypervisor(run, skip)('boots', body);
+  expect(skip).toHaveBeenCalledWith('boots [skipped: /dev/kvm is not there. Load it.]', body);
+  process.env.HAX_REQUIRE_KVM = '1';
+  needsHypervisor(run, skip)('must boot', body);
+  expect(run).toHaveBeenLastCalledWith('must boot', body);
+});
+
+test('resources are closed after the test, the newest first', async () => {
+  let hook!: () => Promise<void>;
+  const order: string[] = [];
+  const close = autoClose((registered) => (hook = registered));
+  const resource = (name: string): { close: () => Promise<void> } => ({ close: async () => void order.push(name) });
+  close(resource('hypervisor'));
+  close(resource('vm'));
+  await hook();
+  await hook();
+  expect(order).toEqual(['vm', 'hypervisor']);
+});
