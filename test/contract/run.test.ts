@@ -2,7 +2,7 @@ import { getEventListeners } from 'node:events';
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
 import { HaxError, type RunEnd, type Vcpu } from 'node-hax';
 import { codeOf, codeOfAsync } from '../support/codes';
-import { Recorder, at } from '../support/guests';
+import { Recorder, at, sink } from '../support/guests';
 import { describeEachBackend, type Backend } from '../support/hosts';
 
 const killed: RunEnd = { reason: 'killed' };
@@ -103,14 +103,15 @@ describeEachBackend('kick', (backend) => {
 
   it('during a run, from a handler or a timer, only gives the event loop a turn', async () => {
     const { vm, vcpu } = backend.program({ kind: 'out', port: 0x10, times: 50 });
-    const device = new Recorder();
-    vm.ports.add(
-      { at: 0x10, length: 1 },
-      { read: () => 0, write: (offset, value, width) => (vcpu.kick(), device.write(offset, value, width)) },
-    );
+    let count = 0;
+    const device = sink(() => {
+      vcpu.kick();
+      count++;
+    });
+    vm.ports.add({ at: 0x10, length: 1 }, device);
     vcpu.kick();
     expect(await vcpu.run()).toEqual({ reason: 'halted' });
-    expect(device.written.length).toBe(50);
+    expect(count).toBe(50);
     expect(vcpu.counters.kicks).toBeGreaterThanOrEqual(50);
   });
 
@@ -155,7 +156,11 @@ describeEachBackend('stop', (backend) => {
   it('in a handler ends the guest behind that access, and a run goes on from there', async () => {
     const { vm, vcpu } = backend.program({ kind: 'out', port: 0x10, times: 5 });
     let count = 0;
-    vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => (++count === 2 ? vcpu.stop({ reason: 'reset' }) : undefined) });
+    const device = sink((_, number) => {
+      count = number;
+      if (number === 2) vcpu.stop({ reason: 'reset' });
+    });
+    vm.ports.add({ at: 0x10, length: 1 }, device);
     expect(await vcpu.run()).toEqual({ reason: 'reset' });
     expect(count).toBe(2);
     expect(await vcpu.run()).toEqual({ reason: 'halted' });
@@ -169,7 +174,11 @@ describeEachBackend('stop', (backend) => {
       expect(await vcpu.run()).toEqual(killed);
       const other = backend.program({ kind: 'out', port: 0x10, times: 3 });
       let count = 0;
-      other.vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => (count++, close(other.vcpu)) });
+      const device = sink(() => {
+        count++;
+        close(other.vcpu);
+      });
+      other.vm.ports.add({ at: 0x10, length: 1 }, device);
       expect(await other.vcpu.run()).toEqual(killed);
       expect(count).toBe(1);
     }
@@ -206,7 +215,11 @@ describeEachBackend('abort', (backend) => {
     const { vm, vcpu } = backend.program({ kind: 'out', port: 0x10, times: 5 });
     const controller = new AbortController();
     let count = 0;
-    vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => (count++, controller.abort(new Error('from within'))) });
+    const device = sink((_, number) => {
+      count = number;
+      controller.abort(new Error('from within'));
+    });
+    vm.ports.add({ at: 0x10, length: 1 }, device);
     await expect(vcpu.run({ signal: controller.signal })).rejects.toThrow('from within');
     expect(count).toBe(1);
   });
@@ -420,10 +433,13 @@ describeEachBackend('strings from a device that moves several elements an exit',
       expect((await failure(vcpu.run())).code).toBe('ERR_HAX_DEVICE_FAILED');
       expect(count).toBe(5);
       const other = make('out', 1, 20);
-      count = 10;
-      other.vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => void (++count === 15 && other.vcpu.stop()) });
+      const device = sink((_, number) => {
+        count = number;
+        if (number === 7) other.vcpu.stop();
+      });
+      other.vm.ports.add({ at: 0x10, length: 1 }, device);
       expect(await other.vcpu.run()).toEqual(killed);
-      expect(count).toBe(15);
+      expect(count).toBe(7);
     }
   });
 

@@ -116,3 +116,9 @@ export function loadProgram(vm: VirtualMachine, vcpu: Vcpu, program: Program): v
   loadGuest(vm, vcpu, guestImage('real', source));
   vcpu.setState({ rcx: times, rdx: port, rax: value });
 }
+
+/** A device that is written to only: `each` gets the value and the number of the access, from 1. */
+export function sink(each: (value: number, number: number) => void | Promise<void>): IoHandler {
+  let count = 0;
+  return { read: () => 0xffffffff, write: (_offset, value) => each(value, ++count) };
+}

@@ -1,0 +1,166 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { assemble } from '../support/assemble';
+import { codeOf } from '../support/codes';
+import { at, guestImage, loadGuest, ramSize, sink } from '../support/guests';
+import { describeEachBackend, itNeeds } from '../support/hosts';
+
+/** PIC: vectors from 0x20, edge-triggered, everything masked but `line`; the vector's entry in the real-mode table leads to `isr`. */
+function listenTo(line: number): string {
+  const vector = 0x20 + line;
+  return `cli; mov word ptr [${vector * 4}], offset isr; mov word ptr [${vector * 4 + 2}], 0
+    mov al, 0x11; out 0x20, al; mov al, 0x20; out 0x21, al; mov al, 4; out 0x21, al; mov al, 1; out 0x21, al
+    mov al, 0x11; out 0xa0, al; mov al, 0x28; out 0xa1, al; mov al, 2; out 0xa1, al; mov al, 1; out 0xa1, al
+    mov al, ${0xff & ~(1 << line)}; out 0x21, al; mov al, 0xff; out 0xa1, al; sti`;
+}
+
+const endOfInterrupt = 'mov al, 0x20; out 0x20, al';
+
+describeEachBackend(
+  "the kernel's interrupt controller",
+  (backend, host) => {
+    it('runs the service routine of a line, once for each edge', async () => {
+      // Tells port 0x10 when it listens and port 0x11 in the routine; ends after the third.
+      const { vm, vcpu } = backend.guest(
+        'real',
+        `${listenTo(4)}; mov byte ptr [0x7000], 0; out 0x10, al; 1: hlt; cmp byte ptr [0x7000], 3; jb 1b; cli; hlt
+         isr: push ax; inc byte ptr [0x7000]; mov al, [0x7000]; out 0x11, al; ${endOfInterrupt}; pop ax; iret`,
+        { irqchip: 'kernel' },
+      );
+      const line = vm.irqLine(4);
+      expect(vm.irqLine(4)).toBe(line);
+      const log: string[] = [];
+      const raise = (): void => {
+        log.push('raise');
+        line.set(true);
+        line.set(true);
+      };
+      const ready = sink(() => raise());
+      const service = sink((count) => {
+        log.push(`service ${count}`);
+        line.set(false);
+        line.set(false);
+        // In the routine itself, and while the processor sleeps.
+        if (count === 1) raise();
+        if (count === 2) setTimeout(raise, 20);
+      });
+      vm.ports.add({ at: 0x10, length: 1 }, ready);
+      vm.ports.add({ at: 0x11, length: 1 }, service);
+      expect(await vcpu.run()).toEqual({ reason: 'halted' });
+      expect(log).toEqual(['raise', 'service 1', 'raise', 'service 2', 'raise', 'service 3']);
+      // The PIC's own ports never came to us.
+      expect(Object.keys(vcpu.exits.snapshot().ports)).toEqual(['0x10', '0x11']);
+    });
+
+    it('leaves a guest asleep that waits for an interrupt', async () => {
+      const { vm, vcpu } = backend.guest(
+        'real',
+        `${listenTo(3)}; out 0x10, al; 1: hlt; jmp 1b; isr: ${endOfInterrupt}; out 0x11, al; cli; hlt`,
+        {
+          irqchip: 'kernel',
+        },
+      );
+      let served = false;
+      vm.ports.add(
+        { at: 0x11, length: 1 },
+        sink(() => void (served = true)),
+      );
+      const run = vcpu.run();
+      await delay(400);
+      expect([vcpu.running, served]).toEqual([true, false]);
+      vm.irqLine(3).set(true);
+      expect(await run).toEqual({ reason: 'halted' });
+      expect(served).toBe(true);
+    });
+
+    it('refuses lines that there cannot be, and forgets all when the VM is closed', () => {
+      const vm = backend.vm({ irqchip: 'kernel' });
+      for (const line of [-1, 4096, 0.5, NaN, '4', null] as never[])
+        expect(codeOf(() => vm.irqLine(line))).toBe('ERR_HAX_INVALID_ARGUMENT');
+      const line = vm.irqLine(23);
+      line.set(true);
+      line.set(false);
+      vm.close();
+      line.set(true);
+      expect(codeOf(() => vm.irqLine(23))).toBe('ERR_HAX_CLOSED');
+    });
+
+    itNeeds(host, 'pit', 'has a timer, and a speaker port with it', async () => {
+      // Counter 0 at 1 kHz, mode 2; five ticks. Counter 2's gate is read back from port 0x61.
+      const { vm, vcpu } = backend.guest(
+        'real',
+        `${listenTo(0)}; in al, 0x61; and al, 0xfd; or al, 1; out 0x61, al; in al, 0x61; and al, 3; out 0x12, al
+         mov al, 0x34; out 0x43, al; mov al, 0xa9; out 0x40, al; mov al, 0x04; out 0x40, al
+         mov byte ptr [0x7000], 0; 1: hlt; cmp byte ptr [0x7000], 5; jb 1b; cli; hlt
+         isr: inc byte ptr [0x7000]; ${endOfInterrupt}; iret`,
+        { irqchip: 'kernel' },
+      );
+      const gate: number[] = [];
+      vm.ports.add(
+        { at: 0x12, length: 1 },
+        sink((value) => void gate.push(value)),
+      );
+      expect(await vcpu.run()).toEqual({ reason: 'halted' });
+      expect(vm.memory.readU8(at.data)).toBe(5);
+      expect(gate).toEqual([1]);
+      expect(vcpu.exits.snapshot().ports).toEqual({ '0x12': 1 });
+    });
+
+    it('does without the timer when asked to', async () => {
+      const { vm, vcpu } = backend.guest('real', 'in al, 0x40; mov [0x7000], al; hlt', { irqchip: 'kernel', pit: false });
+      expect(await vcpu.run()).toEqual({ reason: 'halted' });
+      expect(vm.memory.readU8(at.data)).toBe(0xff);
+      expect(vcpu.exits.snapshot().ports).toEqual({ '0x40': 1 });
+    });
+
+    it('starts another processor by INIT and SIPI', async () => {
+      const vm = backend.vm({ irqchip: 'kernel' });
+      vm.mapMemory({ gpa: 0, size: ramSize });
+      const [first, second] = [vm.createVcpu({ cpus: 2 }), vm.createVcpu({ cpus: 2 })];
+      // The local APIC: spurious-interrupt register (enable), then the interrupt command to all but oneself (Intel SDM vol. 3, 10.6.1).
+      const boot = guestImage(
+        'flat32',
+        `mov dword ptr [0xfee000f0], 0x1ff; mov dword ptr [0xfee00300], 0xc4500; mov dword ptr [0xfee00300], 0xc4608
+         1: pause; cmp byte ptr [0x7000], 0x5a; jne 1b; out 0x10, al; cli; hlt`,
+      );
+      loadGuest(vm, first, boot);
+      // It comes up at 0x800:0 in real mode, with DS 0.
+      vm.memory.write(0x8000, assemble('mov al, 0x5a; mov [0x7000], al; cli; hlt'));
+      let started = false;
+      vm.ports.add(
+        { at: 0x10, length: 1 },
+        sink(() => void (started = true)),
+      );
+      const ends = await Promise.all([first.run(), second.run()]);
+      expect(ends).toEqual([{ reason: 'halted' }, { reason: 'halted' }]);
+      expect([started, vm.memory.readU8(at.data)]).toEqual([true, 0x5a]);
+      const { cs, rip } = second.getState();
+      expect([cs.selector, cs.base, rip > 0n]).toEqual([0x800, 0x8000n, true]);
+    });
+  },
+  { needs: 'kernelIrqchip' },
+);
+
+describeEachBackend(
+  'a guest that nothing can wake',
+  (backend, host) => {
+    const source = 'cli; 1: hlt; jmp 1b';
+
+    it('has ended, without an interrupt controller', async () => {
+      expect(await backend.guest('real', source).vcpu.run()).toEqual({ reason: 'halted' });
+    });
+
+    itNeeds(
+      host,
+      'kernelIrqchip',
+      'has ended, with the interrupt controller of the kernel',
+      async () => {
+        const { vcpu } = backend.guest('real', source, { irqchip: 'kernel' });
+        expect(await vcpu.run()).toEqual({ reason: 'halted' });
+        // Sleeping all the while: few slices, one exit at most.
+        expect(vcpu.exits.snapshot().handled).toBeLessThanOrEqual(1);
+      },
+      5000,
+    );
+  },
+  { needs: 'guests' },
+);
