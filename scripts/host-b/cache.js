@@ -7,7 +7,7 @@ const { createHash } = require('node:crypto');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
-const { SetupError, TO_BUILD, command, ensure, mustRun } = require('./packages.js');
+const { PACKAGES, SetupError, command, ensure, mustRun } = require('../lib/packages.js');
 
 const MODULES = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay', 'kvm-amd'];
 // Of the drivers only those of devices that host B has or that need none; the others are three quarters of the whole.
@@ -150,7 +150,7 @@ function buildTscRate(files, work) {
 
 // Fills the cache; the caller holds the lock.
 function fill(announce) {
-  ensure(TO_BUILD, announce);
+  ensure(PACKAGES.hostBCache, announce);
   const top = directory();
   const work = fs.mkdtempSync(path.join(top, 'work-'));
   try {

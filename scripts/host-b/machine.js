@@ -3,7 +3,7 @@
 const { execFileSync, spawn } = require('node:child_process');
 const fs = require('node:fs');
 const os = require('node:os');
-const { QEMU, find } = require('./packages.js');
+const { QEMU, find } = require('../lib/packages.js');
 
 const SILENCE = Number(process.env.HAX_HOST_B_SILENCE) || 20; // seconds without a heartbeat
 const BOOT = 40; // seconds to the first one, on a machine that is not busy with other things

@@ -7,7 +7,7 @@ const path = require('node:path');
 const cache = require('./cache.js');
 const machine = require('./machine.js');
 const { parse, USAGE, UsageError } = require('./options.js');
-const { SetupError, TO_RUN, ensure, find, mustRun } = require('./packages.js');
+const { PACKAGES, SetupError, ensure, find, mustRun } = require('../lib/packages.js');
 
 const STATUS = { usage: 2, timeout: 120, panic: 121, hung: 122, setup: 123 };
 
@@ -16,7 +16,7 @@ const say = (text) => process.stderr.write(`test-in-vm: ${text}\n`);
 // The cache's files; what is missing is made first, by one caller at a time.
 function prepare() {
   if (process.arch !== 'x64' || process.platform !== 'linux') throw new SetupError('host B needs Linux on x86-64');
-  ensure(TO_RUN, say);
+  ensure(PACKAGES.hostB, say);
   const found = cache.lookUp();
   if (found && !found.incomplete) return found;
   const top = cache.directory();

@@ -5,9 +5,8 @@
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
-const { SetupError } = require('../host-b/packages.js');
 const { findHeaders, packageName } = require('./headers.js');
-const { BUILD, ensurePackages } = require('./packages.js');
+const { PACKAGES, SetupError, ensure } = require('./packages.js');
 
 const root = path.resolve(__dirname, '../..');
 
@@ -43,7 +42,7 @@ function checkNode() {
 // Packages, npm packages and the build. `extra` are Debian packages for what comes after it.
 function prepare(extra, say) {
   checkNode();
-  ensurePackages([...BUILD, ...extra], say);
+  ensure([...PACKAGES.build, ...extra], say);
   installDependencies(say);
 }
 
@@ -62,4 +61,4 @@ function doctor() {
   }
 }
 
-module.exports = { SetupError, build, doctor, prepare, root };
+module.exports = { build, doctor, prepare, root };
