@@ -63,7 +63,7 @@ export interface GuestCpuidOptions {
 }
 
 /** Leaf 1. */
-const leaf1 = { ecxMonitor: 1 << 3, ecxX2apic: 1 << 21, ecxTscDeadline: 1 << 24, ecxHypervisor: 1 << 31, edxHtt: 1 << 28 };
+const leaf1 = { ecxMonitor: 1 << 3, ecxX2apic: 1 << 21, ecxTscDeadline: 1 << 24, ecxHypervisor: 1 << 31, edxApic: 1 << 9, edxHtt: 1 << 28 };
 /** KVM_FEATURE bits of leaf 0x40000001 (Documentation/virt/kvm/x86/cpuid.rst) that need the kernel's local APIC. */
 const kvmApicFeatures =
   (1 << 4) | // KVM_FEATURE_ASYNC_PF
@@ -117,7 +117,11 @@ export function guestCpuid(supported: readonly CpuidEntry[], options: GuestCpuid
         e.edx = (cpus > 1 ? e.edx | leaf1.edxHtt : e.edx & ~leaf1.edxHtt) >>> 0;
         e.ecx = ((e.ecx | leaf1.ecxHypervisor) & ~leaf1.ecxMonitor) >>> 0;
         if (kernelApic) e.ecx = (e.ecx | leaf1.ecxTscDeadline) >>> 0;
-        else e.ecx = (e.ecx & ~(leaf1.ecxX2apic | leaf1.ecxTscDeadline)) >>> 0;
+        else {
+          // The machine has no local APIC at all: a guest that saw one would wait for its timer.
+          e.ecx = (e.ecx & ~(leaf1.ecxX2apic | leaf1.ecxTscDeadline)) >>> 0;
+          e.edx = (e.edx & ~leaf1.edxApic) >>> 0;
+        }
         break;
       case 4:
         // EAX 31:26 cores of the package, 25:14 logical processors that share the cache, both less one; level 3 is everybody's.

@@ -2,26 +2,24 @@
  * What is made anew at every reset: the VM, its memory with the kernel in it, the devices at their places, and the vCPU.
  */
 import type { Writable } from 'node:stream';
-import { writeAcpiTables } from '../boot/acpi/acpi';
 import { loadImage } from '../boot/image';
 import type { ImageSource } from '../boot/image-source';
 import type { ImageFormat } from '../boot/loader';
 import type { UnclaimedAccess } from '../bus/unclaimed';
-import { AcpiPower } from '../devices/acpi-power';
 import { DebugConsole } from '../devices/debug-console';
 import { DebugExit } from '../devices/debug-exit';
-import { KeyboardReset } from '../devices/keyboard-reset';
-import { Pvpanic } from '../devices/pvpanic';
 import { Uart16550 } from '../devices/uart16550a';
 import type { Hypervisor } from '../hypervisor/hypervisor';
 import type { Vcpu } from '../hypervisor/vcpu';
 import type { VirtualMachine } from '../hypervisor/vm';
 import type { Clock } from '../time/clock';
 import type { Console } from './console';
-import { acpiArea, bootArea, ioApicAddress, localApicAddress, memoryMap, ports, ramRanges, resetValue, sleepTypeS5 } from './layout';
+import { bootArea, memoryMap, ports, ramRanges } from './layout';
+import { addPower } from './power';
 
 export interface BoardOptions {
   memory: number;
+  irqchip?: 'kernel' | 'user';
   kernel: ImageSource;
   modules: readonly ImageSource[];
   console: Console;
@@ -46,12 +44,11 @@ export class Board {
 
   constructor(hypervisor: Hypervisor, options: BoardOptions) {
     const ram = ramRanges(options.memory);
-    this.vm = hypervisor.createVm({ irqchip: 'kernel' });
+    this.vm = hypervisor.createVm(options.irqchip ? { irqchip: options.irqchip } : {});
     try {
       for (const { start, size } of ram) this.vm.mapMemory({ gpa: start, size });
       this.#uart = this.#addUart(options);
       this.#debugConsole = this.#addDebugDevices(options);
-      this.#addPower();
       if (options.onUnclaimed) {
         this.vm.ports.onUnclaimed(options.onUnclaimed);
         this.vm.mmio.onUnclaimed(options.onUnclaimed);
@@ -62,7 +59,7 @@ export class Board {
         bootArea,
         append: options.append ?? '',
         modules: options.modules.map((source) => ({ source })),
-        rsdp: this.#writeTables(),
+        rsdp: addPower(this.vm, options.clock, (end) => this.vcpu.stop(end)),
         flat: {
           ...(options.load !== undefined && { load: options.load }),
           ...(options.entry !== undefined && { entry: options.entry }),
@@ -109,41 +106,5 @@ export class Board {
     const device = new DebugConsole({ output: debugConsole.output });
     this.vm.ports.add({ at: debugConsole.port ?? ports.debugConsole, length: 1 }, device);
     return device;
-  }
-
-  #addPower(): void {
-    const reset = (): void => this.vcpu.stop({ reason: 'reset' });
-    const onPowerOff = (): void => this.vcpu.stop({ reason: 'powered-off' });
-    this.vm.ports.add(ports.keyboard, new KeyboardReset(reset));
-    this.vm.ports.add(ports.acpiPower, new AcpiPower({ sleepTypeS5, resetValue, onPowerOff, onReset: reset }));
-    this.vm.ports.add(
-      { at: ports.pvpanic, length: 1 },
-      new Pvpanic((event) => {
-        if (event === 'panicked') this.vcpu.stop({ reason: 'panicked' });
-      }),
-    );
-  }
-
-  /**
-   * Hardware-reduced ACPI: the interrupt controllers are the kernel's, so Linux needs neither PIC nor PIT, and a boot costs half the
-   * exits of full ACPI (docs/decisions/0001-acpi-flavour.md).
-   */
-  #writeTables(): number {
-    const { at } = ports.acpiPower;
-    return writeAcpiTables(this.vm.memory, {
-      area: acpiArea,
-      platform: { kind: 'hardware-reduced', sleep: { controlPort: at, statusPort: at + 1 } },
-      sleepTypeS5,
-      reset: { port: at + 2, value: resetValue },
-      legacy: { isaDevices: true, i8042: false, vga: false, cmosRtc: false, pic: true },
-      apicIds: [0],
-      localApic: localApicAddress,
-      nmiPin: 1,
-      ioApic: { id: 0, address: ioApicAddress, gsiBase: 0 },
-      // The kernel's PIT is wired to GSI 2, as on a PC.
-      overrides: [{ irq: 0, gsi: 2, polarity: 'conform', trigger: 'conform' }],
-      serialPorts: [{ port: ports.com1.at, irq: ports.com1.irq }],
-      pvpanic: { port: ports.pvpanic },
-    }).rsdp;
   }
 }

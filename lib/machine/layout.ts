@@ -36,6 +36,8 @@ export const ports = {
   pvpanic: 0x505,
   /** Sleep control, sleep status and reset register of hardware-reduced ACPI. */
   acpiPower: { at: 0x600, length: 3 },
+  /** PM1 events, PM1 control and PM timer of full ACPI, in the same place: a machine has one kind or the other. */
+  acpiPm: { at: 0x600, length: 12, irq: 9 },
 } as const;
 
 /** The value that `\_S5` names and the sleep control register takes for power-off; any of 0 to 7. */

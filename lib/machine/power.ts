@@ -1,0 +1,64 @@
+/**
+ * Power, reset and the ACPI tables that tell of them. Which kind of ACPI goes with which interrupt controllers, and why:
+ * docs/decisions/0001-acpi-flavour.md.
+ */
+import { writeAcpiTables } from '../boot/acpi/acpi';
+import type { AcpiOptions, FullPlatform, HardwareReducedPlatform } from '../boot/acpi/options';
+import { AcpiPm } from '../devices/acpi-pm';
+import { AcpiPower } from '../devices/acpi-power';
+import { KeyboardReset } from '../devices/keyboard-reset';
+import { Pvpanic } from '../devices/pvpanic';
+import type { RunEnd } from '../hypervisor/end';
+import type { VirtualMachine } from '../hypervisor/vm';
+import type { Clock } from '../time/clock';
+import { acpiArea, ioApicAddress, localApicAddress, ports, resetValue, sleepTypeS5 } from './layout';
+
+/** Puts the devices on the VM's ports and the tables into its memory; returns the address of the RSDP. `stop` ends the guest. */
+export function addPower(vm: VirtualMachine, clock: Clock, stop: (end: RunEnd) => void): number {
+  const onReset = (): void => stop({ reason: 'reset' });
+  const onPowerOff = (): void => stop({ reason: 'powered-off' });
+  vm.ports.add(ports.keyboard, new KeyboardReset(onReset));
+  const pvpanic = new Pvpanic((event) => {
+    if (event === 'panicked') stop({ reason: 'panicked' });
+  });
+  vm.ports.add({ at: ports.pvpanic, length: 1 }, pvpanic);
+  let flavour: Pick<AcpiOptions, 'platform' | 'reset' | 'overrides'>;
+  if (vm.hasKernelIrqchip) {
+    vm.ports.add(ports.acpiPower, new AcpiPower({ sleepTypeS5, resetValue, onPowerOff, onReset }));
+    flavour = reduced();
+  } else {
+    vm.ports.add(ports.acpiPm, new AcpiPm({ clock, irq: vm.irqLine(ports.acpiPm.irq), sleepTypeS5, onPowerOff }));
+    flavour = full();
+  }
+  return writeAcpiTables(vm.memory, {
+    ...flavour,
+    area: acpiArea,
+    sleepTypeS5,
+    legacy: { isaDevices: true, i8042: false, vga: false, cmosRtc: false, pic: true },
+    apicIds: [0],
+    localApic: localApicAddress,
+    nmiPin: 1,
+    ioApic: { id: 0, address: ioApicAddress, gsiBase: 0 },
+    serialPorts: [{ port: ports.com1.at, irq: ports.com1.irq }],
+    pvpanic: { port: ports.pvpanic },
+  }).rsdp;
+}
+
+/** What pulses the reset line of the keyboard controller at its command port. */
+const resetPulse = 0xfe;
+
+/** The timer of the kernel's PIT is wired to GSI 2, as on a PC. */
+const pitOverride = { irq: 0, gsi: 2, polarity: 'conform', trigger: 'conform' } as const;
+
+function reduced(): Pick<AcpiOptions, 'platform' | 'reset' | 'overrides'> {
+  const { at } = ports.acpiPower;
+  const platform: HardwareReducedPlatform = { kind: 'hardware-reduced', sleep: { controlPort: at, statusPort: at + 1 } };
+  return { platform, reset: { port: at + 2, value: resetValue }, overrides: [pitOverride] };
+}
+
+function full(): Pick<AcpiOptions, 'platform' | 'reset' | 'overrides'> {
+  const { at, irq } = ports.acpiPm;
+  const platform: FullPlatform = { kind: 'full', sciIrq: irq, pm1EventPort: at, pm1ControlPort: at + 4, pmTimerPort: at + 8 };
+  const sciOverride = { irq, gsi: irq, polarity: 'high', trigger: 'level' } as const;
+  return { platform, reset: { port: ports.keyboard.at + 4, value: resetPulse }, overrides: [pitOverride, sciOverride] };
+}
