@@ -128,7 +128,7 @@ describeEachBackend('life cycle', (backend, host) => {
         hypervisor.close();
         expect(view.length).toBe(0);
       }),
-      { numRuns: 40 },
+      { numRuns: 25 },
     );
   });
 
