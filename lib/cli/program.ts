@@ -20,9 +20,13 @@ const laterOptions = [
   '--type <text>',
 ];
 
+/** What a timer can wait: 24 days. */
+const maxSeconds = Math.floor(0x7fffffff / 1000);
+
 function seconds(text: string): number {
   const value = Number(text);
-  if (!(value > 0) || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a positive number of seconds.');
+  if (!(value > 0 && value <= maxSeconds))
+    throw new InvalidArgumentError(`It must be a positive number of seconds, ${maxSeconds} at most.`);
   return value;
 }
 
@@ -99,9 +103,12 @@ function program(finish: (result: Promise<number>) => void): Command {
 /** One line for a person: what is wrong, and what to do about it. */
 export function describeError(error: unknown): string {
   if (!(error instanceof HaxError)) return `hax: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`;
-  const needsHint = error.code !== 'ERR_HAX_IMAGE' && error.code !== 'ERR_HAX_FILE' && error.code !== 'ERR_HAX_INVALID_ARGUMENT';
+  const needsHint = error.code !== 'ERR_HAX_IMAGE' && error.code !== 'ERR_HAX_FILE' && !usageErrors.includes(error.code);
   return `hax: ${error.message}${needsHint ? `\n${error.hint}` : ''}\n`;
 }
+
+/** Errors that only another command line can put right. */
+const usageErrors: readonly string[] = ['ERR_HAX_INVALID_ARGUMENT', 'ERR_HAX_OVERLAP'];
 
 /** Runs the command line; resolves to the exit status. */
 export async function main(args: readonly string[]): Promise<number> {
@@ -115,6 +122,6 @@ export async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? status.ok : status.usage;
     process.stderr.write(describeError(error));
-    return status.error;
+    return error instanceof HaxError && usageErrors.includes(error.code) ? status.usage : status.error;
   }
 }

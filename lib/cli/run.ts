@@ -1,6 +1,7 @@
 /** `hax run`: a machine with its console on this process's own, and an exit status that tells how it ended. */
 import { createWriteStream, writeFileSync } from 'node:fs';
 import type { Writable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { inspect } from 'node:util';
 import { isCrash, type RunEnd } from '../hypervisor/end';
 import { installRunDriver } from '../hypervisor/vcpu';
@@ -17,6 +18,7 @@ import {
   parseSerial,
   refuseLaterOptions,
   UsageError,
+  type DebugConsoleTarget,
   type RunCommandOptions,
   type SerialTarget,
 } from './run-options';
@@ -26,9 +28,14 @@ import { describeStatistics } from './statistics';
 /** Why we end the run, when it is not the guest's own end. */
 type Verdict = { status: number; message?: string };
 
+/** How long output that nobody takes is waited for once the user or the time-out wants an end, milliseconds. */
+const grace = 1000;
+const impatient: readonly number[] = [status.timeout, status.sigint, status.sigterm];
+
 export async function runCommand(image: string | undefined, options: RunCommandOptions): Promise<number> {
   let serial: SerialTarget;
   let machineWith: MachineOptions;
+  let debugTarget: DebugConsoleTarget | undefined;
   try {
     refuseLaterOptions(options);
     if (options.printLayout) {
@@ -37,7 +44,8 @@ export async function runCommand(image: string | undefined, options: RunCommandO
     }
     if (image === undefined) throw new UsageError('say which IMAGE to boot; hax run --help has the formats');
     serial = parseSerial(options.serial);
-    machineWith = { ...machineOptions(image, options), ...debugConsole(options) };
+    machineWith = machineOptions(image, options);
+    debugTarget = options.debugcon === undefined ? undefined : parseDebugConsole(options.debugcon);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     process.stderr.write(`hax: ${error.message}\n`);
@@ -45,22 +53,28 @@ export async function runCommand(image: string | undefined, options: RunCommandO
   }
   installRunDriver(runInline);
   const progress = loadProgress(process.stderr);
+  const debugConsole = debugTarget && connectDebugConsole(debugTarget);
   const machine = new Machine({
     ...machineWith,
+    ...(debugConsole && { debugConsole }),
     measureGuestTime: options.stats === true || options.statsFile !== undefined,
     onProgress: progress.listener,
   });
   progress.stop();
-  return new Run(machine, options, serial).toEnd();
+  return new Run(machine, options, serial, debugConsole).toEnd();
 }
 
 class Run {
   #verdict: Verdict | undefined;
+  #abandon!: () => void;
+  /** Settles when output is not waited for any longer. */
+  readonly #abandoned = new Promise<'abandoned'>((resolve) => (this.#abandon = () => resolve('abandoned')));
 
   constructor(
     private readonly machine: Machine,
     private readonly options: RunCommandOptions,
     private readonly serial: SerialTarget,
+    private readonly debugConsole: DebugConsoleOutput | undefined,
   ) {}
 
   async toEnd(): Promise<number> {
@@ -68,6 +82,7 @@ class Run {
     const undo: (() => void)[] = [];
     let end: RunEnd | undefined;
     let failure: unknown;
+    let outputs: unknown;
     try {
       undo.push(this.#onSignals());
       const serial = await connectSerial(machine.console, this.serial, (message, code) =>
@@ -83,7 +98,7 @@ class Run {
       if (!this.#verdict) {
         machine.start();
         end = await machine.ended;
-        await serial.drained();
+        outputs = await Promise.race([Promise.all([serial.drained(), this.debugConsole?.drained()]), this.#abandoned]);
       }
     } catch (error) {
       failure = error;
@@ -93,12 +108,15 @@ class Run {
     const code = this.#conclude(end, failure);
     this.#statistics();
     await machine.close();
+    // What is stuck in standard output would keep the process.
+    if (outputs === 'abandoned') process.exit(code);
     return code;
   }
 
   /** The first reason counts. */
   #stop(verdict: Verdict): void {
     this.#verdict ??= verdict;
+    if (impatient.includes(verdict.status)) setTimeout(this.#abandon, grace).unref();
     this.machine.kill();
   }
 
@@ -135,7 +153,7 @@ class Run {
       return failure instanceof HaxError && failure.code === 'ERR_HAX_IOCTL' ? status.crash : status.error;
     }
     if (isCrash(end)) {
-      tell(`the guest crashed: ${describeCrash(end)}`);
+      tell(`the guest crashed: ${describeCrash(end, this.machine)}`);
       return status.crash;
     }
     if (end.reason === 'reset') {
@@ -160,7 +178,7 @@ class Run {
   }
 }
 
-function describeCrash(end: RunEnd): string {
+function describeCrash(end: RunEnd, machine: Machine): string {
   const lines: string[] = [end.reason];
   if (end.reason === 'internal-error') {
     lines[0] += `, suberror ${end.suberror}`;
@@ -170,14 +188,18 @@ function describeCrash(end: RunEnd): string {
   }
   if (end.reason === 'fail-entry') lines[0] += `, hardware reason 0x${end.hardwareReason.toString(16)}`;
   if (end.reason === 'unhandled-exit') lines[0] += ` ${end.kind}, number ${end.rawCode}`;
-  if ('registers' in end && end.registers) lines.push(inspect(end.registers, { breakLength: 120, compact: 6 }));
+  const registers = ('registers' in end && end.registers) || machine.vcpu.getState();
+  lines.push(inspect(registers, { breakLength: 120, compact: 6 }));
   return lines.join('\n');
 }
 
-function debugConsole(options: RunCommandOptions): Pick<MachineOptions, 'debugConsole'> {
-  if (options.debugcon === undefined) return {};
-  const { port, path } = parseDebugConsole(options.debugcon);
+type DebugConsoleOutput = NonNullable<MachineOptions['debugConsole']> & { drained(): Promise<void> };
+
+function connectDebugConsole({ port, path }: DebugConsoleTarget): DebugConsoleOutput {
   const output: Writable = path === undefined ? process.stderr : createWriteStream(path);
   output.on('error', (error: Error) => process.stderr.write(`hax: --debugcon: ${error.message}\n`));
-  return { debugConsole: { port, output } };
+  const drained = async (): Promise<void> => {
+    if (path !== undefined) await finished(output.end()).catch(() => undefined);
+  };
+  return { port, output, drained };
 }

@@ -112,6 +112,11 @@ async function listen(console: Console, path: string, stop: StopListener): Promi
     server.listen(path, resolve);
   });
   server.on('error', (error) => stop(`--serial: ${error.message}`));
+  const drained = async (): Promise<void> => {
+    await finished(console, { writable: false }).catch(() => undefined);
+    const last = client;
+    if (last) await new Promise<void>((resolve) => last.once('close', resolve).end(resolve));
+  };
   const close = (): void => {
     client?.destroySoon();
     server.close();
@@ -121,5 +126,5 @@ async function listen(console: Console, path: string, stop: StopListener): Promi
       // close() has removed it
     }
   };
-  return { ...nothing, close };
+  return { drained, close };
 }
