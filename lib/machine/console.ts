@@ -25,6 +25,8 @@ const maxPending = 2 ** 18;
 /** `transcript` keeps the last so many characters. */
 const maxTranscript = 2 ** 20;
 const maxReadable = 2 ** 16;
+/** What a timer can wait, milliseconds: 24 days. Longer is for ever. */
+const maxTimeout = 2 ** 31 - 1;
 
 interface Waiter {
   readonly patterns: readonly Pattern[];
@@ -42,7 +44,7 @@ export class Console extends Duplex {
   readonly #waiters: Waiter[] = [];
   #pending = '';
   #transcript = '';
-  #ended: { describe: string; cause: unknown } | undefined;
+  #ended: { describe: string; cause: unknown; aborted: boolean } | undefined;
   #feed: ((bytes: Uint8Array) => number) | undefined;
   #unsent: { bytes: Uint8Array; done: () => void } | undefined;
   #onDrain: (() => void) | undefined;
@@ -66,7 +68,8 @@ export class Console extends Duplex {
 
   /**
    * Waits until the guest prints text that matches, looking from where the last wait ended. With an array the pattern that matches
-   * first in the text wins. Rejects with ERR_HAX_ENDED when the guest ends before, with ERR_HAX_TIMEOUT, or with `signal.reason`.
+   * first in the text wins. Rejects with ERR_HAX_ENDED when the guest ends before, with ERR_HAX_TIMEOUT, or with the reason of a signal,
+   * its own or the machine's.
    */
   waitFor(pattern: Pattern | readonly Pattern[], options: WaitOptions = {}): Promise<WaitResult> {
     const patterns = (Array.isArray(pattern) ? pattern : [pattern]) as readonly Pattern[];
@@ -74,6 +77,9 @@ export class Console extends Duplex {
       return Promise.reject(invalidArgument('waitFor takes a string that is not empty, a RegExp, or an array of them'));
     }
     const { timeout, signal } = options;
+    if (timeout !== undefined && !(timeout >= 0)) {
+      return Promise.reject(invalidArgument(`timeout must be a number of milliseconds, not ${String(timeout)}`));
+    }
     if (signal?.aborted) return Promise.reject(signal.reason as Error);
     return new Promise((resolve, reject) => {
       let timer: NodeJS.Timeout | undefined;
@@ -88,7 +94,7 @@ export class Console extends Duplex {
       const onAbort = (): void => settle(() => reject(signal!.reason as Error));
       this.#waiters.push(waiter);
       signal?.addEventListener('abort', onAbort);
-      if (timeout !== undefined) {
+      if (timeout !== undefined && timeout <= maxTimeout) {
         timer = setTimeout(() => settle(() => reject(this.#timedOut(patterns, timeout))), timeout);
       }
       this.#match();
@@ -102,7 +108,7 @@ export class Console extends Duplex {
     this.#transcript = (this.#transcript + text).slice(-maxTranscript);
     this.#pending = (this.#pending + text).slice(-maxPending);
     this.#match();
-    if (this.readableFlowing === null && this.listenerCount('readable') === 0) return true;
+    if (this.destroyed || (this.readableFlowing === null && this.listenerCount('readable') === 0)) return true;
     if (this.push(Buffer.from(bytes)) || this.#hurried) return true;
     this.#onDrain = onDrain;
     return false;
@@ -134,10 +140,10 @@ export class Console extends Duplex {
     unsent.done();
   }
 
-  /** For the machine: there will be no more output; waits that are pending reject. */
-  finish(describe: string, cause?: unknown): void {
+  /** For the machine: there will be no more output; waits reject, after an abort with its reason. */
+  finish(describe: string, { cause, aborted = false }: { cause?: unknown; aborted?: boolean } = {}): void {
     if (this.#ended) return;
-    this.#ended = { describe, cause };
+    this.#ended = { describe, cause, aborted };
     this.#feed = () => Infinity; // input to a guest that has ended vanishes
     this.accept();
     for (const waiter of [...this.#waiters]) waiter.settle(() => waiter.reject(this.#endedBefore(waiter.patterns)));
@@ -148,6 +154,12 @@ export class Console extends Duplex {
     const drain = this.#onDrain;
     this.#onDrain = undefined;
     drain?.();
+  }
+
+  /** Whoever has read enough, by leaving a loop over the console for example, must not stop the guest from printing. */
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this._read();
+    done(error);
   }
 
   override _write(chunk: Buffer | string, encoding: BufferEncoding, done: () => void): void {
@@ -178,8 +190,9 @@ export class Console extends Duplex {
     );
   }
 
-  #endedBefore(patterns: readonly Pattern[]): HaxError {
-    const { describe: end, cause } = this.#ended!;
+  #endedBefore(patterns: readonly Pattern[]): unknown {
+    const { describe: end, cause, aborted } = this.#ended!;
+    if (aborted) return cause;
     return new HaxError(
       'ERR_HAX_ENDED',
       `the guest ended (${end}) before it printed ${describe(patterns)}; its last lines:\n${this.lastLines()}`,

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import type { ImageSource } from '../boot/image-source';
 import { HaxError } from '../util/errors';
 
@@ -19,16 +19,19 @@ export class FileSource implements ImageSource {
     private readonly onProgress?: ProgressListener,
   ) {
     try {
-      this.#fd = openSync(name, 'r');
+      // Without O_NONBLOCK the opening of a FIFO waits for its writer.
+      this.#fd = openSync(name, constants.O_RDONLY | constants.O_NONBLOCK);
     } catch (cause) {
       throw fileError(name, cause);
     }
     const stat = fstatSync(this.#fd);
     this.size = stat.size;
-    if (stat.isDirectory()) {
-      this.close();
-      throw new HaxError('ERR_HAX_FILE', `${name} is a directory; give the file inside it`);
-    }
+    if (stat.isFile()) return;
+    this.close();
+    throw new HaxError(
+      'ERR_HAX_FILE',
+      `${name} ${stat.isDirectory() ? 'is a directory; give the file inside it' : 'is not a regular file; copy it to one'}`,
+    );
   }
 
   read(offset: number, length: number): Uint8Array {

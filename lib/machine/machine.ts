@@ -78,6 +78,7 @@ export class Machine extends EventEmitter<{ reset: [] }> {
   #state: MachineState = 'created';
   #resets = 0;
   #referenced = true;
+  #killed = false;
   #settle!: { resolve: (end: RunEnd) => void; reject: (error: unknown) => void };
 
   /** Opens the device and loads the kernel; start() runs it. Throws what {@link launch} rejects with. */
@@ -124,7 +125,11 @@ export class Machine extends EventEmitter<{ reset: [] }> {
     this.#state = 'running';
     this.#run().then(
       (end) => this.#finish(isCrash(end) ? 'failed' : 'stopped', end.reason, () => this.#settle.resolve(end)),
-      (error: unknown) => this.#finish('failed', String(error), () => this.#settle.reject(error), error),
+      (error: unknown) => {
+        const { signal } = this.#options;
+        const aborted = signal?.aborted === true && signal.reason === error;
+        this.#finish('failed', String(error), () => this.#settle.reject(error), { cause: error, aborted });
+      },
     );
   }
 
@@ -140,6 +145,7 @@ export class Machine extends EventEmitter<{ reset: [] }> {
 
   /** Ends the guest at once; `ended` resolves with `{ reason: 'killed' }`. */
   kill(): void {
+    this.#killed = true;
     this.#board.vcpu.stop();
   }
 
@@ -171,6 +177,8 @@ export class Machine extends EventEmitter<{ reset: [] }> {
 
   async #run(): Promise<RunEnd> {
     for (;;) {
+      // Between two boots, in a listener of 'reset' for example, there is no run that kill() could stop.
+      if (this.#killed) return { reason: 'killed' };
       const { signal } = this.#options;
       const running = this.#board.vcpu.run(signal ? { signal } : {});
       this.#board.vcpu.setReferenced(this.#referenced);
@@ -184,10 +192,10 @@ export class Machine extends EventEmitter<{ reset: [] }> {
     }
   }
 
-  #finish(state: MachineState, reason: string, settle: () => void, cause?: unknown): void {
+  #finish(state: MachineState, reason: string, settle: () => void, failure?: { cause: unknown; aborted: boolean }): void {
     this.#state = state;
     this.console.hurry(() => this.#board.flush());
-    this.console.finish(reason, cause);
+    this.console.finish(reason, failure);
     settle();
   }
 
@@ -222,7 +230,7 @@ export class Machine extends EventEmitter<{ reset: [] }> {
  * with the device (ERR_HAX_NO_DEVICE …), a file (ERR_HAX_FILE), the image (ERR_HAX_IMAGE) or an option (ERR_HAX_INVALID_ARGUMENT).
  */
 export async function launch(options: MachineOptions): Promise<Machine> {
-  options.signal?.throwIfAborted();
+  options?.signal?.throwIfAborted();
   const machine = new Machine(options);
   machine.start();
   return Promise.resolve(machine);
