@@ -31,6 +31,11 @@ export const ioApicAddress = 0xfec00000;
 export const ports = {
   com1: { at: 0x3f8, length: 8, irq: 4 },
   keyboard: { at: 0x60, length: 5 },
+  /** The interrupt controllers and the timer where they are ours. */
+  pic: { master: 0x20, slave: 0xa0, length: 2 },
+  elcr: { at: 0x4d0, length: 2 },
+  pit: { at: 0x40, length: 4, irq: 0 },
+  speaker: { at: 0x61, length: 1 },
   debugExit: 0xf4,
   debugConsole: 0xe9,
   pvpanic: 0x505,
