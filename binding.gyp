@@ -12,10 +12,10 @@
       "cflags_cc": ["-std=c++17", "-fvisibility=hidden", "-fno-exceptions", "-Wall", "-Wextra"],
       "cflags": ["-fPIC", "-O2"],
       "conditions": [
-        ["OS=='linux'", {
-          "sources": ["<!@(node -p \"require('./native/sources.json').linux.map((f) => 'native/' + f).join(' ')\")"],
-          "libraries": ["-ldl"],
+        ["OS in 'linux mac netbsd win'.split()", {
+          "sources": ["<!@(node -p \"['haxm', '<(OS)'].flatMap((k) => require('./native/sources.json')[k]).map((f) => 'native/' + f).join(' ')\")"],
         }],
+        ["OS=='linux'", { "libraries": ["-ldl"] }],
         ["werror==1", { "cflags_cc": ["-Werror"] }],
       ],
     },

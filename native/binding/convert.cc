@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "binding/binding.h"
+#include "core/os.h"
 
 namespace hax::binding {
 
@@ -111,13 +112,6 @@ bool Argument(const Napi::CallbackInfo& info, size_t index, const char* name, Na
   return true;
 }
 
-namespace {
-
-// The size of a request's argument, from its number: bits 29:16 (asm-generic/ioctl.h).
-size_t ArgumentSize(uint64_t request) { return request >> 16 & 0x3fff; }
-
-}  // namespace
-
 Napi::Value Ioctl(const Napi::CallbackInfo& info, RawDevice* device) {
   uint64_t request;
   if (!Argument(info, 0, "request", &request)) return {};
@@ -126,7 +120,7 @@ Napi::Value Ioctl(const Napi::CallbackInfo& info, RawDevice* device) {
     uint64_t value;
     if (!Argument(info, 1, "argument", &value)) return {};
     // A number in place of a structure would be an address that the kernel reads and writes.
-    if (ArgumentSize(request) != 0) {
+    if (os::IoctlArgumentSize(request) != 0) {
       WrongType(info, "argument", "a Uint8Array: this request takes a structure");
       return {};
     }
@@ -134,14 +128,14 @@ Napi::Value Ioctl(const Napi::CallbackInfo& info, RawDevice* device) {
   } else if (!info[1].IsUndefined()) {
     Napi::Uint8Array bytes;
     if (!Argument(info, 1, "argument", &bytes)) return {};
-    if (bytes.ByteLength() < ArgumentSize(request) || bytes.ByteLength() == 0) {
+    if (bytes.ByteLength() < os::IoctlArgumentSize(request) || bytes.ByteLength() == 0) {
       Throw(info.Env(), Status::Error(Code::kInvalidArgument, "ioctl",
-                                      "this request takes " + std::to_string(ArgumentSize(request)) + " bytes, not " +
+                                      "this request takes " + std::to_string(os::IoctlArgumentSize(request)) + " bytes, not " +
                                           std::to_string(bytes.ByteLength())));
       return {};
     }
     argument = reinterpret_cast<uintptr_t>(bytes.Data());
-  } else if (ArgumentSize(request) != 0) {
+  } else if (os::IoctlArgumentSize(request) != 0) {
     WrongType(info, "argument", "a Uint8Array: this request takes a structure");
     return {};
   }

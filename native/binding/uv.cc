@@ -1,6 +1,6 @@
 #include "binding/uv.h"
 
-#include <dlfcn.h>
+#include "core/os.h"
 
 namespace hax::binding {
 
@@ -9,7 +9,7 @@ namespace {
 template <typename F>
 bool Find(const char* name, F* out) {
   // SAFETY: the symbol has the type that uv.h declares for its name; libuv keeps its ABI through version 1.
-  *out = reinterpret_cast<F>(dlsym(RTLD_DEFAULT, name));
+  *out = reinterpret_cast<F>(os::FindSymbol(name));
   return *out != nullptr;
 }
 

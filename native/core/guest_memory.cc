@@ -1,12 +1,12 @@
 #include "core/guest_memory.h"
 
-#include <sys/mman.h>
-
 #include <cerrno>
 #include <cinttypes>
 #include <cstdio>
 #include <new>
 #include <vector>
+
+#include "core/os.h"
 
 namespace hax {
 
@@ -29,23 +29,18 @@ Status GuestMemory::Allocate(uint64_t size, std::shared_ptr<GuestMemory>* out) {
   if (size == 0 || size % kPageSize != 0) {
     return Status::Error(Code::kInvalidArgument, "mmap", "the size of guest memory must be a positive multiple of 4096");
   }
-  void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (data == MAP_FAILED) {
-    return Status::Error(Code::kNoMemory, "mmap", "the host has not " + std::to_string(size) + " bytes for guest memory", errno);
-  }
-  // A forked child would make the parent's pages copy on write under the guest. Huge pages are a wish, not a need.
-  madvise(data, size, MADV_DONTFORK);
-  madvise(data, size, MADV_HUGEPAGE);
-  auto* memory = new (std::nothrow) GuestMemory(static_cast<uint8_t*>(data), size);
+  uint8_t* data = os::AllocatePages(size);
+  if (!data) return Status::Error(Code::kNoMemory, "mmap", "the host has not " + std::to_string(size) + " bytes for guest memory", ENOMEM);
+  auto* memory = new (std::nothrow) GuestMemory(data, size);
   if (!memory) {
-    munmap(data, size);
+    os::FreePages(data, size);
     return Status::Error(Code::kNoMemory, "mmap", "the host is out of memory");
   }
   out->reset(memory);
   return Status::Ok();
 }
 
-GuestMemory::~GuestMemory() { munmap(data_, size_); }
+GuestMemory::~GuestMemory() { os::FreePages(data_, size_); }
 
 Status MemoryMap::Check(Mapping* mapping) const {
   const uint64_t gpa = mapping->gpa;

@@ -219,6 +219,7 @@ struct CpuidEntry {
 };
 
 inline constexpr uint32_t kMaxCpuidEntries = 64;
+inline constexpr uint32_t kMaxVcpus = 16;
 
 struct Cpuid {
   uint32_t total;

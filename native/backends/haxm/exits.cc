@@ -20,40 +20,79 @@ void CopyElements(uint8_t* to, const uint8_t* from, uint32_t size, uint32_t coun
 
 }  // namespace
 
+// The size and count of what MoveReply() has to move; 0 where the driver only wants to be run again.
+void HaxmVcpu::Expect(uint32_t size, uint32_t count) {
+  reply_waits_ = true;
+  reply_size_ = size;
+  reply_count_ = count;
+}
+
 void HaxmVcpu::MoveReply() {
-  if (!reply_waits_) return;
+  if (!reply_waits_ || reply_count_ == 0) return;
   const ExitPage& page = shared_->exit;
   if (tunnel_->exit_status == kExitIo) {
     // The request's own members are the driver's: only the buffer is written.
-    CopyElements(io_buffer_, page.data, page.size, page.count, tunnel_->io.df != 0);
-  } else {
-    auto* mmio = reinterpret_cast<FastMmio*>(io_buffer_);
-    if (page.direction != static_cast<uint32_t>(Direction::kIn)) return;
-    uint64_t value = 0;
-    std::memcpy(&value, page.data, page.size);
-    mmio->value = value;
+    CopyElements(io_buffer_, page.data, reply_size_, reply_count_, tunnel_->io.df != 0);
+    return;
   }
+  uint64_t value = 0;
+  std::memcpy(&value, page.data, reply_size_);
+  reinterpret_cast<FastMmio*>(io_buffer_)->value = value;
 }
 
 bool HaxmVcpu::FillIo() {
   ExitPage& page = shared_->exit;
   const auto& io = tunnel_->io;
   const uint32_t size = io.size;
-  const uint32_t count = (size == 1 || size == 2 || size == 4) ? std::min<uint32_t>(io.count, kIoBufferSize / size) : 0;
+  if (size != 1 && size != 2 && size != 4) {
+    SetKind(&page, ExitKind::kUnknown);
+    return true;
+  }
+  const uint32_t count = std::min<uint32_t>(io.count, kIoBufferSize / size);
   if (count == 0) return false;  // a string instruction with nothing left to do
   SetKind(&page, ExitKind::kIo);
   page.port = io.port;
   page.size = size;
   page.count = count;
   page.direction = static_cast<uint32_t>(io.direction == kIoIn ? Direction::kIn : Direction::kOut);
-  reply_waits_ = io.direction == kIoIn;
-  if (!reply_waits_) {
+  if (io.direction != kIoIn) {
     CopyElements(page.data, io_buffer_, size, count, io.df != 0);
-  } else if (size == 4 && !(io.flags & kIoString)) {
-    // The driver keeps the upper half of RAX, where the processor would clear it.
-    (void)ClearUpperRax();
+    return true;
   }
+  Expect(size, count);
+  // Unanswered, a read gives all-ones, and nothing of what the page held.
+  std::memset(page.data, 0xff, size * count);
+  // The driver keeps the upper half of RAX, where the processor would clear it.
+  if (size == 4 && !(io.flags & kIoString)) (void)ClearUpperRax();
   return true;
+}
+
+// The members of the record that this release does not fill hold what was there before: only four are looked at.
+bool HaxmVcpu::FillMmio() {
+  ExitPage& page = shared_->exit;
+  const auto* mmio = reinterpret_cast<const FastMmio*>(io_buffer_);
+  const bool writes = mmio->direction == 1;
+  const uint32_t size = mmio->size;
+  if (mmio->direction > 1 || (size != 1 && size != 2 && size != 4 && size != 8)) {
+    SetKind(&page, ExitKind::kUnknown);
+    return true;
+  }
+  SetKind(&page, ExitKind::kMmio);
+  page.address = mmio->gpa;
+  page.size = size;
+  page.count = 1;
+  page.direction = static_cast<uint32_t>(writes ? Direction::kOut : Direction::kIn);
+  std::memset(page.data, writes ? 0 : 0xff, sizeof(uint64_t));
+  if (writes) std::memcpy(page.data, &mmio->value, size);
+  // A write, too, is finished at the next RUN only.
+  Expect(size, writes ? 0 : 1);
+  return true;
+}
+
+// For ever: no call of the driver brings the vCPU back.
+void HaxmVcpu::FillShutdown() {
+  SetKind(&shared_->exit, ExitKind::kShutdown);
+  dead_ = true;
 }
 
 bool HaxmVcpu::FillExit() {
@@ -62,37 +101,17 @@ bool HaxmVcpu::FillExit() {
   switch (tunnel_->exit_status) {
     case kExitIo:
       return FillIo();
-    case kExitFastMmio: {
-      // The members that this release does not fill hold what was there before: only these four are looked at.
-      const auto* mmio = reinterpret_cast<const FastMmio*>(io_buffer_);
-      const uint8_t direction = mmio->direction;
-      const uint8_t size = mmio->size;
-      if (direction > 1 || (size != 1 && size != 2 && size != 4 && size != 8)) {
-        SetKind(&page, ExitKind::kUnknown);
-        return true;
-      }
-      SetKind(&page, ExitKind::kMmio);
-      page.address = mmio->gpa;
-      page.size = size;
-      page.count = 1;
-      page.direction = direction;  // 0 the guest reads, 1 it writes: a Direction
-      std::memset(page.data, 0, sizeof(uint64_t));
-      if (direction == 1) std::memcpy(page.data, &mmio->value, size);
-      reply_waits_ = true;  // also a write: the instruction is finished at the next RUN
-      return true;
-    }
+    case kExitFastMmio:
+      return FillMmio();
     case kExitInterrupt:
-      if (page.request_window && tunnel_->ready_for_interrupt_injection) {
-        SetKind(&page, ExitKind::kIrqWindow);
-        return true;
-      }
-      return false;
+      if (!page.request_window || !tunnel_->ready_for_interrupt_injection) return false;
+      SetKind(&page, ExitKind::kIrqWindow);
+      return true;
     case kExitHlt:
       SetKind(&page, ExitKind::kHlt);
       return true;
     case kExitStatechange:
-      SetKind(&page, ExitKind::kShutdown);
-      dead_ = true;
+      FillShutdown();
       return true;
     case kExitPaused:
       tunnel_->exit_reason = 0;
@@ -110,11 +129,11 @@ bool HaxmVcpu::FillExit() {
       page.detail[1] = tunnel_->debug.dr6;
       page.detail[2] = tunnel_->debug.dr7;
       return true;
-    case kExitRealmode:
+    case kExitRealmode:  // the processor lacks unrestricted guest mode
     case kExitUnknown:
       SetKind(&page, ExitKind::kFailEntry);
-      page.detail[0] = tunnel_->exit_status;
-      page.detail[1] = tunnel_->exit_reason;
+      page.detail[0] = tunnel_->exit_reason;
+      page.detail[1] = 0;
       return true;
     default:
       SetKind(&page, ExitKind::kUnknown);
@@ -122,12 +141,17 @@ bool HaxmVcpu::FillExit() {
   }
 }
 
-// The driver's RUN failed, or an earlier one said that the vCPU is dead, which it is for ever.
+// The driver's RUN failed, or an earlier one said that the vCPU is dead.
 Status HaxmVcpu::EntryFailed(int os_code) {
   ExitPage& page = shared_->exit;
-  page.raw_code = tunnel_->exit_status;
   if (dead_) {
     return Status::Error(Code::kClosed, kRun.name, "this vCPU has shut down, which HAXM cannot undo; make the VM anew");
+  }
+  page.raw_code = tunnel_->exit_status;
+  if (tunnel_->exit_status == kExitStatechange) {
+    // An MMIO instruction could not be resumed: Linux returns 1, other systems fail.
+    FillShutdown();
+    return Status::Ok();
   }
   if (tunnel_->exit_status == kExitUnknown) {
     SetKind(&page, ExitKind::kFailEntry);

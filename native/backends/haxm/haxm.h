@@ -24,6 +24,8 @@ class HaxmHypervisor final : public Hypervisor, public std::enable_shared_from_t
   bool Has(Feature feature) const { return (info_.winfo & feature) != 0; }
   // GET_CPUID and SET_CPUID read a user pointer unguarded: on a CPU with SMAP they oops the kernel.
   bool cpuid_is_safe() const { return cpuid_is_safe_; }
+  // Where guest-physical addresses of this processor end.
+  uint64_t max_gpa() const { return max_gpa_; }
 
  private:
   Status Probe();
@@ -32,13 +34,16 @@ class HaxmHypervisor final : public Hypervisor, public std::enable_shared_from_t
   Node node_;
   CapabilityInfo info_ = {};
   bool cpuid_is_safe_ = false;
+  uint64_t max_gpa_ = 0;
   Capabilities capabilities_;
 };
 
 class HaxmVm final : public Vm, public std::enable_shared_from_this<HaxmVm> {
  public:
-  HaxmVm(std::shared_ptr<HaxmHypervisor> hypervisor, uint32_t id);
-  Status Open();
+  explicit HaxmVm(std::shared_ptr<HaxmHypervisor> hypervisor);
+  // Between the two the driver makes the VM.
+  Status Reserve() { return node_.Reserve(); }
+  Status Open(uint32_t id);
 
   Status Ioctl(uint64_t request, uintptr_t argument, int* result) override { return node_.RawCall(request, argument, result); }
   Status MapMemory(Mapping mapping) override;
@@ -57,22 +62,27 @@ class HaxmVm final : public Vm, public std::enable_shared_from_this<HaxmVm> {
   // The driver has no call to forget a block: the memory stays until the VM is gone. Before node_, so that the node closes first.
   std::vector<std::shared_ptr<GuestMemory>> blocks_;
   MemoryMap map_;
-  const uint32_t id_;
+  uint32_t id_ = 0;
   Node node_;
-  // vCPU 0 owns what the others share: it is made first and, since they hold it, goes last.
-  std::weak_ptr<Node> boot_vcpu_;
+  // By number. vCPU 0 owns what the others share: it is made first and, since they hold it, goes last.
+  std::weak_ptr<Node> vcpus_[kMaxVcpus];
 };
 
 class HaxmVcpu final : public Vcpu {
  public:
   HaxmVcpu(std::shared_ptr<HaxmVm> vm, std::shared_ptr<Node> boot_vcpu) : vm_(std::move(vm)), boot_vcpu_(std::move(boot_vcpu)) {}
+  // Between the two the driver makes the vCPU.
+  Status Reserve() { return node_->Reserve(); }
   Status Open(uint32_t id);
   const std::shared_ptr<Node>& node() const { return node_; }
 
   Status Ioctl(uint64_t request, uintptr_t argument, int* result) override { return node_->RawCall(request, argument, result); }
   Status Run() override;
   Status Complete() override;
-  void Kick(InterruptReason reason) override { stop_.Kick(reason); }
+  void Kick(InterruptReason reason) override {
+    stop_.Kick(reason);
+    node_->Kick();
+  }
   void ForgetKick(InterruptReason reason) override { stop_.Forget(reason); }
   Status GetState(uint32_t mask) override;
   Status SetState(uint32_t mask) override;
@@ -85,14 +95,21 @@ class HaxmVcpu final : public Vcpu {
   // True if JavaScript must see it; false to enter the guest again.
   bool FillExit();
   bool FillIo();
+  bool FillMmio();
+  void FillShutdown();
+  void Expect(uint32_t size, uint32_t count);
   Status EntryFailed(int os_code);
   Status Interrupted();
 
   // state.cc
   Status GetRegisters(VcpuState* state);
   Status SetRegisters(const VcpuState& state);
+  Status GetSystem(const VcpuState& from);
+  Status PrepareSystem(VcpuState* to);
   Status MoveMsrs(bool set);
-  Status Msr(uint32_t index, uint64_t* value, bool set);
+  Status Msrs(MsrData* data, bool set);
+  Status SetBatch(const MsrState* list, uint32_t count, uint32_t* done);
+  Status Takes(const MsrState* list, uint32_t count, bool* all);
   Status ClearUpperRax();
 
   std::shared_ptr<HaxmVm> vm_;
@@ -102,10 +119,15 @@ class HaxmVcpu final : public Vcpu {
   Tunnel* tunnel_ = nullptr;
   uint8_t* io_buffer_ = nullptr;
   StopWord stop_;
-  bool with_xcr0_ = false;    // the register layout of the first 7.8.0 binaries
+  bool with_xcr0_ = false;  // the register layout of the first 7.8.0 binaries
   bool layout_known_ = false;
+  // The last exit is one that the driver completes at the next RUN; `size` times `count` bytes of the exit page are what it wants.
+  // Kept here, because JavaScript can write to the page.
   bool reply_waits_ = false;
-  bool dead_ = false;         // status 7 is for ever
+  uint32_t reply_size_ = 0;
+  uint32_t reply_count_ = 0;
+  bool exit_kept_ = false;  // Complete() met a new exit: the next Run() hands it over
+  bool dead_ = false;       // status 7 is for ever
 };
 
 }  // namespace hax::haxm

@@ -1,4 +1,4 @@
-// What the backend needs of the host system: nodes and requests. os_linux.cc, os_netbsd.cc, os_darwin.cc and os_win.cc implement it.
+// What the backend needs of the host system: nodes and requests. os_posix.cc with os_linux.cc, os_netbsd.cc or os_darwin.cc, or os_win.cc.
 #ifndef NODE_HAX_BACKENDS_HAXM_OS_H_
 #define NODE_HAX_BACKENDS_HAXM_OS_H_
 
@@ -19,6 +19,9 @@ class Node {
   Node& operator=(const Node&) = delete;
   ~Node();
 
+  // Makes sure that Open() will not fail for want of a descriptor: what has been created and cannot be opened outlives the process.
+  Status Reserve();
+
   // `path` as the functions below give it. The driver opens VM and vCPU nodes once only.
   Status Open(const std::string& path);
 
@@ -28,8 +31,11 @@ class Node {
   // A request by its number on this host.
   Status RawCall(uint64_t request, uintptr_t argument, int* result) const;
 
-  // RUN: true where the driver says that the exit status counts, false with `os_code` where the entry failed.
-  bool Run(int* os_code) const;
+  // RUN: 0, or the system's number of its failure; the tunnel's status may say more.
+  int Run() const;
+
+  // Takes a vCPU out of the guest, where the host has a request for it; elsewhere a signal does, or the next tick of the host. Any thread.
+  void Kick() const;
 
   // Passes a CPUID table of `bytes`, the way the host's driver wants it.
   Status CallWithTable(const Request& request, void* table, size_t bytes) const;

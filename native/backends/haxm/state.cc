@@ -10,6 +10,10 @@ namespace {
 
 constexpr uint32_t kEfer = 0xc0000080;
 constexpr uint32_t kApicBase = 0x1b;
+// The driver makes LMA itself, of LME and paging.
+constexpr uint64_t kEferLma = 0x400;
+// An MSR that means nothing on this processor: Intel's SYSCALL exists in 64-bit mode only (SDM vol. 3, 5.8.8).
+constexpr uint32_t kCstar = 0xc0000083;
 
 // The order of StateBlock::general, but for r8 to r15, rip and rflags.
 constexpr uint64_t VcpuState::*kFirstEight[] = {&VcpuState::rax, &VcpuState::rbx, &VcpuState::rcx, &VcpuState::rdx,
@@ -47,26 +51,20 @@ void GeneralToHaxm(const StateBlock& from, VcpuState* to) {
 
 // The layout is told by which of the two numbers the driver knows.
 Status HaxmVcpu::GetRegisters(VcpuState* state) {
-  uint8_t wide[kVcpuStateWithXcr0Size] = {};
-  if (!layout_known_) {
-    *state = {};
-    Status status = node_->Call(kGetRegs, state);
-    if (!IsUnknownRequest(status)) {
-      layout_known_ = status.ok();
-      return status;
-    }
-    with_xcr0_ = true;
-    layout_known_ = true;
-  }
+  *state = {};
   if (!with_xcr0_) {
-    *state = {};
-    return node_->Call(kGetRegs, state);
+    Status status = node_->Call(kGetRegs, state);
+    layout_known_ = layout_known_ || status.ok();
+    if (layout_known_ || !IsUnknownRequest(status)) return status;
   }
+  uint8_t wide[kVcpuStateWithXcr0Size] = {};
   Status status = node_->Call(kGetRegsWithXcr0, wide);
+  if (!status.ok()) return status;
+  with_xcr0_ = layout_known_ = true;
   auto* bytes = reinterpret_cast<uint8_t*>(state);
   std::memcpy(bytes, wide, kXcr0Offset);
   std::memcpy(bytes + kXcr0Offset, wide + kXcr0Offset + sizeof(uint64_t), kVcpuStateSize - kXcr0Offset);
-  return status;
+  return Status::Ok();
 }
 
 Status HaxmVcpu::SetRegisters(const VcpuState& state) {
@@ -92,13 +90,9 @@ Status HaxmVcpu::ClearUpperRax() {
   return SetRegisters(state);
 }
 
-Status HaxmVcpu::Msr(uint32_t index, uint64_t* value, bool set) {
-  MsrData data = {};
-  data.nr_msr = 1;
-  data.entries[0] = {index, *value};
-  Status status = node_->Call(set ? kSetMsrs : kGetMsrs, &data);
-  if (status.ok() && !set) *value = data.entries[0].value;
-  return status;
+Status HaxmVcpu::Msrs(MsrData* data, bool set) {
+  data->done = 0;
+  return node_->Call(set ? kSetMsrs : kGetMsrs, data);
 }
 
 Status HaxmVcpu::GetState(uint32_t mask) {
@@ -109,19 +103,8 @@ Status HaxmVcpu::GetState(uint32_t mask) {
     Status status = GetRegisters(&from);
     if (!status.ok()) return status;
     if (mask & kStateGeneral) GeneralFromHaxm(from, &state);
-    if (mask & kStateSystem) {
-      for (size_t i = 0; i < kSegments; i++) state.segments[i] = FromHaxm(from.*kSegment[i]);
-      state.gdt = {from.gdt.base, from.gdt.limit, 0};
-      state.idt = {from.idt.base, from.idt.limit, 0};
-      state.cr0 = from.cr0;
-      state.cr2 = from.cr2;
-      state.cr3 = from.cr3;
-      state.cr4 = from.cr4;
-      state.cr8 = 0;
-      status = Msr(kEfer, &state.efer, false);
-      if (status.ok()) status = Msr(kApicBase, &state.apic_base, false);
-      if (!status.ok()) return status;
-    }
+    if (mask & kStateSystem) status = GetSystem(from);
+    if (!status.ok()) return status;
   }
   if (mask & kStateFpu) {
     FxLayout fpu = {};
@@ -132,28 +115,36 @@ Status HaxmVcpu::GetState(uint32_t mask) {
   return mask & kStateMsrs ? MoveMsrs(false) : Status::Ok();
 }
 
+Status HaxmVcpu::GetSystem(const VcpuState& from) {
+  StateBlock& state = shared_->state;
+  for (size_t i = 0; i < kSegments; i++) state.segments[i] = FromHaxm(from.*kSegment[i]);
+  state.gdt = {from.gdt.base, from.gdt.limit, 0};
+  state.idt = {from.idt.base, from.idt.limit, 0};
+  state.cr0 = from.cr0;
+  state.cr2 = from.cr2;
+  state.cr3 = from.cr3;
+  state.cr4 = from.cr4;
+  state.cr8 = 0;
+  MsrData data = {};
+  data.nr_msr = 2;
+  data.entries[0].entry = kEfer;
+  data.entries[1].entry = kApicBase;
+  Status status = Msrs(&data, false);
+  if (status.ok() && data.done != 2) status = Status::Error(Code::kIoctl, kGetMsrs.name, "the driver does not give EFER and APIC_BASE");
+  state.efer = data.entries[0].value;
+  state.apic_base = data.entries[1].value;
+  return status;
+}
+
 Status HaxmVcpu::SetState(uint32_t mask) {
   StateBlock& state = shared_->state;
   if (mask & kStateMp) return Status::Error(Code::kUnsupported, "mpState", "HAXM cannot set what a halted vCPU does");
   if (mask & (kStateGeneral | kStateSystem)) {
     VcpuState to;
     Status status = GetRegisters(&to);
-    if (!status.ok()) return status;
-    // EFER first and by its MSR: the structure's member is ignored, and paging in 64-bit mode wants LME to be there already.
-    if (mask & kStateSystem) status = Msr(kEfer, &state.efer, true);
+    if (status.ok() && (mask & kStateSystem)) status = PrepareSystem(&to);
     if (!status.ok()) return status;
     if (mask & kStateGeneral) GeneralToHaxm(state, &to);
-    if (mask & kStateSystem) {
-      for (size_t i = 0; i < kSegments; i++) to.*kSegment[i] = ToHaxm(state.segments[i]);
-      to.gdt.base = state.gdt.base;
-      to.gdt.limit = state.gdt.limit;
-      to.idt.base = state.idt.base;
-      to.idt.limit = state.idt.limit;
-      to.cr0 = state.cr0;
-      to.cr2 = state.cr2;
-      to.cr3 = state.cr3;
-      to.cr4 = state.cr4;
-    }
     status = SetRegisters(to);
     if (!status.ok()) return status;
   }
@@ -166,33 +157,107 @@ Status HaxmVcpu::SetState(uint32_t mask) {
   return mask & kStateMsrs ? MoveMsrs(true) : Status::Ok();
 }
 
-// In batches. A list stops at the first MSR that is refused; SET does not say where that was, so the same list is read afterwards.
+// EFER by its MSR, because the structure's member is ignored, and before the registers, because paging in 64-bit mode wants LME to be
+// there. The driver says nothing when it refuses an MSR: what it has made of them is read back, and put right again if it is wrong.
+Status HaxmVcpu::PrepareSystem(VcpuState* to) {
+  const StateBlock& state = shared_->state;
+  if (state.cr8 != 0) return Status::Error(Code::kUnsupported, "setState", "cr8 must be 0: HAXM has no task priority");
+  MsrData before = {};
+  before.nr_msr = 2;
+  before.entries[0].entry = kEfer;
+  before.entries[1].entry = kApicBase;
+  Status status = Msrs(&before, false);
+  if (!status.ok()) return status;
+  const uint64_t wanted[2] = {state.efer, state.apic_base};
+  MsrData data = before;
+  for (int i = 0; i < 2; i++) data.entries[i].value = wanted[i];
+  if (before.entries[1].value == wanted[1]) data.nr_msr = 1;
+  status = Msrs(&data, true);
+  MsrData after = before;
+  if (status.ok()) status = Msrs(&after, false);
+  if (!status.ok()) return status;
+  for (int i = 0; i < 2; i++) {
+    if (((after.entries[i].value ^ wanted[i]) & (i == 0 ? ~kEferLma : ~uint64_t{0})) == 0) continue;
+    before.nr_msr = 2;
+    (void)Msrs(&before, true);
+    return Status::Error(
+        Code::kIoctl, kSetMsrs.name,
+        i == 0 ? "HAXM refuses this value of efer: it takes SCE, LME, LMA and NXE" : "HAXM refuses this value of apicBase");
+  }
+  for (size_t i = 0; i < kSegments; i++) to->*kSegment[i] = ToHaxm(state.segments[i]);
+  to->gdt.base = state.gdt.base;
+  to->gdt.limit = state.gdt.limit;
+  to->idt.base = state.idt.base;
+  to->idt.limit = state.idt.limit;
+  to->cr0 = state.cr0;
+  to->cr2 = state.cr2;
+  to->cr3 = state.cr3;
+  to->cr4 = state.cr4;
+  return Status::Ok();
+}
+
+// Sets the list and says whether all of it was taken: a change of CSTAR goes at its end, and is seen only if nothing before it was
+// refused. Its value is put right again.
+Status HaxmVcpu::Takes(const MsrState* list, uint32_t count, bool* all) {
+  MsrData probe = {};
+  probe.nr_msr = 1;
+  probe.entries[0].entry = kCstar;
+  Status status = Msrs(&probe, false);
+  if (!status.ok()) return status;
+  const uint64_t before = probe.entries[0].value;
+  uint64_t keep = before;
+  const uint64_t mark = before ^ 1;
+  MsrData data = {};
+  data.nr_msr = static_cast<uint16_t>(count + 1);
+  for (uint32_t i = 0; i < count; i++) {
+    data.entries[i] = {list[i].index, list[i].value};
+    if (list[i].index == kCstar) keep = list[i].value;
+  }
+  data.entries[count] = {kCstar, mark};
+  status = Msrs(&data, true);
+  if (status.ok()) status = Msrs(&probe, false);
+  if (!status.ok()) return status;
+  *all = probe.entries[0].value == mark;
+  if (!*all) return Status::Ok();
+  probe.entries[0].value = keep;
+  return Msrs(&probe, true);
+}
+
+Status HaxmVcpu::SetBatch(const MsrState* list, uint32_t count, uint32_t* done) {
+  bool all = false;
+  Status status = Takes(list, count, &all);
+  *done = count;
+  if (!status.ok() || all) return status;
+  for (*done = 0; *done < count; ++*done) {
+    status = Takes(list + *done, 1, &all);
+    if (!status.ok() || !all) return status;
+  }
+  return status;
+}
+
+// In batches. A list stops at the first MSR that is refused.
 Status HaxmVcpu::MoveMsrs(bool set) {
   StateBlock& state = shared_->state;
   const uint32_t wanted = std::min<uint32_t>(state.msr_count, hax::kMaxMsrs);
+  const uint32_t batch = set ? haxm::kMaxMsrs - 1 : haxm::kMaxMsrs;
   state.msr_count = 0;
-  for (uint32_t first = 0; first < wanted;) {
-    MsrData data = {};
-    data.nr_msr = static_cast<uint16_t>(std::min<uint32_t>(wanted - first, haxm::kMaxMsrs));
-    for (uint32_t i = 0; i < data.nr_msr; i++) data.entries[i] = {state.msrs[first + i].index, state.msrs[first + i].value};
-    const uint16_t asked = data.nr_msr;
-    Status status = node_->Call(set ? kSetMsrs : kGetMsrs, &data);
-    if (!status.ok()) return status;
-    uint16_t done = asked;
+  for (uint32_t first = 0; first < wanted; first += batch) {
+    const uint32_t asked = std::min(wanted - first, batch);
+    uint32_t done = 0;
+    Status status;
     if (set) {
-      // What cannot be read is not known to have been set.
-      MsrData check = data;
-      check.done = 0;
-      status = node_->Call(kGetMsrs, &check);
-      if (!status.ok()) return status;
-      done = std::min(asked, check.done);
+      status = SetBatch(state.msrs + first, asked, &done);
     } else {
-      done = std::min(asked, data.done);
+      MsrData data = {};
+      data.nr_msr = static_cast<uint16_t>(asked);
+      for (uint32_t i = 0; i < asked; i++) data.entries[i].entry = state.msrs[first + i].index;
+      status = Msrs(&data, false);
+      done = std::min<uint32_t>(asked, data.done);
       for (uint32_t i = 0; i < done; i++) state.msrs[first + i].value = data.entries[i].value;
     }
+    if (!status.ok()) return status;
     state.msr_count += done;
     if (done < asked) return Status::Ok();
-    first += asked;
   }
   return Status::Ok();
 }

@@ -1,23 +1,17 @@
 // The vCPU node: the tunnel, entering the guest, interrupts and CPUID.
 #include <cstring>
-#include <ctime>
 
 #include "backends/haxm/haxm.h"
+#include "core/loop_watch.h"
 
 namespace hax::haxm {
 
 namespace {
 
 constexpr size_t kPage = 4096;
-constexpr uint16_t kPowerUpFcw = 0x037f;      // FNINIT, Intel SDM vol. 1, 8.1.5
-constexpr uint32_t kPowerUpMxcsr = 0x1f80;    // Intel SDM vol. 1, 10.2.3
+constexpr uint16_t kPowerUpFcw = 0x037f;    // FNINIT, Intel SDM vol. 1, 8.1.5
+constexpr uint32_t kPowerUpMxcsr = 0x1f80;  // Intel SDM vol. 1, 10.2.3
 constexpr size_t kMxcsrOffset = 24;
-
-uint64_t Nanoseconds() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 }  // namespace
 
@@ -50,20 +44,23 @@ Status HaxmVcpu::Open(uint32_t id) {
 
 Status HaxmVcpu::Run() {
   ExitPage& page = shared_->exit;
+  if (exit_kept_) {
+    exit_kept_ = false;
+    if (FillExit()) return Status::Ok();
+  }
   if (dead_) return EntryFailed(0);
   MoveReply();
   for (;;) {
     if (!stop_.Enter()) return Interrupted();
     page.entries++;
     tunnel_->request_interrupt_window = page.request_window != 0;
-    const uint64_t start = page.measure ? Nanoseconds() : 0;
-    int os_code = 0;
-    const bool entered = node_->Run(&os_code);
+    const uint64_t start = page.measure ? MonotonicNanoseconds() : 0;
+    const int error = node_->Run();
     stop_.Leave();
-    if (start) page.guest_ns += Nanoseconds() - start;
+    if (start) page.guest_ns += MonotonicNanoseconds() - start;
     reply_waits_ = false;
     page.interrupt_ready = tunnel_->ready_for_interrupt_injection;
-    if (!entered) return EntryFailed(os_code);
+    if (error != 0) return EntryFailed(error);
     if (FillExit()) return Status::Ok();
     // The driver comes back on every interrupt of the host.
     if (stop_.pending()) return Interrupted();
@@ -79,16 +76,17 @@ Status HaxmVcpu::Interrupted() {
   return Status::Ok();
 }
 
-// With reason 8 the driver finishes what is outstanding and does not enter the guest.
+// With reason 8 the driver finishes what is outstanding and does not enter the guest; but an instruction that reads memory and writes it
+// comes back with its write. Releases before 7.5.4 know no pause and run on: whatever they come back with is kept all the same.
 Status HaxmVcpu::Complete() {
   if (!reply_waits_ || dead_) return Status::Ok();
   MoveReply();
   tunnel_->exit_reason = kReasonPause;
-  int os_code = 0;
-  const bool ran = node_->Run(&os_code);
+  const int error = node_->Run();
   tunnel_->exit_reason = 0;
   reply_waits_ = false;
-  if (!ran) return Status::Os(kRun.name, os_code);
+  if (error != 0 && tunnel_->exit_status != kExitStatechange) return Status::Os(kRun.name, error);
+  exit_kept_ = tunnel_->exit_status != kExitPaused;
   return Status::Ok();
 }
 

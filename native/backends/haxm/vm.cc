@@ -10,17 +10,15 @@ namespace hax::haxm {
 namespace {
 
 constexpr uint32_t kMappings = 4096;
-constexpr uint32_t kVcpus = 16;
 // SET_RAM and ALLOC_RAM have 32-bit sizes; the largest that is whole pages.
 constexpr uint64_t kMaxShortSize = 0xfffff000;
-// The end of a guest-physical range, from the driver's page numbers of 31 bits.
-constexpr uint64_t kMaxGpa = uint64_t{1} << 43;
 
 }  // namespace
 
-HaxmVm::HaxmVm(std::shared_ptr<HaxmHypervisor> hypervisor, uint32_t id) : hypervisor_(std::move(hypervisor)), map_(kMappings), id_(id) {}
+HaxmVm::HaxmVm(std::shared_ptr<HaxmHypervisor> hypervisor) : hypervisor_(std::move(hypervisor)), map_(kMappings) {}
 
-Status HaxmVm::Open() {
+Status HaxmVm::Open(uint32_t id) {
+  id_ = id;
   Status status = node_.Open(VmNode(id_));
   if (!status.ok()) return status;
   // Releases before 7.3 hand out decoded MMIO only to clients that announce themselves.
@@ -66,8 +64,10 @@ Status HaxmVm::MapMemory(Mapping mapping) {
   // The driver rounds silently, takes ranges that run past their block, and fails much later: everything is checked here.
   Status status = map_.Check(&mapping);
   if (!status.ok()) return status;
-  if (mapping.gpa + mapping.size > kMaxGpa) {
-    return Status::Error(Code::kInvalidArgument, kSetRam2.name, "HAXM maps guest memory below 8 TiB only");
+  if (mapping.gpa + mapping.size > hypervisor_->max_gpa()) {
+    char text[96];
+    std::snprintf(text, sizeof text, "HAXM maps guest memory below 0x%" PRIx64 " only on this processor", hypervisor_->max_gpa());
+    return Status::Error(Code::kInvalidArgument, kSetRam2.name, text);
   }
   status = RegisterBlock(mapping.memory);
   if (!status.ok()) return status;
@@ -95,20 +95,27 @@ Status HaxmVm::UnmapMemory(uint64_t gpa) {
 }
 
 Status HaxmVm::CreateVcpu(uint32_t id, std::shared_ptr<Vcpu>* out) {
-  if (id >= kVcpus) {
+  if (id >= kMaxVcpus) {
     return Status::Error(Code::kInvalidArgument, kVcpuCreate.name, "HAXM numbers vCPUs from 0 to 15, not " + std::to_string(id));
   }
-  std::shared_ptr<Node> boot = boot_vcpu_.lock();
-  if (id != 0 && !boot) {
-    return Status::Error(Code::kInvalidArgument, kVcpuCreate.name, "HAXM wants vCPU 0 to be created before the others, which share its CPUID");
+  // The driver refuses it too, but not before the kernel has printed a warning with a stack trace.
+  if (!vcpus_[id].expired()) {
+    return Status::Error(Code::kInvalidArgument, kVcpuCreate.name, "this VM has a vCPU " + std::to_string(id) + " already");
   }
-  uint32_t argument = id;
-  Status status = node_.Call(kVcpuCreate, &argument);
-  if (!status.ok()) return status;
+  std::shared_ptr<Node> boot = vcpus_[0].lock();
+  if (id != 0 && !boot) {
+    return Status::Error(Code::kInvalidArgument, kVcpuCreate.name,
+                         "HAXM wants vCPU 0 to be created before the others, which share its CPUID");
+  }
   auto vcpu = std::make_shared<HaxmVcpu>(shared_from_this(), std::move(boot));
+  Status status = vcpu->Reserve();
+  if (!status.ok()) return status;
+  uint32_t argument = id;
+  status = node_.Call(kVcpuCreate, &argument);
+  if (!status.ok()) return status;
   status = vcpu->Open(id);
   if (!status.ok()) return status;
-  if (id == 0) boot_vcpu_ = vcpu->node();
+  vcpus_[id] = vcpu->node();
   *out = std::move(vcpu);
   return Status::Ok();
 }

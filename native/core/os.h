@@ -1,0 +1,22 @@
+// What core and binding need of the host system. os_linux.cc, os_bsd.cc and os_win.cc implement it.
+#ifndef NODE_HAX_CORE_OS_H_
+#define NODE_HAX_CORE_OS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace hax::os {
+
+// Zero-filled pages of this process that forked children do not have; null where there are none left.
+uint8_t* AllocatePages(size_t size);
+void FreePages(uint8_t* pages, size_t size);
+
+// A symbol that the running program exports, or null.
+void* FindSymbol(const char* name);
+
+// The size of a request's argument, from its number; 0 where the number does not tell.
+size_t IoctlArgumentSize(uint64_t request);
+
+}  // namespace hax::os
+
+#endif  // NODE_HAX_CORE_OS_H_

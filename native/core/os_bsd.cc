@@ -1,0 +1,27 @@
+// NetBSD and macOS. Compiled, never run.
+#include <dlfcn.h>
+#include <sys/mman.h>
+
+#include "core/os.h"
+
+namespace hax::os {
+
+uint8_t* AllocatePages(size_t size) {
+  void* pages = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+  if (pages == MAP_FAILED) return nullptr;
+#ifdef MAP_INHERIT_NONE
+  minherit(pages, size, MAP_INHERIT_NONE);
+#else
+  minherit(pages, size, 2);  // VM_INHERIT_NONE of <mach/vm_inherit.h>
+#endif
+  return static_cast<uint8_t*>(pages);
+}
+
+void FreePages(uint8_t* pages, size_t size) { munmap(pages, size); }
+
+void* FindSymbol(const char* name) { return dlsym(RTLD_DEFAULT, name); }
+
+// Bits 28:16 (sys/ioccom.h).
+size_t IoctlArgumentSize(uint64_t request) { return request >> 16 & 0x1fff; }
+
+}  // namespace hax::os

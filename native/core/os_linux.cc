@@ -1,0 +1,24 @@
+#include <dlfcn.h>
+#include <sys/mman.h>
+
+#include "core/os.h"
+
+namespace hax::os {
+
+uint8_t* AllocatePages(size_t size) {
+  void* pages = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (pages == MAP_FAILED) return nullptr;
+  // A forked child would make the parent's pages copy on write under the guest. Huge pages are a wish, not a need.
+  madvise(pages, size, MADV_DONTFORK);
+  madvise(pages, size, MADV_HUGEPAGE);
+  return static_cast<uint8_t*>(pages);
+}
+
+void FreePages(uint8_t* pages, size_t size) { munmap(pages, size); }
+
+void* FindSymbol(const char* name) { return dlsym(RTLD_DEFAULT, name); }
+
+// Bits 29:16 (asm-generic/ioctl.h).
+size_t IoctlArgumentSize(uint64_t request) { return request >> 16 & 0x3fff; }
+
+}  // namespace hax::os
