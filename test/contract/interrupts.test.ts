@@ -85,13 +85,13 @@ describeEachBackend(
     });
 
     itNeeds(host, 'pit', 'has a timer, and a speaker port with it', async () => {
-      // Counter 0 at 1 kHz, mode 2; five ticks. Counter 2's gate is read back from port 0x61.
+      // Counter 0 at 1 kHz, mode 2; the fifth tick masks it. Counter 2's gate is read back from port 0x61.
       const { vm, vcpu } = backend.guest(
         'real',
         `${listenTo(0)}; in al, 0x61; and al, 0xfd; or al, 1; out 0x61, al; in al, 0x61; and al, 3; out 0x12, al
          mov al, 0x34; out 0x43, al; mov al, 0xa9; out 0x40, al; mov al, 0x04; out 0x40, al
          mov byte ptr [0x7000], 0; 1: hlt; cmp byte ptr [0x7000], 5; jb 1b; cli; hlt
-         isr: inc byte ptr [0x7000]; ${endOfInterrupt}; iret`,
+         isr: inc byte ptr [0x7000]; cmp byte ptr [0x7000], 5; jb 2f; mov al, 0xff; out 0x21, al; 2: ${endOfInterrupt}; iret`,
         { irqchip: 'kernel' },
       );
       const gate: number[] = [];
@@ -138,6 +138,47 @@ describeEachBackend(
     });
   },
   { needs: 'kernelIrqchip' },
+);
+
+describeEachBackend(
+  'exceptions and interrupts of the guest itself',
+  (backend, host) => {
+    it('go through the table of real mode', async () => {
+      const { vm, vcpu } = backend.guest(
+        'real',
+        `mov word ptr [0x30 * 4], offset isr; mov word ptr [0x30 * 4 + 2], 0; mov word ptr [6 * 4], offset invalid; mov word ptr [6 * 4 + 2], 0
+         int 0x30; ud2; hlt; isr: mov byte ptr [0x7000], 1; iret; invalid: mov byte ptr [0x7001], 2; pop ax; add ax, 2; push ax; iret`,
+      );
+      expect(await vcpu.run()).toEqual({ reason: 'halted' });
+      expect(vm.memory.readU16(at.data)).toBe(0x201);
+    });
+
+    itNeeds(host, 'softwareInterrupts32', 'go through the table of protected mode', async () => {
+      const { vm, vcpu } = backend.guest(
+        'flat32',
+        `lea eax, [isr]; mov [0x7800 + 0x30 * 8], ax; mov word ptr [0x7802 + 0x30 * 8], 0x10
+         mov dword ptr [0x7804 + 0x30 * 8], 0x8e00; lidt [table]; int 0x30; mov byte ptr [0x7001], 2; hlt
+         isr: mov byte ptr [0x7000], 1; iretd; table: .word 0x7ff; .long 0x7800`,
+      );
+      expect(await vcpu.run()).toEqual({ reason: 'halted' });
+      expect(vm.memory.readU16(at.data)).toBe(0x201);
+    });
+
+    itNeeds(host, 'paging32', 'are faults of pages too', async () => {
+      // A directory for the first 4 MiB only; the fault handler ends the guest with CR2 in memory.
+      const { vm, vcpu } = backend.guest(
+        'flat32',
+        `lea eax, [fault]; mov [0x7800 + 14 * 8], ax; mov word ptr [0x7802 + 14 * 8], 0x10; mov dword ptr [0x7804 + 14 * 8], 0x8e00; lidt [table]
+         mov dword ptr [0x9000], 0x83; mov eax, 0x9000; mov cr3, eax; mov eax, cr4; or eax, 0x10; mov cr4, eax
+         mov eax, cr0; or eax, 0x80000000; mov cr0, eax; mov eax, [0x12345678]; hlt
+         fault: mov eax, cr2; mov [0x7000], eax; hlt; table: .word 0x7ff; .long 0x7800`,
+      );
+      expect(await vcpu.run()).toEqual({ reason: 'halted' });
+      expect(vm.memory.readU32(at.data)).toBe(0x12345678);
+      expect(vcpu.getState()).toMatchObject({ cr2: 0x12345678n, cr3: 0x9000n });
+    });
+  },
+  { needs: 'guests' },
 );
 
 describeEachBackend(

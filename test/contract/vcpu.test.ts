@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { flat32, long64, realMode, type CpuState, type CpuStateInit, type Vcpu } from 'node-hax';
 import { codeOf } from '../support/codes';
 import { at } from '../support/guests';
-import { describeEachBackend, itIf } from '../support/hosts';
+import { describeEachBackend, itIf, itNeeds } from '../support/hosts';
 
 const general = [
   'rax',
@@ -250,6 +250,29 @@ describeEachBackend(
         expect(codeOf(() => vcpu.setFpu(wrong))).toBe('ERR_HAX_INVALID_ARGUMENT');
       }
       expect(Buffer.compare(vcpu.getFpu(), image)).toBe(0);
+    });
+
+    itNeeds(host, 'sse', 'shares the XMM registers with the guest', async () => {
+      const { vcpu } = backend.guest(
+        'long64',
+        'mov rax, cr4; or rax, 0x600; mov cr4, rax; mov rax, cr0; and al, 0xfb; mov cr0, rax; paddd xmm1, xmm1; stmxcsr [0x7000]; hlt',
+      );
+      const image = vcpu.getFpu();
+      image.set([1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4], 160 + 16);
+      new DataView(image.buffer).setUint32(24, 0x3f80, true); // MXCSR: round down
+      vcpu.setFpu(image);
+      expect(await vcpu.run()).toEqual({ reason: 'halted' });
+      expect([...vcpu.getFpu().subarray(176, 192)]).toEqual([2, 0, 0, 0, 4, 0, 0, 0, 6, 0, 0, 0, 8, 0, 0, 0]);
+      expect(vcpu.vm.memory.readU32(at.data)).toBe(0x3f80);
+    });
+
+    itNeeds(host, 'x87', 'shows what the guest has on its floating-point stack', async () => {
+      const { vcpu } = backend.guest('real', 'fninit; fld1; fldz; hlt');
+      expect(await vcpu.run()).toEqual({ reason: 'halted' });
+      const image = vcpu.getFpu();
+      const view = new DataView(image.buffer);
+      // Two registers in use; ST(1) is 1.0.
+      expect([view.getUint16(0, true), image[4], view.getUint16(48 + 8, true), image[48 + 7]]).toEqual([0x37f, 0xc0, 0x3fff, 0x80]);
     });
 
     it('keeps model-specific registers', () => {
