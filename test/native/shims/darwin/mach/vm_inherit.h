@@ -1,0 +1,9 @@
+// XNU osfmk/mach/vm_inherit.h.
+#ifndef NODE_HAX_SHIM_DARWIN_VM_INHERIT_H_
+#define NODE_HAX_SHIM_DARWIN_VM_INHERIT_H_
+
+#define VM_INHERIT_SHARE 0
+#define VM_INHERIT_COPY 1
+#define VM_INHERIT_NONE 2
+
+#endif  // NODE_HAX_SHIM_DARWIN_VM_INHERIT_H_
