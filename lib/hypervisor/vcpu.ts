@@ -136,12 +136,11 @@ export class Vcpu {
     if (signal?.aborted) return Promise.reject(signal.reason as Error);
     const run = driver(this, options);
     this.#run = run;
-    const done = (): void => {
+    // A promise of its own: otherwise a failure that nobody waits for would count as handled.
+    return run.result.finally(() => {
       this.#run = undefined;
       this.#paused = false;
-    };
-    run.result.then(done, done);
-    return run.result;
+    });
   }
 
   /** Ends a run() in progress: it resolves with `end`, by default `{ reason: 'killed' }`. Without one it does nothing. */
