@@ -1,15 +1,21 @@
 #!/usr/bin/env node
 // The file behind the command; scripts/build makes one file of it and all that it uses.
-import { main } from './program';
+import { describeClosedOutput, main, status } from './program';
 
-process.stdout.on('error', () => {
+function unwritable(error: Error): void {
+  process.stderr.write(`hax: ${describeClosedOutput(error)}\n`);
+  process.exit(status.error);
+}
+
+process.stdout.on('error', (error: Error) => {
   // `hax run` listens too and ends the guest first.
-  if (process.stdout.listenerCount('error') > 1) return;
-  process.stderr.write('hax: standard output cannot be written: its reader is gone\n');
-  process.exit(1);
+  if (process.stdout.listenerCount('error') === 1) unwritable(error);
 });
 process.stderr.on('error', () => undefined); // nobody is left to tell
 void main(process.argv.slice(2)).then((code) => {
   // What is still in a pipe goes out first; standard input or a socket must not keep the process.
-  process.stdout.write('', () => process.exit(code));
+  process.stdout.write('', (error) => {
+    if (error && code === status.ok) unwritable(error);
+    process.exit(code);
+  });
 });

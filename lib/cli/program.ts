@@ -107,6 +107,10 @@ export function describeError(error: unknown): string {
   return `hax: ${error.message}${needsHint ? `\n${error.hint}` : ''}\n`;
 }
 
+export function describeClosedOutput(error: NodeJS.ErrnoException): string {
+  return `standard output cannot be written: ${error.code === 'EPIPE' ? 'its reader is gone' : error.message}`;
+}
+
 /** Errors that only another command line can put right. */
 const usageErrors: readonly string[] = ['ERR_HAX_INVALID_ARGUMENT', 'ERR_HAX_OVERLAP'];
 

@@ -4,6 +4,7 @@ import { createServer, type Socket } from 'node:net';
 import type { Console } from '../machine/console';
 import { finished } from 'node:stream/promises';
 import { HaxError } from '../util/errors';
+import { describeClosedOutput } from './program';
 import type { SerialTarget } from './run-options';
 
 /** Ends the run with a message; status 1 unless one is given. */
@@ -43,7 +44,7 @@ function connectStdio(console: Console, stop: StopListener): SerialConnection {
   let broken!: () => void;
   const unwritable = new Promise<void>((resolve) => (broken = resolve));
   stdout.on('error', (error: NodeJS.ErrnoException) => {
-    stop(`standard output cannot be written: ${error.code === 'EPIPE' ? 'its reader is gone' : error.message}`);
+    stop(describeClosedOutput(error));
     broken();
   });
   console.pipe(stdout, { end: false });
