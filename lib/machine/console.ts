@@ -190,9 +190,9 @@ export class Console extends Duplex {
     );
   }
 
-  #endedBefore(patterns: readonly Pattern[]): unknown {
+  #endedBefore(patterns: readonly Pattern[]): Error {
     const { describe: end, cause, aborted } = this.#ended!;
-    if (aborted) return cause;
+    if (aborted) return cause as Error;
     return new HaxError(
       'ERR_HAX_ENDED',
       `the guest ended (${end}) before it printed ${describe(patterns)}; its last lines:\n${this.lastLines()}`,
