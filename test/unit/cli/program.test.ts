@@ -1,0 +1,75 @@
+/** What the command refuses before it opens a device, and its help. */
+import { haxInProcess } from '../../support/in-process';
+
+const good = 'never-opened';
+
+/** One line for each way to go wrong, and no stack trace. */
+const oneSentence = /^(hax|error): [^\n]+\n$/;
+
+describe('a command line that cannot work: status 2 and one line that names what is wrong', () => {
+  const wrong: [what: string, args: string[], names: RegExp][] = [
+    ['no IMAGE', ['run'], /IMAGE/],
+    ['two IMAGEs', ['run', good, good], /too many arguments/],
+    ['an unknown option', ['run', '--bogus', good], /'--bogus'/],
+    ['an option without its value', ['run', good, '--memory'], /--memory/],
+    ['an unknown command', ['walk'], /'walk'|too many arguments/],
+    ...['0', '-1', 'abc', '1e30', '', '0.3', '100T', '9999999999999999', '0x', '128 MB!'].map((size): [string, string[], RegExp] => [
+      `--memory '${size}'`,
+      ['run', `--memory=${size}`, good],
+      /memory/,
+    ]),
+    ['--load without --format flat', ['run', '--load', '0x7c00', good], /--load goes with --format flat/],
+    ['--entry without --format flat', ['run', '--entry', '0x7c00', good], /--entry goes with --format flat/],
+    ['--mode without --format flat', ['run', '--mode', '32', good], /--mode goes with --format flat/],
+    ['--load that is no number', ['run', '--format', 'flat', '--load', 'high', good], /--load/],
+    ['an unknown format', ['run', '--format', 'com', good], /--format/],
+    ['an unknown mode', ['run', '--format', 'flat', '--mode', '8', good], /--mode/],
+    ['an unknown backend', ['run', '--backend', 'vmware', good], /--backend/],
+    ['an unknown serial target', ['run', '--serial', 'usb', good], /--serial takes .*'usb'/],
+    ['a serial file without a name', ['run', '--serial', 'file:', good], /--serial/],
+    ['a debug console without a port', ['run', '--debugcon', 'file:x', good], /--debugcon/],
+    ['a debug console at a port that there is not', ['run', '--debugcon', '0x10000', good], /--debugcon/],
+    ['a debug exit at a port that there is not', ['run', '--debug-exit-port', '70000', good], /70000/],
+    ['no time at all', ['run', '--timeout', '0', good], /--timeout/],
+    ['a negative time', ['run', '--timeout=-1', good], /--timeout/],
+    ['more time than there is', ['run', '--timeout', '1e10', good], /--timeout/],
+  ];
+  it.each(wrong)('%s', async (_what, args, names) => {
+    const { status, stdout, stderr } = await haxInProcess(args);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toMatch(oneSentence);
+    expect(stderr).toMatch(names);
+  });
+
+  const later = [
+    ...['--bios', '--disk', '--cdrom', '--floppy', '--screenshot', '--screen-text', '--type'].map((option) => [option, 'x']),
+    ['--machine', 'pc'],
+    ['--irqchip', 'split'],
+    ['--cpus', '2'],
+    ['--cpus', '0'],
+  ];
+  it.each(later)('%s %s is of a later version', async (option, value) => {
+    const { status, stdout, stderr } = await haxInProcess(['run', option, value, good]);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toMatch(oneSentence);
+    expect(stderr).toContain(`hax: ${option} `);
+  });
+
+  it('no command: the help, on standard error', async () => {
+    const { status, stdout, stderr } = await haxInProcess([]);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toMatch(/^Usage: hax /);
+  });
+});
+
+describe('help and version', () => {
+  it.each([[['--help']], [['run', '--help']], [['doctor', '--help']]])('%j', async (args) => {
+    const { status, stdout, stderr } = await haxInProcess(args);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toMatch(/^Usage: hax /);
+  });
+
+  it('later options are not in the help', async () => {
+    expect((await haxInProcess(['run', '--help'])).stdout).not.toMatch(/--bios|--disk|--machine/);
+  });
+});
