@@ -15,7 +15,11 @@
         ["OS in 'linux mac netbsd win'.split()", {
           "sources": ["<!@(node -p \"['haxm', '<(OS)'].flatMap((k) => require('./native/sources.json')[k]).map((f) => 'native/' + f).join(' ')\")"],
         }],
-        ["OS=='linux'", { "libraries": ["-ldl"] }],
+        ["OS=='linux'", {
+          "libraries": ["-ldl"],
+          # The watcher's thread outlives the worker that started it: without this, the last worker to end would unmap its code.
+          "ldflags": ["-Wl,-z,nodelete"],
+        }],
         ["werror==1", { "cflags_cc": ["-Werror"] }],
       ],
     },

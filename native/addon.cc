@@ -62,6 +62,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   data->memory = Napi::Persistent(MemoryHandle::Define(env));
   data->vcpu = Napi::Persistent(VcpuHandle::Define(env));
   data->runner = Napi::Persistent(DefineSliceRunner(env));
+  data->nothing = Napi::Persistent(Napi::Function::New(env, [](const Napi::CallbackInfo&) {}, "nothing"));
   exports["initialize"] = Napi::Function::New<Initialize>(env, "initialize");
   exports["openHypervisor"] = Napi::Function::New<OpenHypervisor>(env, "openHypervisor");
   exports["allocateMemory"] = Napi::Function::New<AllocateMemory>(env, "allocateMemory");

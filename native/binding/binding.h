@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/hypervisor.h"
+#include "core/loop_watch.h"
 
 namespace hax::binding {
 
@@ -18,7 +19,11 @@ class LoopContext;
 struct AddonData {
   Napi::FunctionReference make_error;  // (code, message, operation, errno) => HaxError, given by initialize()
   Napi::FunctionReference hypervisor, vm, memory, vcpu, runner;
-  LoopContext* loop = nullptr;  // owns itself; ends with the environment
+  LoopContext* loop = nullptr;             // owns itself; ends with the environment
+  std::shared_ptr<LoopWatch> enter_watch;  // deadlines of EnterBlocking(); made at its first use
+  Napi::FunctionReference nothing;         // () => undefined: calling it tells whether JavaScript may still run
+
+  ~AddonData();
   void* pending = nullptr;      // what the constructor that Make() is calling is to wrap
 };
 
@@ -154,6 +159,9 @@ class VcpuHandle final : public Handle<VcpuHandle, VcpuBox> {
   Napi::Value SetCpuid(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);
 };
+
+// Enters the guest until an exit and blocks meanwhile; looks up now and then, so that a worker can be terminated.
+void EnterBlocking(Napi::Env env, const std::shared_ptr<Vcpu>& vcpu);
 
 // loop.cc: the class SliceRunner and the static run() of the hot path.
 Napi::Function DefineSliceRunner(Napi::Env env);

@@ -7,6 +7,8 @@ namespace hax::binding {
 namespace {
 
 constexpr uint64_t kMillisecond = 1000000;
+// How long a blocking entry may keep a worker from being terminated.
+constexpr uint64_t kLookUpInterval = 20 * kMillisecond;
 // What a guest gets when the loop always has something due, for example a program that lives in setImmediate.
 constexpr uint64_t kForcedSlice = 300000;
 
@@ -17,6 +19,18 @@ struct Slice {
   uint64_t due;          // loop time in milliseconds at which the loop wants to run
 };
 thread_local Slice* current = nullptr;
+
+// True while JavaScript can be called: not in a worker that is being terminated.
+bool JavaScriptRuns(Napi::Env env) {
+  napi_value result;
+  return napi_call_function(env, env.Undefined(), env.GetInstanceData<AddonData>()->nothing.Value(), 0, nullptr, &result) == napi_ok;
+}
+
+// The slice function catches what devices throw: this is a bug of ours, unless the worker is being terminated.
+void ReportUncaught(Napi::Env env) {
+  napi_value error;
+  if (napi_get_and_clear_last_exception(env, &error) == napi_ok && JavaScriptRuns(env)) napi_fatal_exception(env, error);
+}
 
 }  // namespace
 
@@ -53,16 +67,16 @@ class SliceRunner final : public Napi::ObjectWrap<SliceRunner> {
     Slice slice = {box.get(), due == 0 ? nullptr : context, due};
     Slice* const outer = std::exchange(current, &slice);
     context->watch()->Begin(box->vcpu, deadline);
-    Napi::Value result = function_.MakeCallback(env.Global(), {});
+    // Node-API as it is: its C++ wrapper ends the process when an exception cannot be wrapped, as in a worker that is being terminated.
+    napi_value result;
+    const napi_status status = napi_make_callback(env, nullptr, env.Global(), function_.Value(), 0, nullptr, &result);
     context->watch()->End();
     current = outer;
     int32_t next = kEnd;
-    if (env.IsExceptionPending()) {
-      // The function catches what devices throw; this is a bug of ours or a terminated worker.
-      Napi::Error error = env.GetAndClearPendingException();
-      napi_fatal_exception(env, error.Value());
-    } else if (result.IsNumber()) {
-      next = result.As<Napi::Number>().Int32Value();
+    if (status == napi_ok) {
+      napi_get_value_int32(env, result, &next);
+    } else {
+      ReportUncaught(env);
     }
     if (next == kEnd) {
       End(context);
@@ -228,6 +242,24 @@ void LoopContext::OnCheck() {
     runner->RunSlice(env_, this, now + std::min(runner->cap(), until_due), due);
   }
   if (std::any_of(runners_.begin(), runners_.end(), [](SliceRunner* each) { return each->runnable(); })) Idle(true);
+}
+
+AddonData::~AddonData() {
+  if (enter_watch) enter_watch->Remove();
+}
+
+void EnterBlocking(Napi::Env env, const std::shared_ptr<Vcpu>& vcpu) {
+  auto* data = env.GetInstanceData<AddonData>();
+  if (!data->enter_watch && !Check(env, LoopWatch::Create(-1, &data->enter_watch))) return;
+  const ExitPage& page = vcpu->shared()->exit;
+  for (;;) {
+    data->enter_watch->Begin(vcpu, MonotonicNanoseconds() + kLookUpInterval);
+    const Status status = vcpu->Run();
+    data->enter_watch->End();
+    if (!Check(env, status)) return;
+    if (page.kind != static_cast<uint32_t>(ExitKind::kInterrupted) || page.subcode != static_cast<uint32_t>(InterruptReason::kSlice)) return;
+    if (!JavaScriptRuns(env)) return;
+  }
 }
 
 bool LoopIsAccessible() { return Uv::Get() != nullptr; }

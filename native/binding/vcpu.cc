@@ -50,7 +50,7 @@ Napi::Value VcpuHandle::Shared(const Napi::CallbackInfo& info) {
 
 Napi::Value VcpuHandle::Enter(const Napi::CallbackInfo& info) {
   std::shared_ptr<Vcpu> vcpu;
-  if (Vcpu_(info.Env(), &vcpu)) Check(info.Env(), vcpu->Run());
+  if (Vcpu_(info.Env(), &vcpu)) EnterBlocking(info.Env(), vcpu);
   return {};
 }
 
