@@ -61,6 +61,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   data->vm = Napi::Persistent(VmHandle::Define(env));
   data->memory = Napi::Persistent(MemoryHandle::Define(env));
   data->vcpu = Napi::Persistent(VcpuHandle::Define(env));
+  data->descriptor = Napi::Persistent(DescriptorHandle::Define(env));
   data->runner = Napi::Persistent(DefineSliceRunner(env));
   data->nothing = Napi::Persistent(Napi::Function::New(env, [](const Napi::CallbackInfo&) {}, "nothing"));
   exports["initialize"] = Napi::Function::New<Initialize>(env, "initialize");
@@ -68,6 +69,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports["allocateMemory"] = Napi::Function::New<AllocateMemory>(env, "allocateMemory");
   exports["detach"] = Napi::Function::New<Detach>(env, "detach");
   exports["addressOf"] = Napi::Function::New<AddressOf>(env, "addressOf");
+  exports["openEventfd"] = Napi::Function::New<MakeEventfd>(env, "openEventfd");
+  exports["openMemfd"] = Napi::Function::New<MakeMemfd>(env, "openMemfd");
+  exports["adoptDescriptor"] = Napi::Function::New<Adopt>(env, "adoptDescriptor");
   exports["backends"] = Napi::Function::New<Backends>(env, "backends");
   exports["SliceRunner"] = data->runner.Value();
   exports["loopIsAccessible"] = Napi::Boolean::New(env, LoopIsAccessible());

@@ -93,10 +93,58 @@ export interface UnknownExit {
   readonly kind: 'unknown';
   readonly backend: string;
   readonly rawCode: number;
+  /** What the device says about it: on KVM the 256 bytes of the union in struct kvm_run, elsewhere none. */
+  readonly data: Uint8Array;
 }
 
+/** KVM_EXIT_EXCEPTION: an exception that the hypervisor hands over. No x86 kernel of today makes it. */
+export interface ExceptionExit {
+  readonly kind: 'exception';
+  readonly exception: number;
+  readonly errorCode: number;
+}
+
+/** KVM_EXIT_SET_TPR: the guest lowered CR8 and the interrupt controllers are not the kernel's. */
+export interface SetTprExit {
+  readonly kind: 'set-tpr';
+  readonly cr8: bigint;
+}
+
+/** KVM_EXIT_TPR_ACCESS, after tprAccessReporting(): an access to the task priority register, at `rip`. */
+export interface TprAccessExit {
+  readonly kind: 'tpr-access';
+  readonly rip: bigint;
+  readonly direction: IoDirection;
+}
+
+/** KVM_EXIT_IOAPIC_EOI: with the split interrupt controller, the guest has ended a level-triggered interrupt. */
+export interface IoapicEoiExit {
+  readonly kind: 'ioapic-eoi';
+  readonly vector: number;
+}
+
+/**
+ * KVM_EXIT_HYPERV. `type` 1: a SynIC MSR (`index`) was written; arguments are control, event page and message page. 2: a hypercall;
+ * arguments are its input and two parameters, `result` is the reply. 3: the debugger's MSR `index`; arguments are control, send, receive
+ * and pending page, `result` is the status to give.
+ */
+export interface HypervExit {
+  readonly kind: 'hyperv';
+  readonly type: number;
+  readonly index: number;
+  readonly arguments: readonly bigint[];
+  result: bigint;
+}
+
+/** KVM_EXIT_NOTIFY: the guest let no event through for as long as KVM_CAP_X86_NOTIFY_VMEXIT allows. Flag 1: its context is invalid. */
+export interface NotifyExit {
+  readonly kind: 'notify';
+  readonly flags: bigint;
+}
+
+/** `nmi`: an NMI of the host. `dirty-ring-full`: harvest the ring before the next entry. `bus-lock`: KVM_CAP_X86_BUS_LOCK_EXIT was enabled. */
 export interface PlainExit {
-  readonly kind: 'hlt' | 'irq-window' | 'shutdown';
+  readonly kind: 'hlt' | 'irq-window' | 'shutdown' | 'nmi' | 'dirty-ring-full' | 'bus-lock';
 }
 
 export type Exit =
@@ -111,6 +159,12 @@ export type Exit =
   | InternalErrorExit
   | InterruptedExit
   | UnknownExit
+  | ExceptionExit
+  | SetTprExit
+  | TprAccessExit
+  | IoapicEoiExit
+  | HypervExit
+  | NotifyExit
   | PlainExit;
 
 /** The members that each kind shows, for inspect and JSON. */
@@ -126,6 +180,12 @@ const members: Record<string, readonly Exclude<Extract<keyof ExitView, string>, 
   'internal-error': ['suberror', 'data', 'instruction'],
   interrupted: ['reason'],
   unknown: ['backend', 'rawCode'],
+  exception: ['exception', 'errorCode'],
+  'set-tpr': ['cr8'],
+  'tpr-access': ['rip', 'direction'],
+  'ioapic-eoi': ['vector'],
+  hyperv: ['type', 'index', 'arguments', 'result'],
+  notify: ['flags'],
 };
 
 /** The reused object behind {@link Exit}: every member reads the exit page. */
@@ -163,6 +223,7 @@ export class ExitView {
   }
   get data(): Uint8Array | readonly bigint[] {
     if (this.kind === 'internal-error') return Array.from({ length: Math.min(this.count, 8) }, (_, i) => this.#detail(i));
+    if (this.kind === 'unknown' && this.backend !== 'kvm') return new Uint8Array();
     const count = this.kind === 'io' ? this.count : 1;
     const length = Math.min(this.#u32[exitPage.size / 4] * count, exitDataSize);
     return this.#bytes.subarray(exitPage.data, exitPage.data + length);
@@ -211,6 +272,18 @@ export class ExitView {
   }
   get flags(): bigint {
     return this.#detail(0);
+  }
+  get errorCode(): number {
+    return Number(this.#detail(0));
+  }
+  get cr8(): bigint {
+    return this.#detail(0);
+  }
+  get rip(): bigint {
+    return this.#detail(0);
+  }
+  get vector(): number {
+    return this.#subcode;
   }
   get hardwareReason(): bigint {
     return this.#detail(0);

@@ -1,6 +1,7 @@
 import { addon, type NativeHypervisor } from '../native/addon';
 import { checkObject, shown } from '../util/check';
 import { HaxError } from '../util/errors';
+import { checkInteger } from '../util/numbers';
 import { requireFeature, type Capabilities } from './capabilities';
 import { unpackCpuid, type CpuidEntry } from './cpuid';
 import { VirtualMachine } from './vm';
@@ -20,6 +21,8 @@ export interface CreateVmOptions {
   irqchip?: 'kernel' | 'user';
   /** The kernel's 8254 timer, with `irqchip: 'kernel'` only; on by default. */
   pit?: boolean;
+  /** KVM's type of machine, KVM_X86_…; 0 by default. `hypervisor.kvm.checkExtension('KVM_CAP_VM_TYPES')` is a bit mask of those there are. */
+  type?: number;
 }
 
 /** Collected without close(): the descriptors are gone, but later than they should be. */
@@ -94,7 +97,8 @@ export class Hypervisor {
     if (irqchip === 'kernel') requireFeature(this.capabilities, 'kernelIrqchip');
     const pit = irqchip === 'kernel' && (options.pit ?? true);
     if (pit) requireFeature(this.capabilities, 'pit');
-    const vm = new VirtualMachine(this, this.#native.createVm(irqchip === 'kernel', pit), irqchip === 'kernel');
+    const type = checkInteger(options.type ?? 0, 'type of a VM', 0, 0xffffffff);
+    const vm = new VirtualMachine(this, this.#native.createVm(irqchip === 'kernel', pit, type), irqchip === 'kernel');
     this.#vms.add(vm);
     return vm;
   }

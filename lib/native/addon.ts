@@ -16,12 +16,15 @@ export interface NativeCapabilities {
 /** The raw call of a device; a buffer must be as large as the request number says. What the call returned. */
 type RawIoctl = (request: number, argument?: number | Uint8Array) => number;
 
+/** Pages of a device, shared with it; they stay mapped until the buffer is collected. */
+type MapDevice = (offset: number, length: number) => ArrayBuffer;
+
 export interface NativeHypervisor {
   ioctl: RawIoctl;
   capabilities(): NativeCapabilities;
   /** Seven numbers an entry: function, index, flags, eax, ebx, ecx, edx. */
   supportedCpuid(): Uint32Array;
-  createVm(kernelIrqchip: boolean, pit: boolean): NativeVm;
+  createVm(kernelIrqchip: boolean, pit: boolean, type: number): NativeVm;
   close(): void;
 }
 
@@ -41,8 +44,20 @@ export interface NativeVm {
   close(): void;
 }
 
+/** A descriptor of the operating system; closed by close() or when it is collected. */
+export interface NativeDescriptor {
+  ioctl: RawIoctl;
+  map: MapDevice;
+  number(): number;
+  /** How many bytes; 0 when there is nothing to read now. */
+  read(target: Uint8Array, offset?: number): number;
+  write(source: Uint8Array): void;
+  close(): void;
+}
+
 export interface NativeVcpu {
   ioctl: RawIoctl;
+  map: MapDevice;
   /** The exit page and the state block; see layout.ts. */
   shared(): ArrayBuffer;
   enter(): void;
@@ -79,6 +94,12 @@ export interface Addon {
   allocateMemory(size: number): NativeMemory;
   /** Where the bytes are in this process, for structures that hold pointers. */
   addressOf(bytes: Uint8Array): bigint;
+  /** An eventfd that never blocks. */
+  openEventfd(initial: number): NativeDescriptor;
+  /** Anonymous memory of a fixed size. */
+  openMemfd(size: number): NativeDescriptor;
+  /** Takes over a descriptor that an ioctl has returned; nobody else may close it. */
+  adoptDescriptor(number: number): NativeDescriptor;
   detach(buffer: ArrayBuffer): void;
   readonly loopIsAccessible: boolean;
   readonly SliceRunner: new (vcpu: NativeVcpu, slice: () => Next, cap: number) => NativeSliceRunner;

@@ -69,6 +69,15 @@ export const exitKinds = [
   'fail-entry',
   'internal-error',
   'unknown',
+  'exception',
+  'set-tpr',
+  'tpr-access',
+  'nmi',
+  'ioapic-eoi',
+  'hyperv',
+  'dirty-ring-full',
+  'bus-lock',
+  'notify',
 ] as const;
 
 export const enum ExitKind {
@@ -86,6 +95,15 @@ export const enum ExitKind {
   FailEntry = 12,
   InternalError = 13,
   Unknown = 14,
+  Exception = 15,
+  SetTpr = 16,
+  TprAccess = 17,
+  Nmi = 18,
+  IoapicEoi = 19,
+  Hyperv = 20,
+  DirtyRingFull = 21,
+  BusLock = 22,
+  Notify = 23,
 }
 
 /** InterruptReason of the native side. */

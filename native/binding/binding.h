@@ -18,7 +18,7 @@ class LoopContext;
 // One of these for each environment (main thread, worker) and each load of the addon in it; no state is shared between them.
 struct AddonData {
   Napi::FunctionReference make_error;  // (code, message, operation, errno) => HaxError, given by initialize()
-  Napi::FunctionReference hypervisor, vm, memory, vcpu, runner;
+  Napi::FunctionReference hypervisor, vm, memory, vcpu, descriptor, runner;
   LoopContext* loop = nullptr;             // owns itself; ends with the environment
   std::shared_ptr<LoopWatch> enter_watch;  // deadlines of EnterBlocking(); made at its first use
   Napi::FunctionReference nothing;         // () => undefined: calling it tells whether JavaScript may still run
@@ -46,6 +46,12 @@ bool Argument(const Napi::CallbackInfo& info, size_t index, const char* name, Na
 
 // ioctl(request, argument): the raw call of a device. A buffer must be as large as the request number says.
 Napi::Value Ioctl(const Napi::CallbackInfo& info, RawDevice* device);
+
+// descriptor.cc: map(offset, length) of a device; openEventfd(initial), openMemfd(size), adoptDescriptor(number).
+Napi::Value Map(const Napi::CallbackInfo& info, RawDevice* device);
+Napi::Value MakeEventfd(const Napi::CallbackInfo& info);
+Napi::Value MakeMemfd(const Napi::CallbackInfo& info);
+Napi::Value Adopt(const Napi::CallbackInfo& info);
 
 // A vCPU that a thread may have selected: the pointer goes when the handle is closed, the box stays.
 struct VcpuBox {
@@ -149,6 +155,7 @@ class VcpuHandle final : public Handle<VcpuHandle, VcpuBox> {
  private:
   bool Vcpu_(Napi::Env env, std::shared_ptr<Vcpu>* out);
   Napi::Value RawIoctl(const Napi::CallbackInfo& info);
+  Napi::Value RawMap(const Napi::CallbackInfo& info);
   Napi::Value Shared(const Napi::CallbackInfo& info);
   Napi::Value Enter(const Napi::CallbackInfo& info);
   Napi::Value Complete(const Napi::CallbackInfo& info);
@@ -157,6 +164,22 @@ class VcpuHandle final : public Handle<VcpuHandle, VcpuBox> {
   Napi::Value SetState(const Napi::CallbackInfo& info);
   Napi::Value Inject(const Napi::CallbackInfo& info);
   Napi::Value SetCpuid(const Napi::CallbackInfo& info);
+  void Close(const Napi::CallbackInfo& info);
+};
+
+class DescriptorHandle final : public Handle<DescriptorHandle, Descriptor> {
+ public:
+  static constexpr const char* kName = "descriptor";
+  static const napi_type_tag kTag;
+  static Napi::Function Define(Napi::Env env);
+  using Handle::Handle;
+
+ private:
+  Napi::Value RawIoctl(const Napi::CallbackInfo& info);
+  Napi::Value RawMap(const Napi::CallbackInfo& info);
+  Napi::Value Number(const Napi::CallbackInfo& info);
+  Napi::Value Read(const Napi::CallbackInfo& info);
+  Napi::Value Write(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);
 };
 

@@ -17,7 +17,6 @@ Napi::Value HypervisorHandle::RawIoctl(const Napi::CallbackInfo& info) {
   return Open(info.Env(), &core) ? Ioctl(info, core.get()) : Napi::Value();
 }
 
-
 Napi::Value HypervisorHandle::Capabilities(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   std::shared_ptr<Hypervisor> core;
@@ -56,7 +55,8 @@ Napi::Value HypervisorHandle::CreateVm(const Napi::CallbackInfo& info) {
   std::shared_ptr<Hypervisor> core;
   VmOptions options;
   std::shared_ptr<Vm> vm;
-  if (!Open(env, &core) || !binding::Argument(info, 0, "kernelIrqchip", &options.kernel_irqchip) || !binding::Argument(info, 1, "pit", &options.pit) ||
+  if (!Open(env, &core) || !binding::Argument(info, 0, "kernelIrqchip", &options.kernel_irqchip) ||
+      !binding::Argument(info, 1, "pit", &options.pit) || !binding::Argument(info, 2, "type", &options.type) ||
       !Check(env, core->CreateVm(options, &vm))) {
     return {};
   }

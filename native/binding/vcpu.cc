@@ -14,10 +14,12 @@ constexpr size_t kMaxCpuidEntries = 256;  // KVM_MAX_CPUID_ENTRIES
 
 Napi::Function VcpuHandle::Define(Napi::Env env) {
   return DefineClass(env, "NativeVcpu",
-                     {InstanceMethod<&VcpuHandle::RawIoctl>("ioctl"), InstanceMethod<&VcpuHandle::Shared>("shared"), InstanceMethod<&VcpuHandle::Enter>("enter"),
+                     {InstanceMethod<&VcpuHandle::RawIoctl>("ioctl"), InstanceMethod<&VcpuHandle::RawMap>("map"),
+                      InstanceMethod<&VcpuHandle::Shared>("shared"), InstanceMethod<&VcpuHandle::Enter>("enter"),
                       InstanceMethod<&VcpuHandle::Complete>("complete"), InstanceMethod<&VcpuHandle::Kick>("kick"),
                       InstanceMethod<&VcpuHandle::GetState>("getState"), InstanceMethod<&VcpuHandle::SetState>("setState"),
-                      InstanceMethod<&VcpuHandle::Inject>("inject"), InstanceMethod<&VcpuHandle::SetCpuid>("setCpuid"), InstanceMethod<&VcpuHandle::Close>("close")});
+                      InstanceMethod<&VcpuHandle::Inject>("inject"), InstanceMethod<&VcpuHandle::SetCpuid>("setCpuid"),
+                      InstanceMethod<&VcpuHandle::Close>("close")});
 }
 
 bool VcpuHandle::Vcpu_(Napi::Env env, std::shared_ptr<Vcpu>* out) {
@@ -32,6 +34,11 @@ Napi::Value VcpuHandle::RawIoctl(const Napi::CallbackInfo& info) {
   return Vcpu_(info.Env(), &vcpu) ? Ioctl(info, vcpu.get()) : Napi::Value();
 }
 
+Napi::Value VcpuHandle::RawMap(const Napi::CallbackInfo& info) {
+  std::shared_ptr<Vcpu> vcpu;
+  return Vcpu_(info.Env(), &vcpu) ? Map(info, vcpu.get()) : Napi::Value();
+}
+
 // The exit page and the state block as one ArrayBuffer, which keeps them alive beyond close().
 Napi::Value VcpuHandle::Shared(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -40,8 +47,8 @@ Napi::Value VcpuHandle::Shared(const Napi::CallbackInfo& info) {
   auto* owner = new std::shared_ptr<VcpuShared>(vcpu->shared());
   napi_value buffer;
   const napi_status status = napi_create_external_arraybuffer(
-      env, owner->get(), sizeof(VcpuShared), [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<VcpuShared>*>(hint); }, owner,
-      &buffer);
+      env, owner->get(), sizeof(VcpuShared), [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<VcpuShared>*>(hint); },
+      owner, &buffer);
   if (status == napi_ok) return {env, buffer};
   delete owner;
   Throw(env, Status::Error(Code::kUnsupported, "napi_create_external_arraybuffer", "this runtime allows no external buffers; use Node.js"));

@@ -27,6 +27,15 @@ enum class ExitKind : uint32_t {
   kFailEntry = 12,
   kInternalError = 13,
   kUnknown = 14,
+  kException = 15,
+  kSetTpr = 16,
+  kTprAccess = 17,
+  kNmi = 18,
+  kIoapicEoi = 19,
+  kHyperv = 20,
+  kDirtyRingFull = 21,
+  kBusLock = 22,
+  kNotify = 23,
 };
 
 enum class InterruptReason : uint32_t { kKick = 1, kSlice = 2 };

@@ -12,19 +12,10 @@
 #include "core/capabilities.h"
 #include "core/exit_page.h"
 #include "core/guest_memory.h"
+#include "core/raw_device.h"
 #include "core/status.h"
 
 namespace hax {
-
-// The raw call of the device behind an object, for what the interface has no method for.
-class RawDevice {
- public:
-  // `argument` is a value or an address, as the request wants it; `result` what the call returned.
-  virtual Status Ioctl(uint64_t request, uintptr_t argument, int* result);
-
- protected:
-  ~RawDevice() = default;
-};
 
 class Vcpu : public RawDevice {
  public:
@@ -68,7 +59,8 @@ class InterruptController {
 
 struct VmOptions {
   bool kernel_irqchip = true;
-  bool pit = true;  // with the kernel's interrupt controller only
+  bool pit = true;    // with the kernel's interrupt controller only
+  uint32_t type = 0;  // the machine type of the backend's own
 };
 
 class Vm : public RawDevice {

@@ -49,111 +49,181 @@ void FillInternalError(const kvm_run* run, ExitPage* page) {
   }
 }
 
+// Hyper-V's enlightenments: a SynIC or debugger MSR was written, or a hypercall made that KVM leaves to user space.
+bool FillHyperv(const kvm_run* run, ExitPage* page) {
+  page->subcode = run->hyperv.type;
+  switch (run->hyperv.type) {
+    case KVM_EXIT_HYPERV_SYNIC:
+      page->address = run->hyperv.u.synic.msr;
+      page->detail[0] = 0;
+      page->detail[1] = run->hyperv.u.synic.control;
+      page->detail[2] = run->hyperv.u.synic.evt_page;
+      page->detail[3] = run->hyperv.u.synic.msg_page;
+      return false;
+    case KVM_EXIT_HYPERV_HCALL:
+      page->detail[0] = run->hyperv.u.hcall.result;
+      page->detail[1] = run->hyperv.u.hcall.input;
+      page->detail[2] = run->hyperv.u.hcall.params[0];
+      page->detail[3] = run->hyperv.u.hcall.params[1];
+      return true;
+    case KVM_EXIT_HYPERV_SYNDBG:
+      page->address = run->hyperv.u.syndbg.msr;
+      page->detail[0] = run->hyperv.u.syndbg.status;
+      page->detail[1] = run->hyperv.u.syndbg.control;
+      page->detail[2] = run->hyperv.u.syndbg.send_page;
+      page->detail[3] = run->hyperv.u.syndbg.recv_page;
+      page->detail[4] = run->hyperv.u.syndbg.pending_page;
+      return true;
+  }
+  return false;
+}
+
 }  // namespace
 
-void KvmVcpu::MoveReply() {
-  if (!reply_waits_) return;
-  const ExitPage& page = shared_->exit;
-  switch (run_->exit_reason) {
+void MoveReply(const ExitPage& page, kvm_run* run) {
+  switch (run->exit_reason) {
     case KVM_EXIT_IO:
-      if (run_->io.direction == KVM_EXIT_IO_IN) {
-        Copy(reinterpret_cast<uint8_t*>(run_) + run_->io.data_offset, page.data, IoBytes(run_));
+      if (run->io.direction == KVM_EXIT_IO_IN) {
+        Copy(reinterpret_cast<uint8_t*>(run) + run->io.data_offset, page.data, IoBytes(run));
       }
       break;
     case KVM_EXIT_MMIO:
-      if (!run_->mmio.is_write) std::memcpy(run_->mmio.data, page.data, sizeof run_->mmio.data);
+      if (!run->mmio.is_write) std::memcpy(run->mmio.data, page.data, sizeof run->mmio.data);
       break;
     case KVM_EXIT_X86_RDMSR:
     case KVM_EXIT_X86_WRMSR:
-      run_->msr.data = page.detail[0];
-      run_->msr.error = static_cast<uint8_t>(page.detail[1] != 0);
+      run->msr.data = page.detail[0];
+      run->msr.error = static_cast<uint8_t>(page.detail[1] != 0);
       break;
     case KVM_EXIT_HYPERCALL:
-      run_->hypercall.ret = page.detail[0];
+      run->hypercall.ret = page.detail[0];
+      break;
+    case KVM_EXIT_HYPERV:
+      if (run->hyperv.type == KVM_EXIT_HYPERV_HCALL) run->hyperv.u.hcall.result = page.detail[0];
+      if (run->hyperv.type == KVM_EXIT_HYPERV_SYNDBG) run->hyperv.u.syndbg.status = page.detail[0];
       break;
   }
 }
 
-void KvmVcpu::FillExit() {
-  ExitPage& page = shared_->exit;
-  const auto set = [&page](ExitKind kind) { page.kind = static_cast<uint32_t>(kind); };
-  page.raw_code = run_->exit_reason;
-  reply_waits_ = false;
-  switch (run_->exit_reason) {
+bool DescribeExit(kvm_run* run, ExitPage* page) {
+  const auto set = [page](ExitKind kind) { page->kind = static_cast<uint32_t>(kind); };
+  page->raw_code = run->exit_reason;
+  switch (run->exit_reason) {
     case KVM_EXIT_IO: {
       set(ExitKind::kIo);
-      page.port = run_->io.port;
-      page.size = run_->io.size;
-      page.count = run_->io.count;
-      page.direction = run_->io.direction;  // KVM_EXIT_IO_IN 0, KVM_EXIT_IO_OUT 1: a Direction
-      uint8_t* data = reinterpret_cast<uint8_t*>(run_) + run_->io.data_offset;
-      if (run_->io.direction == KVM_EXIT_IO_OUT) Copy(page.data, data, IoBytes(run_));
-      reply_waits_ = true;
-      break;
+      page->port = run->io.port;
+      page->size = run->io.size;
+      page->count = run->io.count;
+      page->direction = run->io.direction;  // KVM_EXIT_IO_IN 0, KVM_EXIT_IO_OUT 1: a Direction
+      uint8_t* data = reinterpret_cast<uint8_t*>(run) + run->io.data_offset;
+      if (run->io.direction == KVM_EXIT_IO_OUT) Copy(page->data, data, IoBytes(run));
+      return true;
     }
     case KVM_EXIT_MMIO:
       set(ExitKind::kMmio);
-      page.address = run_->mmio.phys_addr;
-      page.size = run_->mmio.len < 8 ? run_->mmio.len : 8;
-      page.count = 1;
-      page.direction = run_->mmio.is_write ? 1 : 0;
-      if (run_->mmio.is_write) std::memcpy(page.data, run_->mmio.data, sizeof run_->mmio.data);
-      reply_waits_ = true;
-      break;
+      page->address = run->mmio.phys_addr;
+      page->size = run->mmio.len < 8 ? run->mmio.len : 8;
+      page->count = 1;
+      page->direction = run->mmio.is_write ? 1 : 0;
+      if (run->mmio.is_write) std::memcpy(page->data, run->mmio.data, sizeof run->mmio.data);
+      return true;
     case KVM_EXIT_HLT:
       set(ExitKind::kHlt);
-      break;
+      return false;
     case KVM_EXIT_IRQ_WINDOW_OPEN:
       set(ExitKind::kIrqWindow);
-      break;
+      return false;
     case KVM_EXIT_SHUTDOWN:
       set(ExitKind::kShutdown);
-      break;
+      return false;
     case KVM_EXIT_DEBUG:
       set(ExitKind::kDebug);
-      page.subcode = run_->debug.arch.exception;
-      page.detail[0] = run_->debug.arch.pc;
-      page.detail[1] = run_->debug.arch.dr6;
-      page.detail[2] = run_->debug.arch.dr7;
-      break;
+      page->subcode = run->debug.arch.exception;
+      page->detail[0] = run->debug.arch.pc;
+      page->detail[1] = run->debug.arch.dr6;
+      page->detail[2] = run->debug.arch.dr7;
+      return false;
     case KVM_EXIT_X86_RDMSR:
     case KVM_EXIT_X86_WRMSR:
       set(ExitKind::kMsr);
-      page.address = run_->msr.index;
-      page.subcode = run_->msr.reason;
-      page.direction = run_->exit_reason == KVM_EXIT_X86_WRMSR ? 1 : 0;
-      page.detail[0] = run_->msr.data;
-      page.detail[1] = 1;  // unanswered: the guest gets #GP
-      reply_waits_ = true;
-      break;
+      page->address = run->msr.index;
+      page->subcode = run->msr.reason;
+      page->direction = run->exit_reason == KVM_EXIT_X86_WRMSR ? 1 : 0;
+      page->detail[0] = run->msr.data;
+      page->detail[1] = 1;  // unanswered: the guest gets #GP
+      return true;
     case KVM_EXIT_HYPERCALL:
       set(ExitKind::kHypercall);
-      page.address = run_->hypercall.nr;
-      for (int i = 0; i < 6; i++) page.detail[i + 1] = run_->hypercall.args[i];
-      page.detail[0] = ~uint64_t{0};
-      reply_waits_ = true;
-      break;
+      page->address = run->hypercall.nr;
+      for (int i = 0; i < 6; i++) page->detail[i + 1] = run->hypercall.args[i];
+      page->detail[0] = ~uint64_t{0};
+      return true;
     case KVM_EXIT_SYSTEM_EVENT:
       set(ExitKind::kSystemEvent);
-      page.subcode = run_->system_event.type;
-      page.detail[0] = run_->system_event.flags;
-      break;
+      page->subcode = run->system_event.type;
+      page->detail[0] = run->system_event.flags;
+      return false;
     case KVM_EXIT_FAIL_ENTRY:
       set(ExitKind::kFailEntry);
-      page.detail[0] = run_->fail_entry.hardware_entry_failure_reason;
-      page.detail[1] = run_->fail_entry.cpu;
-      break;
+      page->detail[0] = run->fail_entry.hardware_entry_failure_reason;
+      page->detail[1] = run->fail_entry.cpu;
+      return false;
     case KVM_EXIT_INTERNAL_ERROR:
       set(ExitKind::kInternalError);
-      FillInternalError(run_, &page);
-      break;
+      FillInternalError(run, page);
+      return false;
+    case KVM_EXIT_EXCEPTION:
+      set(ExitKind::kException);
+      page->subcode = run->ex.exception;
+      page->detail[0] = run->ex.error_code;
+      return false;
+    case KVM_EXIT_SET_TPR:
+      set(ExitKind::kSetTpr);
+      page->detail[0] = run->cr8;
+      return false;
+    case KVM_EXIT_TPR_ACCESS:
+      set(ExitKind::kTprAccess);
+      page->detail[0] = run->tpr_access.rip;
+      page->direction = run->tpr_access.is_write ? 1 : 0;
+      return false;
+    case KVM_EXIT_NMI:
+      set(ExitKind::kNmi);
+      return false;
+    case KVM_EXIT_IOAPIC_EOI:
+      set(ExitKind::kIoapicEoi);
+      page->subcode = run->eoi.vector;
+      return false;
+    case KVM_EXIT_HYPERV:
+      set(ExitKind::kHyperv);
+      return FillHyperv(run, page);
+    case KVM_EXIT_DIRTY_RING_FULL:
+      set(ExitKind::kDirtyRingFull);
+      return false;
+    case KVM_EXIT_X86_BUS_LOCK:
+      set(ExitKind::kBusLock);
+      return false;
+    case KVM_EXIT_NOTIFY:
+      set(ExitKind::kNotify);
+      page->detail[0] = run->notify.flags;
+      return false;
     default:
       set(ExitKind::kUnknown);
-      page.detail[0] = run_->hw.hardware_exit_reason;
+      page->detail[0] = run->hw.hardware_exit_reason;
+      page->size = sizeof run->padding;
+      page->count = 1;
+      std::memcpy(page->data, run->padding, sizeof run->padding);
+      return false;
   }
 }
 
-// KVM_RUN that returned -1 for another reason than a signal. A memory fault carries a valid exit all the same (api.rst 5, KVM_EXIT_MEMORY_FAULT).
+void KvmVcpu::MoveReply() {
+  if (reply_waits_) kvm::MoveReply(shared_->exit, run_);
+}
+
+void KvmVcpu::FillExit() { reply_waits_ = DescribeExit(run_, &shared_->exit); }
+
+// KVM_RUN that returned -1 for another reason than a signal. A memory fault carries a valid exit all the same (api.rst 5,
+// KVM_EXIT_MEMORY_FAULT).
 Status KvmVcpu::EntryFailed(int error) {
   ExitPage& page = shared_->exit;
   if (run_->exit_reason == kExitMemoryFault && (error == EFAULT || error == EHWPOISON)) {

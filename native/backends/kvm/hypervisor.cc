@@ -89,8 +89,9 @@ Status KvmHypervisor::Probe(const std::string& path) {
   }
   for (const int needed : kNeeded) {
     if (Extension(needed) == 0) {
-      return Status::Error(Code::kUnsupported, "KVM_CHECK_EXTENSION",
-                           path + " lacks capability " + std::to_string(needed) + ", which node-hax cannot do without; use Linux 4.11 or newer");
+      return Status::Error(
+          Code::kUnsupported, "KVM_CHECK_EXTENSION",
+          path + " lacks capability " + std::to_string(needed) + ", which node-hax cannot do without; use Linux 4.11 or newer");
     }
   }
   int size = 0;
@@ -104,8 +105,7 @@ Status KvmHypervisor::Probe(const std::string& path) {
   capabilities_.api_version = static_cast<uint32_t>(version);
   for (const Feature& feature : kFeatures) {
     const int value = Extension(feature.capability);
-    capabilities_.features.push_back(
-        {feature.name, value, value ? "" : std::string("this kernel reports no ") + feature.kernel_name});
+    capabilities_.features.push_back({feature.name, value, value ? "" : std::string("this kernel reports no ") + feature.kernel_name});
   }
   return Status::Ok();
 }
@@ -131,7 +131,7 @@ Status KvmHypervisor::CreateVm(const VmOptions& options, std::shared_ptr<Vm>* ou
   Status status;
   // Creation is interrupted by any signal on some kernels; nothing has happened then.
   for (int attempt = 0; attempt < 100; attempt++) {
-    status = HAX_KVM_CALL(fd_, KVM_CREATE_VM, 0, &fd);
+    status = HAX_KVM_CALL(fd_, KVM_CREATE_VM, static_cast<unsigned long>(options.type), &fd);
     if (status.os_code != EINTR) break;
   }
   if (!status.ok()) return status;

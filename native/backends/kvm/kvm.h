@@ -12,6 +12,13 @@
 
 namespace hax::kvm {
 
+// Pages of a descriptor, all of which are there.
+Status MapPages(const Fd& fd, uint64_t offset, uint64_t length, std::shared_ptr<DeviceMapping>* out);
+
+// exits.cc: what KVM_RUN ended with into the exit page; true when the kernel completes it at the next entry, with the reply.
+bool DescribeExit(kvm_run* run, ExitPage* page);
+void MoveReply(const ExitPage& page, kvm_run* run);
+
 class KvmHypervisor final : public Hypervisor, public std::enable_shared_from_this<KvmHypervisor> {
  public:
   static Status Open(const std::string& path, std::shared_ptr<Hypervisor>* out);
@@ -59,6 +66,7 @@ class KvmVcpu final : public Vcpu {
   ~KvmVcpu() override;
 
   Status Ioctl(uint64_t request, uintptr_t argument, int* result) override { return RawCall(fd_, request, argument, result); }
+  Status Map(uint64_t offset, uint64_t length, std::shared_ptr<DeviceMapping>* out) override;
   Status Run() override;
   Status Complete() override;
   void Kick(InterruptReason reason) override { stop_.Kick(reason); }
@@ -70,7 +78,6 @@ class KvmVcpu final : public Vcpu {
 
  private:
   KvmVcpu(std::shared_ptr<KvmVm> vm, Fd fd) : vm_(std::move(vm)), fd_(std::move(fd)) {}
-  // exits.cc: the reply of the last exit into kvm_run, and kvm_run into the exit page.
   void MoveReply();
   void FillExit();
   Status Interrupted();
