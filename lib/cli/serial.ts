@@ -48,7 +48,11 @@ function connectStdio(console: Console, stop: StopListener): SerialConnection {
     broken();
   });
   console.pipe(stdout, { end: false });
-  const drained = (): Promise<void> => Promise.race([unwritable, finished(console, { writable: false }).catch(() => undefined)]);
+  const written = async (): Promise<void> => {
+    await finished(console, { writable: false }).catch(() => undefined);
+    await new Promise<void>((resolve) => stdout.write('', () => resolve()));
+  };
+  const drained = (): Promise<void> => Promise.race([unwritable, written()]);
   stdin.on('error', () => undefined);
   if (!stdin.isTTY) {
     stdin.pipe(console, { end: false });
