@@ -1,4 +1,4 @@
-import { exitKinds } from '../native/layout';
+import { ExitKind, exitKinds } from '../native/layout';
 
 /** What `--stats` and benchmarks read: plain numbers, no live view. */
 export interface ExitStatistics {
@@ -16,7 +16,7 @@ export interface ExitStatistics {
 
 /** Counts of a vCPU's exits, always on: one increment each. */
 export class ExitCounters {
-  /** Indexed by ExitKind. */
+  /** Indexed by ExitKind; port exits are not here, they are the sum of `ports`. */
   readonly kinds = new Float64Array(exitKinds.length);
   /** Pages of it that stay zero are never resident. */
   readonly ports = new Uint32Array(0x10000);
@@ -31,7 +31,9 @@ export class ExitCounters {
 
   snapshot(): ExitStatistics {
     const statistics: ExitStatistics = { handled: 0, kinds: {}, ports: {}, pages: {}, slices: this.slices };
-    this.kinds.forEach((count, kind) => {
+    const portExits = this.ports.reduce((sum, count) => sum + count, 0);
+    this.kinds.forEach((counted, kind) => {
+      const count = kind === (ExitKind.Io as number) ? portExits : counted;
       if (count === 0) return;
       statistics.kinds[exitKinds[kind]] = count;
       if (exitKinds[kind] !== 'interrupted') statistics.handled += count;
