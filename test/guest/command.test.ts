@@ -3,6 +3,8 @@ import { hax, shell } from '../support/command';
 import { describeKvm } from '../support/hosts';
 import { bootSector, ending, Files, print } from './images';
 
+jest.setTimeout(60_000);
+
 const files = new Files();
 afterAll(() => files.remove());
 

@@ -1,0 +1,141 @@
+/** `hax run` on a terminal: script(1) makes one, and tells the terminal's mode before and after. */
+import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { commandFile, RunningCommand, type Finished } from '../support/command';
+import { describeKvm, itIf } from '../support/hosts';
+import { bootSector, ending, Files, print } from './images';
+
+jest.setTimeout(60_000);
+
+const files = new Files();
+afterAll(() => files.remove());
+
+/** Prints what is typed in hexadecimal; q powers off, p panics, r resets. */
+const hexEcho = files.write(
+  'hex-echo',
+  bootSector(`${print('ready\r\n')}
+    next: call getc
+    cmp al, 'q'\n je off
+    cmp al, 'p'\n je panic
+    cmp al, 'r'\n je reset
+    mov bl, al
+    mov al, '<'\n call putc
+    mov al, bl\n shr al, 4\n call digit
+    mov al, bl\n and al, 15\n call digit
+    mov al, '>'\n call putc
+    jmp next
+    digit: add al, 48\n cmp al, 58\n jb 1f\n add al, 39\n 1: jmp putc
+    off: ${ending.powerOff}
+    panic: ${ending.panic}
+    reset: ${ending.acpiReset}`),
+);
+
+let count = 0;
+
+class Terminal {
+  readonly #running: RunningCommand;
+
+  constructor(args: readonly string[]) {
+    const hax = [process.execPath, commandFile, ...args].map((word) => `'${word}'`).join(' ');
+    const mode = "stty -a | tr -d '\\n' | md5sum";
+    const script = files.write(
+      `terminal-${count++}.sh`,
+      `echo "before $(${mode})"\n(echo "pid $(exec sh -c 'echo $PPID')"; exec ${hax})\necho "status $?"\necho "after $(${mode})"\n`,
+    );
+    this.#running = new RunningCommand('script', ['-qec', `sh ${script}`, '/dev/null'], { keepInput: true });
+  }
+
+  get text(): string {
+    return this.#running.stdout.toString();
+  }
+
+  type(text: string): void {
+    this.#running.child.stdin.write(text);
+  }
+
+  printed(text: string): Promise<void> {
+    return this.#running.printed(text);
+  }
+
+  signal(name: NodeJS.Signals): void {
+    process.kill(Number(/pid (\d+)/.exec(this.text)![1]), name);
+  }
+
+  /** The exit status, once the terminal's mode has been found restored. */
+  async end(): Promise<{ status: number; text: string; finished: Finished }> {
+    await this.printed('after ');
+    this.#running.child.stdin.end();
+    const finished = await this.#running.end();
+    const { text } = this;
+    const [before, after] = ['before', 'after'].map((name) => new RegExp(`${name} ([0-9a-f]{32})`).exec(text)?.[1]);
+    expect(before).toMatch(/^[0-9a-f]{32}$/);
+    expect(after).toBe(before);
+    return { status: Number(/status (\d+)/.exec(text)![1]), text, finished };
+  }
+}
+
+const there = existsSync('/usr/bin/script');
+const itOnTerminal = (name: string, test: () => Promise<void>): void => itIf(there, 'script(1) is not installed', name, test);
+
+describeKvm('a terminal', () => {
+  itOnTerminal('is raw: keys reach the guest one by one, Ctrl-C as 03, nothing is echoed twice', async () => {
+    const terminal = new Terminal(['run', hexEcho]);
+    await terminal.printed('ready');
+    for (const key of ['a', '\x03', '\x1a', '\r', '\x04', '\x1b']) {
+      terminal.type(key);
+      await terminal.printed(`<${Buffer.from(key).toString('hex')}>`);
+    }
+    terminal.type('q');
+    const { status, text } = await terminal.end();
+    expect(status).toBe(0);
+    expect(text).toContain('hax: Ctrl-A X ends the machine, Ctrl-A Ctrl-A sends Ctrl-A');
+    // Node's raw mode still puts a carriage return before a line feed.
+    expect(text).toContain('ready\r\r\n<61><03><1a><0d><04><1b>');
+  });
+
+  itOnTerminal('Ctrl-A X ends with status 0, Ctrl-A Ctrl-A sends Ctrl-A', async () => {
+    for (const x of ['x', 'X']) {
+      const terminal = new Terminal(['run', hexEcho]);
+      await terminal.printed('ready');
+      terminal.type('\x01\x01b');
+      await terminal.printed('<01><62>');
+      terminal.type(`\x01${x}`);
+      const { status, text } = await terminal.end();
+      expect(status).toBe(0);
+      expect(text).toMatch(/<01><62>(\r\n)?hax: ended by Ctrl-A X\r/);
+    }
+  });
+
+  itOnTerminal('Ctrl-A X in two reads ends it too', async () => {
+    const terminal = new Terminal(['run', hexEcho]);
+    await terminal.printed('ready');
+    terminal.type('\x01');
+    await sleep(100);
+    terminal.type('x');
+    expect(await terminal.end()).toMatchObject({ status: 0 });
+  });
+
+  itOnTerminal('its mode is restored when the guest panics, resets, or is out of time, and by SIGTERM and SIGINT', async () => {
+    const ends: [args: string[], act: (terminal: Terminal) => void, status: number][] = [
+      [[], (terminal) => terminal.type('p'), 3],
+      [['--no-reboot'], (terminal) => terminal.type('r'), 4],
+      [['--timeout', '0.5'], () => undefined, 124],
+      [['--fail-on', '<61>'], (terminal) => terminal.type('a'), 1],
+      [[], (terminal) => terminal.signal('SIGTERM'), 143],
+      [[], (terminal) => terminal.signal('SIGINT'), 130],
+    ];
+    for (const [args, act, expected] of ends) {
+      const terminal = new Terminal(['run', hexEcho, ...args]);
+      await terminal.printed('ready');
+      act(terminal);
+      expect((await terminal.end()).status).toBe(expected);
+    }
+  });
+
+  itOnTerminal('its mode is left alone when there is nothing to boot', async () => {
+    const terminal = new Terminal(['run', files.at('absent')]);
+    const { status, text } = await terminal.end();
+    expect(status).toBe(1);
+    expect(text).toContain('absent does not exist\r\n');
+  });
+});
