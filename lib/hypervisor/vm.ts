@@ -7,7 +7,9 @@ import { addon, type NativeVm } from '../native/addon';
 import { checkObject } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger, parseSize } from '../util/numbers';
+import { requireFeature } from './capabilities';
 import { checkCpuid, guestCpuid, type CpuidEntry } from './cpuid';
+import { HaxmVm } from './haxm/vm';
 import type { Hypervisor } from './hypervisor';
 import { Vcpu } from './vcpu';
 

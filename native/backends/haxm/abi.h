@@ -160,6 +160,23 @@ struct FastMmio {
 
 inline constexpr size_t kIoBufferSize = 64;
 
+// Of our own requests: what RUN ended with, and what a client may write.
+struct TunnelView {
+  Tunnel tunnel;
+  uint8_t buffer[kIoBufferSize];
+};
+
+struct TunnelChanges {
+  uint8_t mask;  // which of the following: 1 exit_reason, 2 user_event_pending, 4 request_interrupt_window, 8 buffer
+  uint8_t offset;
+  uint8_t length;
+  uint8_t pad;
+  uint32_t exit_reason;
+  uint32_t user_event_pending;
+  uint32_t request_interrupt_window;
+  uint8_t buffer[kIoBufferSize];
+};
+
 struct SegmentDesc {
   uint16_t selector;
   uint16_t dummy;
@@ -237,6 +254,7 @@ static_assert(sizeof(TunnelInfo) == 24 && sizeof(FastMmio) == 56 && sizeof(Segme
 static_assert(sizeof(Debug) == 72 && sizeof(CpuidEntry) == 40 && offsetof(Cpuid, entries) == 8);
 static_assert(sizeof(Tunnel) == 56 && offsetof(Tunnel, io) == 24 && offsetof(Tunnel, io.port) == 28 && offsetof(Tunnel, io.count) == 30);
 static_assert(offsetof(Tunnel, io.flags) == 32 && offsetof(Tunnel, io.vaddr) == 40 && offsetof(Tunnel, apic_base) == 48);
+static_assert(sizeof(TunnelView) == 120 && sizeof(TunnelChanges) == 80 && offsetof(TunnelChanges, buffer) == 16);
 static_assert(sizeof(VcpuState) == kVcpuStateSize && offsetof(VcpuState, rip) == 0x80 && offsetof(VcpuState, cs) == 0x90);
 static_assert(offsetof(VcpuState, idt) == 0x168 && offsetof(VcpuState, cr0) == 0x180 && offsetof(VcpuState, dr0) == kXcr0Offset);
 static_assert(offsetof(VcpuState, efer) == 0x1d8 && offsetof(VcpuState, interruptibility_state) == 0x1f8);

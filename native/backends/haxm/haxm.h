@@ -45,7 +45,7 @@ class HaxmVm final : public Vm, public std::enable_shared_from_this<HaxmVm> {
   Status Reserve() { return node_.Reserve(); }
   Status Open(uint32_t id);
 
-  Status Ioctl(uint64_t request, uintptr_t argument, int* result) override { return node_.RawCall(request, argument, result); }
+  Status Ioctl(uint64_t request, uintptr_t argument, int* result) override;
   Status MapMemory(Mapping mapping) override;
   Status UnmapMemory(uint64_t gpa) override;
   Status CreateVcpu(uint32_t id, std::shared_ptr<Vcpu>* out) override;
@@ -76,7 +76,7 @@ class HaxmVcpu final : public Vcpu {
   Status Open(uint32_t id);
   const std::shared_ptr<Node>& node() const { return node_; }
 
-  Status Ioctl(uint64_t request, uintptr_t argument, int* result) override { return node_->RawCall(request, argument, result); }
+  Status Ioctl(uint64_t request, uintptr_t argument, int* result) override;
   Status Run() override;
   Status Complete() override;
   void Kick(InterruptReason reason) override {
@@ -100,6 +100,11 @@ class HaxmVcpu final : public Vcpu {
   void Expect(uint32_t size, uint32_t count);
   Status EntryFailed(int os_code);
   Status Interrupted();
+
+  // raw.cc
+  Status RawRun(uint64_t request, int* result);
+  void ReadTunnel(TunnelView* to) const;
+  void WriteTunnel(const TunnelChanges& changes);
 
   // state.cc
   Status GetRegisters(VcpuState* state);

@@ -44,6 +44,9 @@ class Node {
   intptr_t handle_ = -1;
 };
 
+// The request's number on this host.
+uint32_t RequestCode(const Request& request);
+
 std::string SystemNode();
 std::string VmNode(uint32_t vm);
 std::string VcpuNode(uint32_t vm, uint32_t vcpu);

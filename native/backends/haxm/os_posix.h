@@ -2,13 +2,7 @@
 #ifndef NODE_HAX_BACKENDS_HAXM_OS_POSIX_H_
 #define NODE_HAX_BACKENDS_HAXM_OS_POSIX_H_
 
-#include <cstdint>
-
-#include "backends/haxm/requests.h"
-
 namespace hax::haxm {
-
-uint32_t RequestCode(const Request& request);
 
 // The driver's error number, positive, of what the system left in errno.
 int DriverError(int error);

@@ -109,6 +109,8 @@ Status Node::CallWithTable(const Request& request, void* table, size_t bytes) co
   return Result(request, Control(handle_, request, table, bytes, out ? table : nullptr, out ? bytes : 0));
 }
 
+uint32_t RequestCode(const Request& request) { return WindowsCode(request); }
+
 std::string SystemNode() { return "\\\\.\\HAX"; }
 std::string VmNode(uint32_t vm) { return Format("\\\\.\\hax_vm%02u", vm, 0); }
 std::string VcpuNode(uint32_t vm, uint32_t vcpu) { return Format("\\\\.\\hax_vm%02u_vcpu%02u", vm, vcpu); }

@@ -1,0 +1,95 @@
+/** The driver's small structures, packed and unpacked; offsets as in native/backends/haxm/abi.h. */
+
+/** A structure that the driver may read and write. */
+export function structure(size: number, ...fields: readonly (readonly [offset: number, bytes: 1 | 2 | 4 | 8, value: bigint])[]): Buffer {
+  const buffer = Buffer.alloc(size);
+  for (const [offset, bytes, value] of fields) {
+    if (bytes === 8) buffer.writeBigUInt64LE(value, offset);
+    else buffer.writeUIntLE(Number(value), offset, bytes);
+  }
+  return buffer;
+}
+
+export interface HaxmVersion {
+  readonly compatVersion: number;
+  readonly currentVersion: number;
+}
+
+export function unpackVersion(bytes: Buffer): HaxmVersion {
+  return { compatVersion: bytes.readUInt32LE(0), currentVersion: bytes.readUInt32LE(4) };
+}
+
+/** The bits of winfo while the driver works, by name. */
+export const featureBits = {
+  ept: 0x001,
+  fastMmio: 0x002,
+  unrestrictedGuest: 0x004,
+  ramBlocks64: 0x008,
+  setRam64: 0x010,
+  tunnelPage: 0x020,
+  ramProtection: 0x040,
+  debug: 0x080,
+  implicitRamBlock: 0x100,
+  cpuid: 0x200,
+} as const;
+
+export type HaxmDriverFeature = keyof typeof featureBits;
+
+export interface HaxmCapability {
+  readonly working: boolean;
+  /** Why it does not work; empty while it does. */
+  readonly blockedBy: readonly ('vt' | 'nx')[];
+  readonly features: Readonly<Record<HaxmDriverFeature, boolean>>;
+  /** Bytes; undefined where no quota is set. */
+  readonly memoryQuota: bigint | undefined;
+  readonly wstatus: number;
+  readonly winfo: number;
+  /** On Windows, the references to the driver's device. */
+  readonly referenceCount: number;
+}
+
+export function unpackCapability(bytes: Buffer): HaxmCapability {
+  const wstatus = bytes.readUInt16LE(0);
+  const winfo = bytes.readUInt16LE(2);
+  const working = (wstatus & 1) !== 0;
+  const blockedBy = working ? [] : ([['vt', 1] as const, ['nx', 2] as const].filter(([, bit]) => winfo & bit).map(([name]) => name));
+  const features = Object.fromEntries(Object.entries(featureBits).map(([name, bit]) => [name, working && (winfo & bit) !== 0]));
+  return {
+    working,
+    blockedBy,
+    features: features as Record<HaxmDriverFeature, boolean>,
+    memoryQuota: wstatus & 2 ? bytes.readBigUInt64LE(8) : undefined,
+    wstatus,
+    winfo,
+    referenceCount: bytes.readUInt32LE(4),
+  };
+}
+
+export interface HaxmTunnelInfo {
+  readonly va: bigint;
+  readonly ioVa: bigint;
+  readonly size: number;
+}
+
+export function unpackTunnelInfo(bytes: Buffer): HaxmTunnelInfo {
+  return { va: bytes.readBigUInt64LE(0), ioVa: bytes.readBigUInt64LE(8), size: bytes.readUInt16LE(16) };
+}
+
+/** The array of a call has 32 entries, and the driver refuses all 32. */
+export const msrBatch = 31;
+
+export function packMsrs(list: readonly (readonly [index: number, value: bigint])[]): Buffer {
+  const bytes = Buffer.alloc(520);
+  bytes.writeUInt16LE(list.length, 0);
+  list.forEach(([index, value], i) => {
+    bytes.writeBigUInt64LE(BigInt(index), 8 + i * 16);
+    bytes.writeBigUInt64LE(value, 16 + i * 16);
+  });
+  return bytes;
+}
+
+/** The values of those that the driver knows: it stops at the first that it does not. */
+export function unpackMsrs(bytes: Buffer): bigint[] {
+  const done = Math.min(bytes.readUInt16LE(2), bytes.readUInt16LE(0), 32);
+  return Array.from({ length: done }, (_, i) => bytes.readBigUInt64LE(16 + i * 16));
+}

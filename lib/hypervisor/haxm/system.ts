@@ -1,0 +1,68 @@
+/** The requests of /dev/HAX, as `hypervisor.haxm`. */
+import { HaxError } from '../../util/errors';
+import { requireFeature, type Capabilities } from '../capabilities';
+import { Checker, type Unsigned } from './check';
+import { HaxmNode, vmPath } from './node';
+import { code, requests } from './requests';
+import { structure, unpackCapability, unpackVersion, type HaxmCapability, type HaxmVersion } from './structures';
+
+/** An object that has the raw call of its node. */
+export interface RawCaller {
+  ioctl(request: number, argument?: number | Uint8Array): number;
+}
+
+/** Throws ERR_HAX_UNSUPPORTED unless the backend is HAXM. */
+export function requireHaxm(capabilities: Capabilities): void {
+  if (capabilities.backend === 'haxm') return;
+  throw new HaxError('ERR_HAX_UNSUPPORTED', `HAXM's own calls are not there: this is ${capabilities.backend}`, {
+    backend: capabilities.backend,
+    hint: "Open the hypervisor with backend: 'haxm'.",
+  });
+}
+
+export interface MemlimitOptions {
+  enabled: boolean;
+  /** MiB; needed and not 0 while enabled. */
+  megabytes?: Unsigned;
+}
+
+export class HaxmSystem {
+  constructor(private readonly hypervisor: RawCaller & { readonly capabilities: Capabilities; readonly vms: readonly unknown[] }) {
+    requireHaxm(hypervisor.capabilities);
+  }
+
+  /** HAX_IOCTL_VERSION: the versions of the interface that the driver speaks. */
+  version(): HaxmVersion {
+    const bytes = structure(8);
+    this.hypervisor.ioctl(code(requests.version), bytes);
+    return unpackVersion(bytes);
+  }
+
+  /** HAX_IOCTL_CAPABILITY, decoded. */
+  capability(): HaxmCapability {
+    const bytes = structure(16);
+    this.hypervisor.ioctl(code(requests.capability), bytes);
+    return unpackCapability(bytes);
+  }
+
+  /** HAX_IOCTL_SET_MEMLIMIT: what capability() reports as the quota, for the whole machine. Not while any VM exists; the driver says EINVAL. */
+  setMemlimit(options: MemlimitOptions): void {
+    const check = new Checker(requests.setMemlimit);
+    const { enabled, megabytes = 0 } = check.object(options, 'what setMemlimit() takes');
+    if (typeof enabled !== 'boolean') check.refuse('enabled must be true or false');
+    const limit = check.unsigned(megabytes, 'megabytes', 44);
+    if (enabled && limit === 0n) check.refuse('megabytes must not be 0 while the limit is enabled');
+    if (this.hypervisor.vms.length > 0) check.refuse('the limit cannot change while VMs exist: close them first');
+    this.hypervisor.ioctl(code(requests.setMemlimit), structure(16, [0, 1, enabled ? 1n : 0n], [8, 8, limit]));
+  }
+
+  /** HAX_IOCTL_CREATE_VM and nothing else: a VM that only holds its number, until close(). `hypervisor.createVm()` makes one that runs. */
+  createVm(): HaxmNode {
+    // Observed: without EPT the driver's first VM crashes the kernel.
+    requireFeature(this.hypervisor.capabilities, 'ept');
+    const bytes = structure(4);
+    this.hypervisor.ioctl(code(requests.createVm), bytes);
+    const id = bytes.readUInt32LE(0);
+    return new HaxmNode(id, vmPath(id));
+  }
+}

@@ -1,0 +1,71 @@
+// Raw calls: those of the driver go through; a few of ours answer what the driver shares with this process.
+#include <algorithm>
+#include <cstring>
+
+#include "backends/haxm/haxm.h"
+#include "core/os.h"
+
+namespace hax::haxm {
+
+namespace {
+
+// Only where the number told the caller how large a buffer it has to bring.
+bool Is(uint64_t request, const Request& known) {
+  return request == RequestCode(known) && os::IoctlArgumentSize(request) == known.size;
+}
+
+}  // namespace
+
+Status HaxmVm::Ioctl(uint64_t request, uintptr_t argument, int* result) {
+  if (!Is(request, kVmId)) return node_.RawCall(request, argument, result);
+  // SAFETY: the binding has checked that the buffer has the size that the number says.
+  std::memcpy(reinterpret_cast<void*>(argument), &id_, sizeof id_);
+  return Status::Ok();
+}
+
+Status HaxmVcpu::Ioctl(uint64_t request, uintptr_t argument, int* result) {
+  // SAFETY: as above.
+  if (Is(request, kReadTunnel)) {
+    ReadTunnel(reinterpret_cast<TunnelView*>(argument));
+    return Status::Ok();
+  }
+  if (Is(request, kWriteTunnel)) {
+    TunnelChanges changes;
+    std::memcpy(&changes, reinterpret_cast<const void*>(argument), sizeof changes);
+    WriteTunnel(changes);
+    return Status::Ok();
+  }
+  return request == RequestCode(kRun) ? RawRun(request, result) : node_->RawCall(request, argument, result);
+}
+
+// Whoever runs by hand brings the replies by hand, too. A kick that waits already ends this RUN as one that comes in the middle.
+Status HaxmVcpu::RawRun(uint64_t request, int* result) {
+  reply_waits_ = false;
+  exit_kept_ = false;
+  if (!stop_.Enter()) {
+    (void)stop_.Consume();
+    tunnel_->user_event_pending = 1;
+  }
+  Status status = node_->RawCall(request, 0, result);
+  stop_.Leave();
+  if (stop_.pending()) (void)stop_.Consume();
+  dead_ = dead_ || tunnel_->exit_status == kExitStatechange;
+  return status;
+}
+
+void HaxmVcpu::ReadTunnel(TunnelView* to) const {
+  std::memcpy(&to->tunnel, tunnel_, sizeof to->tunnel);
+  std::memcpy(to->buffer, io_buffer_, sizeof to->buffer);
+}
+
+void HaxmVcpu::WriteTunnel(const TunnelChanges& changes) {
+  if (changes.mask & 1) tunnel_->exit_reason = changes.exit_reason;
+  if (changes.mask & 2) tunnel_->user_event_pending = changes.user_event_pending;
+  if (changes.mask & 4) tunnel_->request_interrupt_window = changes.request_interrupt_window;
+  if (changes.mask & 8) {
+    const size_t offset = std::min<size_t>(changes.offset, kIoBufferSize);
+    std::memcpy(io_buffer_ + offset, changes.buffer, std::min<size_t>(changes.length, kIoBufferSize - offset));
+  }
+}
+
+}  // namespace hax::haxm
