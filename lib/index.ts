@@ -14,6 +14,14 @@ export { Vcpu, type MpState, type RunOptions, type VcpuCounters } from './hyperv
 export type { Capabilities, Capability, FeatureName } from './hypervisor/capabilities';
 export { guestCpuid, type CpuidEntry, type GuestCpuidOptions } from './hypervisor/cpuid';
 export type * from './hypervisor/exit';
+export { debugControl, type HaxmDebugOptions, type HaxmRunResult, type HaxmVcpu } from './hypervisor/haxm/vcpu';
+export { protectFlags, ramFlags, type HaxmVm, type SetRamOptions } from './hypervisor/haxm/vm';
+export type { HaxmMemory } from './hypervisor/haxm/memory';
+export type { HaxmNode } from './hypervisor/haxm/node';
+export type { HaxmRegisters, HaxmSegment } from './hypervisor/haxm/registers';
+export type { HaxmCapability, HaxmTunnelInfo, HaxmVersion } from './hypervisor/haxm/structures';
+export type { HaxmSystem, MemlimitOptions } from './hypervisor/haxm/system';
+export type { HaxmRun, HaxmStatus } from './hypervisor/haxm/tunnel';
 export type { ExitStatistics } from './hypervisor/exit-counters';
 export { isCrash, type EndReason, type RunEnd } from './hypervisor/end';
 export { GuestMemory, Region, type GuestMemoryAccess } from './memory/guest-memory';

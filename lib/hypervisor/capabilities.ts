@@ -24,7 +24,7 @@ export interface Capability {
  * - `maxVcpus`, `recommendedVcpus`, `memorySlots` — limits of one VM
  *
  * HAXM has more: `ept`, `unrestrictedGuest`, `fastMmio`, `ramProtection`, `debug`, `implicitRamBlock` (bits of HAX_IOCTL_CAPABILITY),
- * `maxVms` and `memoryQuota` (bytes).
+ * `maxVms`, `cr8` (a task priority) and `memoryQuota` (bytes).
  */
 export type FeatureName = KvmFeatureName | HaxmFeatureName;
 

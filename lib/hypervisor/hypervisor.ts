@@ -4,6 +4,7 @@ import { HaxError } from '../util/errors';
 import { checkInteger } from '../util/numbers';
 import { requireFeature, type Capabilities } from './capabilities';
 import { unpackCpuid, type CpuidEntry } from './cpuid';
+import { HaxmSystem } from './haxm/system';
 import { VirtualMachine } from './vm';
 
 export type BackendName = 'haxm' | 'kvm';
@@ -38,6 +39,7 @@ export class Hypervisor {
   readonly #native: NativeHypervisor;
   readonly #vms = new Set<VirtualMachine>();
   #cpuid: CpuidEntry[] | undefined;
+  #haxm: HaxmSystem | undefined;
   #closed = false;
 
   private constructor(native: NativeHypervisor) {
@@ -69,6 +71,11 @@ export class Hypervisor {
     throw new HaxError('ERR_HAX_NO_DEVICE', `there is no hypervisor backend for ${process.platform} yet`, {
       hint: 'Use Linux with /dev/kvm.',
     });
+  }
+
+  /** HAXM's own calls of /dev/HAX. Throws ERR_HAX_UNSUPPORTED on other backends. */
+  get haxm(): HaxmSystem {
+    return (this.#haxm ??= new HaxmSystem(this));
   }
 
   get closed(): boolean {

@@ -118,6 +118,7 @@ export function checkMsr(index: unknown, value: unknown): [number, bigint] {
 }
 
 /** The list stops at the first MSR that the device refuses. */
-export function msrRefused(index: number, operation: string): HaxError {
-  return new HaxError('ERR_HAX_IOCTL', `the hypervisor refuses MSR ${hex(index)}`, { operation, backend: 'kvm' });
+export function msrRefused(index: number, set: boolean, backend: string): HaxError {
+  const operation = `${backend === 'haxm' ? 'HAX_VCPU_IOCTL' : 'KVM'}_${set ? 'SET' : 'GET'}_MSRS`;
+  return new HaxError('ERR_HAX_IOCTL', `the hypervisor refuses MSR ${hex(index)}`, { operation, backend });
 }

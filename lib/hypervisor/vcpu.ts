@@ -8,6 +8,7 @@ import { checkCpuid, packCpuid, type CpuidEntry } from './cpuid';
 import { ExitView, type Exit } from './exit';
 import { ExitCounters } from './exit-counters';
 import type { RunEnd } from './end';
+import { HaxmVcpu } from './haxm/vcpu';
 import { checkMsr, msrRefused, StateView } from './state';
 import type { VirtualMachine } from './vm';
 
@@ -71,6 +72,7 @@ export class Vcpu {
   readonly #u64: BigUint64Array;
   readonly #u32: Uint32Array;
   #run: RunInProgress | undefined;
+  #haxm: HaxmVcpu | undefined;
   #closed = false;
   #paused = false;
 
@@ -86,6 +88,11 @@ export class Vcpu {
     this.#state = new StateView(this.shared);
     this.#u64 = new BigUint64Array(this.shared);
     this.#u32 = new Uint32Array(this.shared);
+  }
+
+  /** HAXM's own calls of a vCPU. Throws ERR_HAX_UNSUPPORTED on other backends. */
+  get haxm(): HaxmVcpu {
+    return (this.#haxm ??= new HaxmVcpu(this));
   }
 
   get closed(): boolean {
@@ -327,6 +334,6 @@ export class Vcpu {
     if (set) this.native.setState(StateMask.Msrs);
     else this.native.getState(StateMask.Msrs);
     const done = this.#u32[stateBlock.msrCount / 4];
-    if (done < list.length) throw msrRefused(list[done][0], set ? 'KVM_SET_MSRS' : 'KVM_GET_MSRS');
+    if (done < list.length) throw msrRefused(list[done][0], set, this.vm.backend);
   }
 }

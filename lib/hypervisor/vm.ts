@@ -53,6 +53,7 @@ export class VirtualMachine {
   readonly #vcpus = new Map<number, Vcpu>();
   readonly #usedIds = new Set<number>();
   readonly #lines = new Map<number, KernelIrqLine>();
+  #haxm: HaxmVm | undefined;
   #closed = false;
 
   constructor(
@@ -66,6 +67,11 @@ export class VirtualMachine {
 
   get backend(): string {
     return this.hypervisor.capabilities.backend;
+  }
+
+  /** HAXM's own calls of a VM. Throws ERR_HAX_UNSUPPORTED on other backends. */
+  get haxm(): HaxmVm {
+    return (this.#haxm ??= new HaxmVm(this));
   }
 
   get closed(): boolean {
@@ -114,16 +120,18 @@ export class VirtualMachine {
     checkObject(options, 'what createVcpu() takes');
     const id = options.id === undefined ? this.#lowestUnusedId() : checkInteger(options.id, 'id of a vCPU', 0, 0xfffe);
     const cpus = checkInteger(options.cpus ?? 1, 'number of vCPUs', 1, 0xffff);
-    if (options.cpuid !== undefined) checkCpuid(options.cpuid);
+    if (options.cpuid !== undefined) {
+      checkCpuid(options.cpuid);
+      requireFeature(this.hypervisor.capabilities, 'extendedCpuid');
+    }
     const vcpu = new Vcpu(this, id, this.native.createVcpu(id));
     this.#usedIds.add(id);
     this.#vcpus.set(id, vcpu);
     try {
-      if (this.hypervisor.capabilities.features.extendedCpuid.available) {
-        vcpu.setCpuid(
-          options.cpuid ?? guestCpuid(this.hypervisor.supportedCpuid(), { apicId: id, cpus, kernelApic: this.hasKernelIrqchip }),
-        );
-      }
+      // HAXM makes a table of its own, and tells of none that could be put in its place.
+      const supported = this.hypervisor.supportedCpuid();
+      if (options.cpuid !== undefined) vcpu.setCpuid(options.cpuid);
+      else if (supported.length > 0) vcpu.setCpuid(guestCpuid(supported, { apicId: id, cpus, kernelApic: this.hasKernelIrqchip }));
     } catch (error) {
       vcpu.close();
       throw error;
@@ -167,6 +175,7 @@ export class VirtualMachine {
     if (this.#closed) return;
     this.#closed = true;
     for (const vcpu of this.#vcpus.values()) vcpu.close();
+    this.#haxm?.close();
     this.native.close();
     for (const region of [...this.memory.regions]) {
       this.memory.remove(region);

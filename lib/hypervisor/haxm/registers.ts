@@ -11,7 +11,26 @@ export interface HaxmSegment {
   ar: number;
 }
 
-const first = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15', 'rip', 'rflags'] as const;
+const first = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rsp',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+  'rip',
+  'rflags',
+] as const;
 const segments = ['cs', 'ss', 'ds', 'es', 'fs', 'gs', 'ldt', 'tr', 'gdt', 'idt'] as const;
 const control = ['cr0', 'cr2', 'cr3', 'cr4'] as const;
 const debug = ['dr0', 'dr1', 'dr2', 'dr3', 'dr6', 'dr7'] as const;

@@ -52,7 +52,7 @@ export function unpackCapability(bytes: Buffer): HaxmCapability {
   const wstatus = bytes.readUInt16LE(0);
   const winfo = bytes.readUInt16LE(2);
   const working = (wstatus & 1) !== 0;
-  const blockedBy = working ? [] : ([['vt', 1] as const, ['nx', 2] as const].filter(([, bit]) => winfo & bit).map(([name]) => name));
+  const blockedBy = working ? [] : [['vt', 1] as const, ['nx', 2] as const].filter(([, bit]) => winfo & bit).map(([name]) => name);
   const features = Object.fromEntries(Object.entries(featureBits).map(([name, bit]) => [name, working && (winfo & bit) !== 0]));
   return {
     working,

@@ -212,7 +212,8 @@ export class HaxmVcpu {
     requireFeature(this.#vcpu.vm.hypervisor.capabilities, 'extendedCpuid');
     checkCpuid(entries);
     const check = new Checker(requests.setCpuid);
-    if (entries.length === 0 || entries.length > maxCpuidEntries) check.refuse(`total must be from 1 to ${maxCpuidEntries} entries, not ${entries.length}`);
+    if (entries.length === 0 || entries.length > maxCpuidEntries)
+      check.refuse(`total must be from 1 to ${maxCpuidEntries} entries, not ${entries.length}`);
     this.#callWithTable(requests.setCpuid, packCpuidTable(entries));
   }
 

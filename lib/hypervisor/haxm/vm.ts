@@ -164,7 +164,8 @@ export class HaxmVm {
     if (!this.#memories.some(({ va: start, size: length }) => contains({ va: start, size: BigInt(length) }, va, size))) {
       check.refuse(`${field} and size must lie in memory of allocate(): ${hex(va)}+${hex(size)} does not`);
     }
-    if (this.#blocks.some((block) => overlaps(block, va, size))) check.refuse(`${field} and size overlap a registered block: ${hex(va)}+${hex(size)}`);
+    if (this.#blocks.some((block) => overlaps(block, va, size)))
+      check.refuse(`${field} and size overlap a registered block: ${hex(va)}+${hex(size)}`);
     return va;
   }
 
@@ -173,7 +174,8 @@ export class HaxmVm {
     const flags = Number(check.unsigned(options.flags ?? 0, 'flags', 32));
     const known = ramFlags.rom | ramFlags.standalone | ramFlags.invalid;
     if ((flags & ~known) !== 0) check.refuse(`flags has bits that the driver does not know: ${hex(flags)}`);
-    if ((flags & ramFlags.invalid) !== 0 && flags !== ramFlags.invalid) check.refuse(`flags must be 0x80 alone to unmap, not ${hex(flags)}`);
+    if ((flags & ramFlags.invalid) !== 0 && flags !== ramFlags.invalid)
+      check.refuse(`flags must be 0x80 alone to unmap, not ${hex(flags)}`);
     const start = check.aligned(options.paStart, 'paStart');
     const size = check.size(options.size, 'size', sizeBits);
     check.guestRange(start, size, 'paStart and size');
@@ -208,4 +210,3 @@ export class HaxmVm {
     if (start + size > this.#highest) this.#highest = start + size;
   }
 }
-

@@ -10,9 +10,7 @@ namespace hax::haxm {
 namespace {
 
 // Only where the number told the caller how large a buffer it has to bring.
-bool Is(uint64_t request, const Request& known) {
-  return request == RequestCode(known) && os::IoctlArgumentSize(request) == known.size;
-}
+bool Is(uint64_t request, const Request& known) { return request == RequestCode(known) && os::IoctlArgumentSize(request) == known.size; }
 
 }  // namespace
 
