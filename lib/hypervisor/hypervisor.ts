@@ -5,6 +5,7 @@ import { checkInteger } from '../util/numbers';
 import { requireFeature, type Capabilities } from './capabilities';
 import { unpackCpuid, type CpuidEntry } from './cpuid';
 import { HaxmSystem } from './haxm/system';
+import { KvmSystem } from './kvm/system';
 import { VirtualMachine } from './vm';
 
 export type BackendName = 'haxm' | 'kvm';
@@ -40,6 +41,7 @@ export class Hypervisor {
   readonly #vms = new Set<VirtualMachine>();
   #cpuid: CpuidEntry[] | undefined;
   #haxm: HaxmSystem | undefined;
+  #kvm: KvmSystem | undefined;
   #closed = false;
 
   private constructor(native: NativeHypervisor) {
@@ -84,6 +86,11 @@ export class Hypervisor {
 
   get vms(): readonly VirtualMachine[] {
     return [...this.#vms];
+  }
+
+  /** KVM's own calls on /dev/kvm. Throws ERR_HAX_UNSUPPORTED on other backends. */
+  get kvm(): KvmSystem {
+    return (this.#kvm ??= new KvmSystem(this));
   }
 
   /** Every CPUID entry that the hypervisor can give a guest; KVM_GET_SUPPORTED_CPUID. Asked once. */

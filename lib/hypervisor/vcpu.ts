@@ -9,6 +9,7 @@ import { ExitView, type Exit } from './exit';
 import { ExitCounters } from './exit-counters';
 import type { RunEnd } from './end';
 import { HaxmVcpu } from './haxm/vcpu';
+import { KvmVcpu } from './kvm/vcpu';
 import { checkMsr, msrRefused, StateView } from './state';
 import type { VirtualMachine } from './vm';
 
@@ -71,6 +72,7 @@ export class Vcpu {
   readonly #state: StateView;
   readonly #u64: BigUint64Array;
   readonly #u32: Uint32Array;
+  #kvm: KvmVcpu | undefined;
   #run: RunInProgress | undefined;
   #haxm: HaxmVcpu | undefined;
   #closed = false;
@@ -97,6 +99,11 @@ export class Vcpu {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** KVM's own calls on a vCPU. Throws ERR_HAX_UNSUPPORTED on other backends. */
+  get kvm(): KvmVcpu {
+    return (this.#kvm ??= new KvmVcpu(this));
   }
 
   /** True between run() and its end. */

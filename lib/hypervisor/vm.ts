@@ -11,6 +11,7 @@ import { requireFeature } from './capabilities';
 import { checkCpuid, guestCpuid, type CpuidEntry } from './cpuid';
 import { HaxmVm } from './haxm/vm';
 import type { Hypervisor } from './hypervisor';
+import { KvmVm } from './kvm/vm';
 import { Vcpu } from './vcpu';
 
 export interface MapMemoryOptions {
@@ -54,6 +55,7 @@ export class VirtualMachine {
   readonly #usedIds = new Set<number>();
   readonly #lines = new Map<number, KernelIrqLine>();
   #haxm: HaxmVm | undefined;
+  #kvm: KvmVm | undefined;
   #closed = false;
 
   constructor(
@@ -76,6 +78,11 @@ export class VirtualMachine {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** KVM's own calls on a VM. Throws ERR_HAX_UNSUPPORTED on other backends. */
+  get kvm(): KvmVm {
+    return (this.#kvm ??= new KvmVm(this));
   }
 
   get vcpus(): readonly Vcpu[] {

@@ -1,0 +1,115 @@
+import { decode, encodeAt, offsetOf, sizeOf, type Input } from './codec';
+import { constants, type KvmCoalescedMmio, type KvmRegs, type KvmSregs, type KvmVcpuEvents } from './generated/uapi';
+
+const dirty = constants.KVM_DIRTY_GFN_F_DIRTY;
+const reset = constants.KVM_DIRTY_GFN_F_RESET;
+
+/** A written page: `offset` counts pages from the start of the slot; the slot's upper half is the address space (SMM). */
+export interface DirtyPage {
+  readonly slot: number;
+  readonly offset: bigint;
+}
+
+/** A vCPU's ring of written pages (8.29). */
+export class DirtyRing {
+  readonly entries: number;
+  readonly #bytes: Uint8Array;
+  readonly #words: Uint32Array<ArrayBuffer>;
+  #next = 0;
+
+  constructor(bytes: Uint8Array<ArrayBuffer>) {
+    this.#bytes = bytes;
+    this.#words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+    this.entries = bytes.length / sizeOf('kvm_dirty_gfn');
+  }
+
+  /** Takes what the kernel has put there since the last call and marks it as taken; then {@link VmMemoryCalls.resetDirtyRings}. */
+  harvest(): DirtyPage[] {
+    const pages: DirtyPage[] = [];
+    while (pages.length < this.entries) {
+      const at = this.#next * sizeOf('kvm_dirty_gfn');
+      const flags = (at + offsetOf('kvm_dirty_gfn', 'flags')) / 4;
+      // Order matters: the kernel sets the flag last, and may reuse the entry as soon as it is changed.
+      if (Atomics.load(this.#words, flags) !== dirty) break;
+      const { slot, offset } = decode('kvm_dirty_gfn', this.#bytes, at);
+      pages.push({ slot, offset });
+      Atomics.store(this.#words, flags, reset);
+      this.#next = (this.#next + 1) % this.entries;
+    }
+    return pages;
+  }
+}
+
+/** The ring of coalesced writes (4.116). */
+export class CoalescedRing {
+  readonly #bytes: Uint8Array;
+  readonly #words: Uint32Array<ArrayBuffer>;
+  readonly #capacity: number;
+
+  constructor(bytes: Uint8Array<ArrayBuffer>) {
+    this.#bytes = bytes;
+    this.#words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+    this.#capacity = Math.floor((bytes.length - sizeOf('kvm_coalesced_mmio_ring')) / sizeOf('kvm_coalesced_mmio'));
+  }
+
+  /** Takes the writes, oldest first; of `data` the first `len` bytes count. `pio` 1: `phys_addr` is a port. */
+  drain(): KvmCoalescedMmio[] {
+    const firstAt = offsetOf('kvm_coalesced_mmio_ring', 'first') / 4;
+    const last = Atomics.load(this.#words, offsetOf('kvm_coalesced_mmio_ring', 'last') / 4) % this.#capacity;
+    let first = Atomics.load(this.#words, firstAt) % this.#capacity;
+    const writes: KvmCoalescedMmio[] = [];
+    for (; first !== last; first = (first + 1) % this.#capacity) {
+      const at = sizeOf('kvm_coalesced_mmio_ring') + first * sizeOf('kvm_coalesced_mmio');
+      writes.push(decode('kvm_coalesced_mmio', this.#bytes, at));
+    }
+    Atomics.store(this.#words, firstAt, first);
+    return writes;
+  }
+}
+
+/** Parts of a vCPU's state that struct kvm_run carries: KVM_SYNC_X86_REGS 1, _SREGS 2, _EVENTS 4. */
+export class SyncRegs {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #at = offsetOf('kvm_run', 's');
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  /** What the kernel stores here at each exit. */
+  set valid(mask: bigint) {
+    this.#view.setBigUint64(offsetOf('kvm_run', 'kvm_valid_regs'), mask, true);
+  }
+  get valid(): bigint {
+    return this.#view.getBigUint64(offsetOf('kvm_run', 'kvm_valid_regs'), true);
+  }
+
+  /** What the kernel takes from here at the next entry, which clears it. */
+  set dirty(mask: bigint) {
+    this.#view.setBigUint64(offsetOf('kvm_run', 'kvm_dirty_regs'), mask, true);
+  }
+  get dirty(): bigint {
+    return this.#view.getBigUint64(offsetOf('kvm_run', 'kvm_dirty_regs'), true);
+  }
+
+  get regs(): KvmRegs {
+    return decode('kvm_regs', this.#bytes, this.#at + offsetOf('kvm_sync_regs', 'regs'));
+  }
+  set regs(value: Input<KvmRegs>) {
+    encodeAt(this.#bytes, this.#at + offsetOf('kvm_sync_regs', 'regs'), 'kvm_regs', value);
+  }
+  get sregs(): KvmSregs {
+    return decode('kvm_sregs', this.#bytes, this.#at + offsetOf('kvm_sync_regs', 'sregs'));
+  }
+  set sregs(value: Input<KvmSregs>) {
+    encodeAt(this.#bytes, this.#at + offsetOf('kvm_sync_regs', 'sregs'), 'kvm_sregs', value);
+  }
+  get events(): KvmVcpuEvents {
+    return decode('kvm_vcpu_events', this.#bytes, this.#at + offsetOf('kvm_sync_regs', 'events'));
+  }
+  set events(value: Input<KvmVcpuEvents>) {
+    encodeAt(this.#bytes, this.#at + offsetOf('kvm_sync_regs', 'events'), 'kvm_vcpu_events', value);
+  }
+}

@@ -1,0 +1,111 @@
+import { HaxError } from '../../util/errors';
+import { checkInteger } from '../../util/numbers';
+import type { Hypervisor } from '../hypervisor';
+import { Extensions, KvmCalls } from './base';
+import { decodeList, encodeList, sizeOf, type Input } from './codec';
+import { capabilities, type CapabilityName, type KvmCpuidEntry2, type KvmMsrEntry } from './generated/uapi';
+
+/** Throws ERR_HAX_UNSUPPORTED unless the backend is KVM. */
+export function requireKvm(backend: string, what: string): void {
+  if (backend !== 'kvm') throw new HaxError('ERR_HAX_UNSUPPORTED', `${what}.kvm needs the backend kvm, not ${backend}`, { backend });
+}
+
+/** KVM's calls on /dev/kvm: `hypervisor.kvm`. Sections are those of the kernel's Documentation/virt/kvm/api.rst. */
+export class KvmSystem extends KvmCalls {
+  constructor(hypervisor: Hypervisor) {
+    requireKvm(hypervisor.capabilities.backend, 'hypervisor');
+    super(hypervisor, 'system', new Extensions(hypervisor));
+  }
+
+  /** KVM_GET_API_VERSION (4.1): 12. */
+  getApiVersion(): number {
+    return this.call('KVM_GET_API_VERSION', 0);
+  }
+
+  /**
+   * KVM_CHECK_EXTENSION (4.4): 0 when the kernel lacks the capability, else 1 or the number that it stands for.
+   * docs/kvm-capabilities.md lists the names. Throws ERR_HAX_INVALID_ARGUMENT for any other name.
+   */
+  checkExtension(name: CapabilityName): number {
+    const value = this.extensions.value(name);
+    this.call('KVM_CHECK_EXTENSION', capabilities[name]);
+    return value;
+  }
+
+  /** Every capability that this kernel reports, with its value. */
+  extensionsPresent(): Partial<Record<CapabilityName, number>> {
+    const names = Object.keys(capabilities) as CapabilityName[];
+    const values = names.map((name): [CapabilityName, number] => [name, this.extensions.value(name)]);
+    return Object.fromEntries(values.filter(([, value]) => value !== 0));
+  }
+
+  /** KVM_GET_VCPU_MMAP_SIZE (4.5): bytes of a vCPU's shared pages. */
+  getVcpuMmapSize(): number {
+    return this.call('KVM_GET_VCPU_MMAP_SIZE', 0);
+  }
+
+  /** KVM_GET_SUPPORTED_CPUID (4.46). */
+  getSupportedCpuid(): KvmCpuidEntry2[] {
+    return this.#cpuid('KVM_GET_SUPPORTED_CPUID');
+  }
+
+  /** KVM_GET_EMULATED_CPUID (4.88): features that are emulated where the processor lacks them. */
+  getEmulatedCpuid(): KvmCpuidEntry2[] {
+    return this.#cpuid('KVM_GET_EMULATED_CPUID');
+  }
+
+  /** KVM_GET_SUPPORTED_HV_CPUID (4.118): leaves 0x40000000 and up of a Hyper-V guest. */
+  getSupportedHvCpuid(): KvmCpuidEntry2[] {
+    return this.#cpuid('KVM_GET_SUPPORTED_HV_CPUID');
+  }
+
+  /** KVM_GET_MSR_INDEX_LIST (4.3): MSRs worth saving and restoring. */
+  getMsrIndexList(): number[] {
+    return this.#indices('KVM_GET_MSR_INDEX_LIST');
+  }
+
+  /** KVM_GET_MSR_FEATURE_INDEX_LIST (4.3): MSRs that tell features, for {@link getMsrs} here. */
+  getMsrFeatureIndexList(): number[] {
+    return this.#indices('KVM_GET_MSR_FEATURE_INDEX_LIST');
+  }
+
+  /** KVM_GET_MSRS (4.18) of the system: feature MSRs as guests may get them; those before the first unknown index. */
+  getMsrs(indices: readonly number[]): KvmMsrEntry[] {
+    const bytes = packMsrs(indices.map((index) => ({ index, data: 0n })));
+    return decodeList('kvm_msr_entry', bytes, sizeOf('kvm_msrs'), this.call('KVM_GET_MSRS', bytes));
+  }
+
+  /** KVM_X86_GET_MCE_CAP_SUPPORTED (4.104): MCG_CAP as {@link KvmVcpu.x86SetupMce} takes it; the low byte is left to the caller. */
+  x86GetMceCapSupported(): bigint {
+    const bytes = new Uint8Array(8);
+    this.call('KVM_X86_GET_MCE_CAP_SUPPORTED', bytes);
+    return new DataView(bytes.buffer).getBigUint64(0, true);
+  }
+
+  /** KVM_HAS_DEVICE_ATTR (4.81) of the system. */
+  hasDeviceAttr(group: number, attr: number | bigint): boolean {
+    return this.askAttribute(group, attr);
+  }
+
+  /** KVM_GET_DEVICE_ATTR (4.80) of the system: group 0, attribute KVM_X86_XCOMP_GUEST_SUPP has 8 bytes. */
+  getDeviceAttr(group: number, attr: number | bigint, size: number): Uint8Array {
+    return this.readAttribute(group, attr, size);
+  }
+
+  #cpuid(request: 'KVM_GET_SUPPORTED_CPUID' | 'KVM_GET_EMULATED_CPUID' | 'KVM_GET_SUPPORTED_HV_CPUID'): KvmCpuidEntry2[] {
+    const { bytes, count } = this.readList(request, sizeOf('kvm_cpuid2'), sizeOf('kvm_cpuid_entry2'), 128);
+    return decodeList('kvm_cpuid_entry2', bytes, sizeOf('kvm_cpuid2'), count);
+  }
+
+  #indices(request: 'KVM_GET_MSR_INDEX_LIST' | 'KVM_GET_MSR_FEATURE_INDEX_LIST'): number[] {
+    const { bytes, count } = this.readList(request, 4, 4, 256);
+    const view = new DataView(bytes.buffer);
+    return Array.from({ length: count }, (_, i) => view.getUint32(4 + 4 * i, true));
+  }
+}
+
+/** struct kvm_msrs with its entries; at most 4096, as the kernel takes no more. */
+export function packMsrs(entries: readonly Input<KvmMsrEntry>[]): Uint8Array {
+  checkInteger(entries.length, 'the number of MSRs', 0, 4096);
+  return encodeList('kvm_msrs', { nmsrs: entries.length }, 'kvm_msr_entry', entries);
+}

@@ -1,0 +1,196 @@
+import { checkBytes, shown } from '../../util/check';
+import { invalidArgument } from '../../util/errors';
+import { checkInteger } from '../../util/numbers';
+import { KvmCalls } from './base';
+import { decode, decodeList, encodeList, sizeOf, type Input } from './codec';
+import type {
+  KvmCpuidEntry2,
+  KvmDebugregs,
+  KvmFpu,
+  KvmMsrEntry,
+  KvmNestedState,
+  KvmRegs,
+  KvmSregs,
+  KvmSregs2,
+  KvmXcrs,
+} from './generated/uapi';
+import { packMsrs } from './system';
+
+const xsaveSize = 4096;
+const lapicSize = 1024;
+
+/** Registers of a vCPU in the kernel's own structures, for what {@link Vcpu.getState} does not show. */
+export abstract class VcpuStateCalls extends KvmCalls {
+  /** KVM_GET_REGS (4.11): the general registers. */
+  getRegs(): KvmRegs {
+    return this.read('KVM_GET_REGS', 'kvm_regs');
+  }
+
+  /** KVM_SET_REGS (4.12). */
+  setRegs(regs: Input<KvmRegs>): void {
+    this.write('KVM_SET_REGS', 'kvm_regs', regs);
+  }
+
+  /** KVM_GET_SREGS (4.13): segments, tables, control registers; `interrupt_bitmap` has the bit of an injected interrupt. */
+  getSregs(): KvmSregs {
+    return this.read('KVM_GET_SREGS', 'kvm_sregs');
+  }
+
+  /** KVM_SET_SREGS (4.14). EINVAL: a state that no processor can be in. */
+  setSregs(sregs: Input<KvmSregs>): void {
+    this.write('KVM_SET_SREGS', 'kvm_sregs', sregs);
+  }
+
+  /** KVM_GET_SREGS2 (4.131): as getSregs(), with the page directory pointers of PAE. `flags` 1: they are valid. */
+  getSregs2(): KvmSregs2 {
+    return this.read('KVM_GET_SREGS2', 'kvm_sregs2');
+  }
+
+  /** KVM_SET_SREGS2 (4.132). */
+  setSregs2(sregs: Input<KvmSregs2>): void {
+    this.write('KVM_SET_SREGS2', 'kvm_sregs2', sregs);
+  }
+
+  /** KVM_GET_FPU (4.22): x87 and SSE. The kernel leaves `mxcsr` out; use getXsave(). */
+  getFpu(): KvmFpu {
+    return this.read('KVM_GET_FPU', 'kvm_fpu');
+  }
+
+  /** KVM_SET_FPU (4.23). */
+  setFpu(fpu: Input<KvmFpu>): void {
+    this.write('KVM_SET_FPU', 'kvm_fpu', fpu);
+  }
+
+  /** KVM_GET_XSAVE (4.42): the 4096-byte XSAVE area (Intel SDM vol. 1, 13.4). */
+  getXsave(): Uint8Array {
+    const bytes = new Uint8Array(xsaveSize);
+    this.call('KVM_GET_XSAVE', bytes);
+    return bytes;
+  }
+
+  /** KVM_SET_XSAVE (4.43): an area of getXsave() or getXsave2(). EINVAL: components that the vCPU has not. */
+  setXsave(area: Uint8Array): void {
+    checkBytes(area, 'an XSAVE area');
+    const size = Math.max(xsaveSize, this.extensions.value('KVM_CAP_XSAVE2'));
+    if (area.length !== xsaveSize && area.length !== size) {
+      throw invalidArgument(`an XSAVE area has ${xsaveSize}${size > xsaveSize ? ` or ${size}` : ''} bytes, not ${area.length}`);
+    }
+    // The kernel reads as much as the vCPU's components take, whatever is given.
+    const bytes = new Uint8Array(size);
+    bytes.set(area);
+    this.call('KVM_SET_XSAVE', bytes);
+  }
+
+  /** KVM_GET_XSAVE2 (4.134): the whole area, as large as KVM_CAP_XSAVE2 reports. */
+  getXsave2(): Uint8Array {
+    const bytes = new Uint8Array(Math.max(xsaveSize, this.extensions.value('KVM_CAP_XSAVE2')));
+    this.call('KVM_GET_XSAVE2', bytes);
+    return bytes;
+  }
+
+  /** KVM_GET_XCRS (4.44): the extended control registers; XCR0 is the only one. */
+  getXcrs(): KvmXcrs {
+    return this.read('KVM_GET_XCRS', 'kvm_xcrs');
+  }
+
+  /** KVM_SET_XCRS (4.45). EINVAL: bits that the vCPU's CPUID has not. */
+  setXcrs(xcrs: Input<KvmXcrs>): void {
+    this.write('KVM_SET_XCRS', 'kvm_xcrs', xcrs);
+  }
+
+  /** KVM_GET_DEBUGREGS (4.33): the guest's own, not those of {@link VcpuEventCalls.setGuestDebug}. */
+  getDebugregs(): KvmDebugregs {
+    return this.read('KVM_GET_DEBUGREGS', 'kvm_debugregs');
+  }
+
+  /** KVM_SET_DEBUGREGS (4.34). */
+  setDebugregs(debugregs: Input<KvmDebugregs>): void {
+    this.write('KVM_SET_DEBUGREGS', 'kvm_debugregs', debugregs);
+  }
+
+  /** KVM_GET_MP_STATE (4.38): a KVM_MP_STATE_…. */
+  getMpState(): number {
+    return this.read('KVM_GET_MP_STATE', 'kvm_mp_state').mp_state;
+  }
+
+  /** KVM_SET_MP_STATE (4.39). EINVAL: one that needs the kernel's local APIC. */
+  setMpState(state: number): void {
+    this.write('KVM_SET_MP_STATE', 'kvm_mp_state', { mp_state: state });
+  }
+
+  /** KVM_GET_LAPIC (4.57): the local APIC's 1024-byte register page. EINVAL: it is not the kernel's. */
+  getLapic(): Uint8Array {
+    const bytes = new Uint8Array(lapicSize);
+    this.call('KVM_GET_LAPIC', bytes);
+    return bytes;
+  }
+
+  /** KVM_SET_LAPIC (4.58). */
+  setLapic(registers: Uint8Array): void {
+    checkBytes(registers, 'a register page');
+    if (registers.length !== lapicSize) throw invalidArgument(`a register page has ${lapicSize} bytes, not ${registers.length}`);
+    this.call('KVM_SET_LAPIC', registers);
+  }
+
+  /** KVM_GET_MSRS (4.18): those before the first that is refused. */
+  getMsrs(indices: readonly number[]): KvmMsrEntry[] {
+    if (!Array.isArray(indices)) throw invalidArgument(`getMsrs() takes a list of indices, not ${shown(indices)}`);
+    const bytes = packMsrs((indices as number[]).map((index) => ({ index, data: 0n })));
+    return decodeList('kvm_msr_entry', bytes, sizeOf('kvm_msrs'), this.call('KVM_GET_MSRS', bytes));
+  }
+
+  /** KVM_SET_MSRS (4.19): how many were set; the next one was refused. */
+  setMsrs(entries: readonly Input<KvmMsrEntry>[]): number {
+    if (!Array.isArray(entries)) throw invalidArgument(`setMsrs() takes a list, not ${shown(entries)}`);
+    return this.call('KVM_SET_MSRS', packMsrs(entries as Input<KvmMsrEntry>[]));
+  }
+
+  /** KVM_GET_CPUID2: the guest's table. */
+  getCpuid2(): KvmCpuidEntry2[] {
+    const { bytes, count } = this.readList('KVM_GET_CPUID2', sizeOf('kvm_cpuid2'), sizeOf('kvm_cpuid_entry2'), 128);
+    return decodeList('kvm_cpuid_entry2', bytes, sizeOf('kvm_cpuid2'), count);
+  }
+
+  /** KVM_SET_CPUID2 (4.20): before the first entry; at most 256. EINVAL: changed after it. */
+  setCpuid2(entries: readonly Input<KvmCpuidEntry2>[]): void {
+    if (!Array.isArray(entries)) throw invalidArgument(`setCpuid2() takes a list, not ${shown(entries)}`);
+    checkInteger(entries.length, 'number of CPUID entries', 0, 256);
+    this.call('KVM_SET_CPUID2', encodeList('kvm_cpuid2', { nent: entries.length }, 'kvm_cpuid_entry2', entries as KvmCpuidEntry2[]));
+  }
+
+  /** KVM_GET_SUPPORTED_HV_CPUID (4.118) of a vCPU, which depends on what was enabled for it. */
+  getSupportedHvCpuid(): KvmCpuidEntry2[] {
+    const { bytes, count } = this.readList('KVM_GET_SUPPORTED_HV_CPUID', sizeOf('kvm_cpuid2'), sizeOf('kvm_cpuid_entry2'), 128);
+    return decodeList('kvm_cpuid_entry2', bytes, sizeOf('kvm_cpuid2'), count);
+  }
+
+  /** KVM_GET_TSC_KHZ (4.56): the guest's. EIO: the host's is not stable. */
+  getTscKhz(): number {
+    return this.call('KVM_GET_TSC_KHZ', 0);
+  }
+
+  /** KVM_SET_TSC_KHZ (4.55). EINVAL: another rate than the host's without KVM_CAP_TSC_CONTROL. */
+  setTscKhz(kilohertz: number): void {
+    this.call('KVM_SET_TSC_KHZ', checkInteger(kilohertz, 'TSC frequency in kHz', 0, 0xffffffff));
+  }
+
+  /** KVM_GET_NESTED_STATE (4.114): what a guest's own hypervisor has; `bytes` is the whole of it, for setNestedState(). */
+  getNestedState(): KvmNestedState & { bytes: Uint8Array } {
+    const bytes = new Uint8Array(Math.max(sizeOf('kvm_nested_state'), this.extensions.value('KVM_CAP_NESTED_STATE')));
+    new DataView(bytes.buffer).setUint32(4, bytes.length, true);
+    this.call('KVM_GET_NESTED_STATE', bytes);
+    const state = decode('kvm_nested_state', bytes);
+    return { ...state, bytes: bytes.slice(0, state.size) };
+  }
+
+  /** KVM_SET_NESTED_STATE (4.115). */
+  setNestedState(bytes: Uint8Array): void {
+    checkBytes(bytes, 'a nested state');
+    if (bytes.length < sizeOf('kvm_nested_state') || decode('kvm_nested_state', bytes).size > bytes.length) {
+      throw invalidArgument(
+        `a nested state has the ${sizeOf('kvm_nested_state')} bytes of its header and as many as that says, not ${bytes.length}`,
+      );
+    }
+    this.call('KVM_SET_NESTED_STATE', bytes);
+  }
+}

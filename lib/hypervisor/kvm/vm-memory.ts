@@ -1,0 +1,117 @@
+import { checkBytes, shown } from '../../util/check';
+import { invalidArgument } from '../../util/errors';
+import { checkInteger } from '../../util/numbers';
+import { addressOf, KvmCalls } from './base';
+import { checkScalar, type Input } from './codec';
+import { adopt, KvmDescriptor } from './eventfd';
+import type { KvmMemoryAttributes, KvmUserspaceMemoryRegion, KvmUserspaceMemoryRegion2 } from './generated/uapi';
+
+/**
+ * Where guest memory lies in this process: bytes, which are kept as long as the slot has them, or an address that the caller answers for.
+ * Bytes must start at a page: {@link allocateMemory}, a {@link MemFd}'s or a region's.
+ */
+export type HostMemory = Uint8Array | bigint | number;
+
+type WithMemory<T> = Omit<Input<T>, 'userspace_addr'> & { readonly userspace_addr: HostMemory };
+
+/** Slots of guest memory, dirty tracking and what else of KVM's VM calls is about memory. */
+export abstract class VmMemoryCalls extends KvmCalls {
+  /** Bytes that slots use; the kernel knows addresses only. */
+  readonly #slots = new Map<number, { readonly memory: HostMemory; readonly size: bigint }>();
+
+  /**
+   * KVM_SET_USER_MEMORY_REGION (4.35): makes, changes (flags only) or with `memory_size` 0 deletes a slot. `vm.mapMemory()` takes the
+   * lowest free slots, so choose high numbers beside it. EEXIST: overlaps another slot; EINVAL: unaligned, or no such change.
+   */
+  setUserMemoryRegion(region: WithMemory<KvmUserspaceMemoryRegion>): void {
+    const value = { ...region, userspace_addr: this.#address(region.userspace_addr, region.memory_size) };
+    this.write('KVM_SET_USER_MEMORY_REGION', 'kvm_userspace_memory_region', value);
+    this.#keep(region);
+  }
+
+  /** KVM_SET_USER_MEMORY_REGION2 (4.140): the same with a guest_memfd for private memory. */
+  setUserMemoryRegion2(region: WithMemory<KvmUserspaceMemoryRegion2>): void {
+    const value = { ...region, userspace_addr: this.#address(region.userspace_addr, region.memory_size) };
+    this.write('KVM_SET_USER_MEMORY_REGION2', 'kvm_userspace_memory_region2', value);
+    this.#keep(region);
+  }
+
+  /** KVM_CREATE_GUEST_MEMFD (4.142): memory that only guests of this VM reach; `size` bytes, a multiple of 4096. */
+  createGuestMemfd(size: number | bigint, flags: number | bigint = 0): KvmDescriptor {
+    return adopt(this.write('KVM_CREATE_GUEST_MEMFD', 'kvm_create_guest_memfd', { size, flags }));
+  }
+
+  /** KVM_SET_MEMORY_ATTRIBUTES (4.141): private or shared, for whole pages of guest-physical memory. */
+  setMemoryAttributes(attributes: Input<KvmMemoryAttributes>): void {
+    this.write('KVM_SET_MEMORY_ATTRIBUTES', 'kvm_memory_attributes', attributes);
+  }
+
+  /**
+   * KVM_GET_DIRTY_LOG (4.8): one bit for each of `pages` pages of a slot with KVM_MEM_LOG_DIRTY_PAGES, set when it was written since the
+   * last call. `pages` is the slot's length. ENOENT: the slot logs nothing.
+   */
+  getDirtyLog(slot: number, pages: number): Uint8Array {
+    checkInteger(pages, 'pages of a slot', 1, 2 ** 31);
+    // The kernel fills the bitmap of the whole slot: too little room would be written past.
+    const known = this.#slots.get(slot)?.size ?? BigInt(this.largestRegion());
+    const room = BigInt(pages) > known / 4096n ? BigInt(pages) : known / 4096n;
+    const bitmap = new Uint8Array(Number((room + 63n) / 64n) * 8);
+    this.write('KVM_GET_DIRTY_LOG', 'kvm_dirty_log', { slot, dirty_bitmap: addressOf(bitmap) });
+    return bitmap.subarray(0, Math.ceil(pages / 64) * 8);
+  }
+
+  /**
+   * KVM_CLEAR_DIRTY_LOG (4.117), where KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 is enabled: forgets the pages whose bits are set. `firstPage` is a
+   * multiple of 64, and so is `pages` unless the range ends with the slot.
+   */
+  clearDirtyLog(slot: number, firstPage: number, pages: number, bitmap: Uint8Array): void {
+    checkBytes(bitmap, 'bitmap');
+    checkInteger(pages, 'number of pages', 1, 2 ** 31);
+    if (bitmap.length * 8 < pages)
+      throw invalidArgument(`a bitmap for ${pages} pages has ${Math.ceil(pages / 8)} bytes, not ${bitmap.length}`);
+    // The kernel reads whole words.
+    const words = new Uint8Array(Math.ceil(pages / 64) * 8);
+    words.set(bitmap.subarray(0, words.length));
+    const request = { slot, num_pages: pages, first_page: firstPage, dirty_bitmap: addressOf(words) };
+    this.write('KVM_CLEAR_DIRTY_LOG', 'kvm_clear_dirty_log', request);
+  }
+
+  /** KVM_RESET_DIRTY_RINGS (8.29): takes back the entries that {@link DirtyRing.harvest} has marked, of all vCPUs; how many those were. */
+  resetDirtyRings(): number {
+    return this.call('KVM_RESET_DIRTY_RINGS', 0);
+  }
+
+  /** KVM_SET_TSS_ADDR (4.36): three pages below 4 GiB for Intel's real mode. */
+  setTssAddr(address: number): void {
+    this.call('KVM_SET_TSS_ADDR', checkInteger(address, 'address of the TSS', 0, 0xffffffff));
+  }
+
+  /** KVM_SET_IDENTITY_MAP_ADDR (4.40): a page below 4 GiB for Intel's real mode; 0 is the default. EINVAL: there is a vCPU already. */
+  setIdentityMapAddr(address: number | bigint): void {
+    const bytes = new Uint8Array(8);
+    new DataView(bytes.buffer).setBigUint64(0, checkScalar(address, 'u64', 'address of the identity map'), true);
+    this.call('KVM_SET_IDENTITY_MAP_ADDR', bytes);
+  }
+
+  /** KVM_SET_NR_MMU_PAGES: how many pages the shadow page tables may take, at least 64. */
+  setNrMmuPages(pages: number): void {
+    this.call('KVM_SET_NR_MMU_PAGES', checkInteger(pages, 'number of pages', 0, 0xffffffff));
+  }
+
+  /** Bytes of the largest region that the VM has mapped in slots of its own. */
+  protected abstract largestRegion(): number;
+
+  #address(memory: HostMemory, size: number | bigint): bigint {
+    if (typeof memory === 'bigint' || typeof memory === 'number') return checkScalar(memory, 'u64', 'userspace_addr');
+    checkBytes(memory, 'userspace_addr');
+    if (BigInt(memory.length) < checkScalar(size, 'u64', 'memory_size')) {
+      throw invalidArgument(`userspace_addr has ${memory.length} bytes, which is less than memory_size ${shown(size)}`);
+    }
+    return addressOf(memory);
+  }
+
+  #keep({ slot, memory_size, userspace_addr }: { slot: number; memory_size: number | bigint; userspace_addr: HostMemory }): void {
+    if (BigInt(memory_size) === 0n) this.#slots.delete(slot);
+    else this.#slots.set(slot, { memory: userspace_addr, size: BigInt(memory_size) });
+  }
+}

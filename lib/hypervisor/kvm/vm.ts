@@ -1,0 +1,162 @@
+import { checkBytes } from '../../util/check';
+import { invalidArgument } from '../../util/errors';
+import { checkInteger } from '../../util/numbers';
+import type { VirtualMachine } from '../vm';
+import { addressOf, Extensions } from './base';
+import { checkScalar, decode, encode, sizeOf, type Input } from './codec';
+import { KvmDevice } from './device';
+import { adopt } from './eventfd';
+import { capabilities, constants, type CapabilityName, type KvmClockData, type KvmEncRegion, type KvmXenHvmConfig } from './generated/uapi';
+import { KvmStats } from './stats';
+import { requireKvm } from './system';
+import { VmIrqCalls } from './vm-irq';
+
+/** MSRs from `base`, one bit each: a set bit lets the guest have it, a clear one denies it. */
+export interface MsrRange {
+  /** KVM_MSR_FILTER_READ 1, KVM_MSR_FILTER_WRITE 2, or both. */
+  readonly flags: number;
+  readonly base: number;
+  readonly nmsrs: number;
+  readonly bitmap: Uint8Array;
+}
+
+export interface PmuEventFilter {
+  /** KVM_PMU_EVENT_ALLOW 0 or KVM_PMU_EVENT_DENY 1. */
+  readonly action: number;
+  readonly fixed_counter_bitmap: number;
+  readonly flags: number;
+  readonly events: readonly (number | bigint)[];
+}
+
+/** KVM's calls on a VM: `vm.kvm`. Sections are those of the kernel's Documentation/virt/kvm/api.rst. */
+export class KvmVm extends VmIrqCalls {
+  constructor(private readonly vm: VirtualMachine) {
+    requireKvm(vm.backend, 'vm');
+    super(vm, 'vm', new Extensions(vm));
+  }
+
+  protected override largestRegion(): number {
+    return Math.max(0, ...this.vm.memory.regions.map(({ size }) => size));
+  }
+
+  /** For vCPUs of this VM. */
+  get supported(): Extensions {
+    return this.extensions;
+  }
+
+  /** KVM_CHECK_EXTENSION (4.4) of this VM, which may say less or more than the system. */
+  checkExtension(name: CapabilityName): number {
+    const value = this.extensions.value(name);
+    this.call('KVM_CHECK_EXTENSION', capabilities[name]);
+    return value;
+  }
+
+  /** KVM_ENABLE_CAP (4.37): up to four arguments, as chapter 7 gives them for each capability. EINVAL: not one that can be enabled, or too late. */
+  enableCap(cap: CapabilityName, args: readonly (number | bigint)[] = [], flags = 0): void {
+    this.extensions.require(cap, 'KVM_ENABLE_CAP');
+    this.write('KVM_ENABLE_CAP', 'kvm_enable_cap', { cap: capabilities[cap], flags, args });
+  }
+
+  /** KVM_SET_BOOT_CPU_ID (4.41): the vCPU that starts running after a reset. EBUSY: there is a vCPU already. */
+  setBootCpuId(id: number): void {
+    this.call('KVM_SET_BOOT_CPU_ID', checkInteger(id, 'id of a vCPU', 0, 0xffffffff));
+  }
+
+  /** KVM_GET_CLOCK (4.29): kvmclock in nanoseconds; `realtime` and `host_tsc` where `flags` has KVM_CLOCK_REALTIME and KVM_CLOCK_HOST_TSC. */
+  getClock(): KvmClockData {
+    return this.read('KVM_GET_CLOCK', 'kvm_clock_data');
+  }
+
+  /** KVM_SET_CLOCK (4.30). With KVM_CLOCK_REALTIME the time since `realtime` is added. */
+  setClock(clock: Pick<Input<KvmClockData>, 'clock'> & Partial<Input<KvmClockData>>): void {
+    this.write('KVM_SET_CLOCK', 'kvm_clock_data', { flags: 0, realtime: 0, host_tsc: 0, ...clock });
+  }
+
+  /** KVM_SET_TSC_KHZ (4.55) for vCPUs made from now on. */
+  setTscKhz(kilohertz: number): void {
+    this.call('KVM_SET_TSC_KHZ', checkInteger(kilohertz, 'TSC frequency in kHz', 0, 0xffffffff));
+  }
+
+  /** KVM_GET_TSC_KHZ (4.56). */
+  getTscKhz(): number {
+    return this.call('KVM_GET_TSC_KHZ', 0);
+  }
+
+  /**
+   * KVM_X86_SET_MSR_FILTER (4.97): which MSRs the guest gets from the kernel; others are #GP, or exits of kind `msr` with
+   * KVM_CAP_X86_USER_SPACE_MSR. At most 16 ranges; none at all with default allow takes the filter away. MSRs 0x800 to 0x8ff cannot be denied.
+   */
+  x86SetMsrFilter(ranges: readonly MsrRange[], { defaultDeny = false } = {}): void {
+    if (!Array.isArray(ranges)) throw invalidArgument('x86SetMsrFilter() takes a list of ranges');
+    const list = (ranges as readonly MsrRange[]).map(({ flags, base, nmsrs, bitmap }) => {
+      checkBytes(bitmap, 'bitmap');
+      checkInteger(nmsrs, 'nmsrs', 1, 0x3000);
+      if (bitmap.length * 8 < nmsrs)
+        throw invalidArgument(`a bitmap for ${nmsrs} MSRs has ${Math.ceil(nmsrs / 8)} bytes, not ${bitmap.length}`);
+      // The kernel reads whole words.
+      const words = new Uint8Array(Math.ceil(nmsrs / 64) * 8);
+      words.set(bitmap.subarray(0, words.length));
+      return { words, range: { flags, base, nmsrs, bitmap: addressOf(words) } };
+    });
+    const flags = defaultDeny ? constants.KVM_MSR_FILTER_DEFAULT_DENY : constants.KVM_MSR_FILTER_DEFAULT_ALLOW;
+    this.write('KVM_X86_SET_MSR_FILTER', 'kvm_msr_filter', { flags, ranges: list.map(({ range }) => range) });
+  }
+
+  /** KVM_SET_PMU_EVENT_FILTER (4.120): which events the guest's performance counters may count. At most 300. */
+  setPmuEventFilter({ action, fixed_counter_bitmap, flags, events }: PmuEventFilter): void {
+    checkInteger(events?.length, 'number of events', 0, 300);
+    const head = { action, nevents: events.length, fixed_counter_bitmap, flags };
+    const bytes = encode('kvm_pmu_event_filter', head, events.length * 8);
+    const view = new DataView(bytes.buffer, sizeOf('kvm_pmu_event_filter'));
+    events.forEach((event, i) => view.setBigUint64(8 * i, checkScalar(event, 'u64', `events[${i}]`), true));
+    this.call('KVM_SET_PMU_EVENT_FILTER', bytes);
+  }
+
+  /** KVM_CREATE_DEVICE (4.79): `type` is a KVM_DEV_TYPE_…. ENODEV: no such device here; EEXIST: one a VM. */
+  createDevice(type: number): KvmDevice {
+    const fd = this.#createDevice(type, 0);
+    return new KvmDevice(adopt(fd), this.extensions);
+  }
+
+  /** Whether createDevice() would make one: KVM_CREATE_DEVICE_TEST. */
+  hasDevice(type: number): boolean {
+    try {
+      this.#createDevice(type, constants.KVM_CREATE_DEVICE_TEST);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** KVM_GET_STATS_FD (4.133): counters of the VM, decoded. */
+  getStatsFd(): KvmStats {
+    return new KvmStats(adopt(this.call('KVM_GET_STATS_FD', 0)));
+  }
+
+  /** KVM_XEN_HVM_CONFIG (4.28). EINVAL: flags that KVM_CAP_XEN_HVM does not report. */
+  xenHvmConfig(config: Input<KvmXenHvmConfig>): void {
+    this.write('KVM_XEN_HVM_CONFIG', 'kvm_xen_hvm_config', config);
+  }
+
+  /** KVM_MEMORY_ENCRYPT_OP (4.110): the vendor's command, raw; changed in place. ENOTTY becomes ERR_HAX_UNSUPPORTED: no such processor. */
+  memoryEncryptOp(command: Uint8Array): number {
+    checkBytes(command, 'a command');
+    return this.call('KVM_MEMORY_ENCRYPT_OP', command);
+  }
+
+  /** KVM_MEMORY_ENCRYPT_REG_REGION (4.111): memory of this process that will hold encrypted pages. */
+  memoryEncryptRegRegion(region: Input<KvmEncRegion>): void {
+    this.write('KVM_MEMORY_ENCRYPT_REG_REGION', 'kvm_enc_region', region);
+  }
+
+  /** KVM_MEMORY_ENCRYPT_UNREG_REGION (4.112). */
+  memoryEncryptUnregRegion(region: Input<KvmEncRegion>): void {
+    this.write('KVM_MEMORY_ENCRYPT_UNREG_REGION', 'kvm_enc_region', region);
+  }
+
+  #createDevice(type: number, flags: number): number {
+    const bytes = encode('kvm_create_device', { type, fd: 0, flags });
+    this.call('KVM_CREATE_DEVICE', bytes);
+    return decode('kvm_create_device', bytes).fd;
+  }
+}
