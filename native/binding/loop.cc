@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/hot_tls.h"
+
 namespace hax::binding {
 
 namespace {
@@ -18,7 +20,7 @@ struct Slice {
   LoopContext* context;  // null while the loop is not to be looked at
   uint64_t due;          // loop time in milliseconds at which the loop wants to run
 };
-thread_local Slice* current = nullptr;
+HAX_HOT_TLS Slice* current = nullptr;
 
 // True while JavaScript can be called: not in a worker that is being terminated.
 bool JavaScriptRuns(Napi::Env env) {

@@ -15,8 +15,11 @@ namespace {
 int kick_signal = 0;
 struct sigaction previous;
 
-// Its only effect is that the ioctl returns. What was installed before sees the signal too.
+// An ioctl that has begun returns because a signal was handled; one that has not finds the flag set. What was installed before sees
+// the signal too.
 void Handle(int number, siginfo_t* info, void* context) {
+  // SAFETY: between StopWord::Enter and Leave the device's page is mapped, and both run on this thread.
+  if (uint8_t* flag = kick_slot.flag) __atomic_store_n(flag, 1, __ATOMIC_RELAXED);
   if (previous.sa_flags & SA_SIGINFO) {
     if (previous.sa_sigaction) previous.sa_sigaction(number, info, context);
   } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN && previous.sa_handler) {
@@ -25,6 +28,8 @@ void Handle(int number, siginfo_t* info, void* context) {
 }
 
 }  // namespace
+
+HAX_HOT_TLS KickSlot kick_slot = {};
 
 Status InstallKickSignal() {
   static std::mutex mutex;
@@ -57,15 +62,14 @@ void SendKickSignal(int thread_id) {
 }
 
 int KickableThreadId() {
-  static thread_local int id = 0;
-  if (id == 0) {
+  if (kick_slot.thread_id == 0) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, kick_signal);
     pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
-    id = static_cast<int>(syscall(SYS_gettid));
+    kick_slot.thread_id = static_cast<int>(syscall(SYS_gettid));
   }
-  return id;
+  return kick_slot.thread_id;
 }
 
 }  // namespace hax

@@ -2,9 +2,17 @@
 #ifndef NODE_HAX_CORE_KICK_SIGNAL_H_
 #define NODE_HAX_CORE_KICK_SIGNAL_H_
 
+#include "core/hot_tls.h"
 #include "core/status.h"
 
 namespace hax {
+
+// What the signal's handler knows of its thread.
+struct KickSlot {
+  uint8_t* volatile flag;  // the flag of the device that is being entered, set to 1 by the handler; null outside
+  int thread_id;           // what KickableThreadId() says; 0 before its first call
+};
+extern HAX_HOT_TLS KickSlot kick_slot;
 
 // Installs the handler once a process; a handler that was there before is called too. HAX_KICK_SIGNAL must be a number from
 // SIGRTMIN to SIGRTMAX.

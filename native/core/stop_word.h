@@ -1,9 +1,10 @@
-// How a thread outside makes a vCPU leave its guest, without losing a kick.
+// How a thread outside makes a vCPU leave its guest, without losing a kick and without a fence on the way into the guest.
 //
-// The kicker sets a bit of the word, then the device's own flag (immediate_exit), then signals the thread if it is in the guest.
-// The vCPU clears the device's flag, publishes its thread, and only then looks at the word: a kick that comes before the look is
-// seen by it, one that comes after finds the thread published and either the flag or the signal ends the entry.
-// The word is consumed only outside the guest.
+// The kicker sets a bit of the word and signals the thread that the vCPU belongs to, wherever that thread is. The vCPU tells its
+// thread's signal handler where the device's own flag is (immediate_exit) and only then looks at the word. A kick that comes before
+// the look is seen by it. After it, the signal is handled either before the device has been entered, and then the handler has set the
+// flag, or inside, and then it ends the entry. Look and handler are one thread's: program order is enough.
+// The word is consumed only outside the guest. docs/decisions/0003-kick-without-fence.md has what that saves.
 #ifndef NODE_HAX_CORE_STOP_WORD_H_
 #define NODE_HAX_CORE_STOP_WORD_H_
 
@@ -17,25 +18,27 @@ namespace hax {
 
 class StopWord {
  public:
-  // `flag` is what the device looks at when it enters the guest; it may be null and must outlive this object.
+  // `flag` is what the device looks at when it enters the guest; it may be null. Written between Enter() and Leave() only.
   void set_device_flag(uint8_t* flag) { flag_ = flag; }
 
   void Kick(InterruptReason reason) {
     word_.fetch_or(Bit(reason), std::memory_order_seq_cst);
-    if (flag_) __atomic_store_n(flag_, 1, __ATOMIC_SEQ_CST);
     const int thread = thread_.load(std::memory_order_seq_cst);
-    if (thread != 0) SendKickSignal(thread);
+    // A thread that kicks its own vCPU is not in the guest.
+    if (thread != 0 && thread != kick_slot.thread_id) SendKickSignal(thread);
   }
 
   // False: a kick waits, do not enter the guest.
   bool Enter() {
+    if (slot_ != &kick_slot) Own();
     if (flag_) __atomic_store_n(flag_, 0, __ATOMIC_RELAXED);
-    thread_.store(KickableThreadId(), std::memory_order_seq_cst);
+    slot_->flag = flag_;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
     if (word_.load(std::memory_order_seq_cst) == 0) return true;
     Leave();
     return false;
   }
-  void Leave() { thread_.store(0, std::memory_order_release); }
+  void Leave() { slot_->flag = nullptr; }
 
   bool pending() const { return word_.load(std::memory_order_acquire) != 0; }
 
@@ -47,10 +50,16 @@ class StopWord {
   void Forget(InterruptReason reason) { word_.fetch_and(~Bit(reason), std::memory_order_seq_cst); }
 
  private:
+  // The first entry by this thread: kicks go to it from here on.
+  void Own() {
+    slot_ = &kick_slot;
+    thread_.store(KickableThreadId(), std::memory_order_seq_cst);
+  }
   static uint32_t Bit(InterruptReason reason) { return uint32_t{1} << static_cast<uint32_t>(reason); }
 
   std::atomic<uint32_t> word_{0};
-  std::atomic<int> thread_{0};  // the kernel's id of the thread in the guest, 0 for none
+  std::atomic<int> thread_{0};  // the kernel's id of the thread that entered last, 0 for none
+  KickSlot* slot_ = nullptr;    // that thread's
   uint8_t* flag_ = nullptr;
 };
 

