@@ -1,0 +1,58 @@
+import { e820Type } from '../../../lib/boot/e820';
+import {
+  acpiArea,
+  bootArea,
+  describeLayout,
+  ioApicAddress,
+  localApicAddress,
+  memoryMap,
+  minMemory,
+  ramRanges,
+} from '../../../lib/machine/layout';
+
+const GiB = 2 ** 30;
+
+it('RAM is contiguous up to 3 GiB and goes on at 4 GiB', () => {
+  expect(ramRanges(128 * 2 ** 20)).toEqual([{ start: 0, size: 128 * 2 ** 20 }]);
+  expect(ramRanges(3 * GiB)).toEqual([{ start: 0, size: 3 * GiB }]);
+  expect(ramRanges(5 * GiB)).toEqual([
+    { start: 0, size: 3 * GiB },
+    { start: 4 * GiB, size: 2 * GiB },
+  ]);
+});
+
+it('less than the BIOS area is refused', () => {
+  expect(ramRanges(minMemory)).toEqual([{ start: 0, size: minMemory }]);
+  expect(() => ramRanges(minMemory - 4096)).toThrow(/at least 1M/);
+});
+
+it.each([minMemory, 2 ** 27, 3 * GiB, 8 * GiB])('the map of %i bytes is ascending, without overlap, and tells all RAM', (bytes) => {
+  const map = memoryMap(bytes);
+  for (let i = 1; i < map.length; i++) expect(map[i].start).toBeGreaterThanOrEqual(map[i - 1].start + map[i - 1].size);
+  expect(map.reduce((sum, { size }) => sum + size, 0)).toBe(bytes);
+  const ram = map.filter(({ type }) => type === e820Type.ram);
+  expect(ram[0]).toMatchObject({ start: 0, size: 0x9fc00 });
+  expect(map).toContainEqual({ ...acpiArea, type: e820Type.acpi });
+  // What the boot loaders write is RAM, and not where a boot sector and the interrupt table are.
+  expect(bootArea.start).toBeGreaterThanOrEqual(0x7e00);
+  expect(bootArea.start + bootArea.size).toBeLessThanOrEqual(0x9fc00);
+});
+
+it('nothing that is not memory lies in RAM', () => {
+  for (const address of [ioApicAddress, localApicAddress]) {
+    expect(ramRanges(64 * GiB).some(({ start, size }) => address >= start && address < start + size)).toBe(false);
+  }
+});
+
+it('is printed one line a range, in ascending order', () => {
+  const lines = describeLayout(5 * GiB).split('\n');
+  expect(lines[0]).toBe('memory');
+  const split = lines.indexOf('ports');
+  for (const part of [lines.slice(1, split), lines.slice(split + 1)]) {
+    expect(part.every((line) => /^ {2}[0-9a-f]+-[0-9a-f]+ {2}\S/.test(line))).toBe(true);
+    expect(part).toEqual([...part].sort());
+  }
+  expect(lines).toContain('  000000000000-00000009fbff  RAM');
+  expect(lines).toContain('  0000000e0000-0000000fffff  ACPI tables');
+  expect(lines).toContain('  000100000000-00017fffffff  RAM');
+});
