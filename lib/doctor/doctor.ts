@@ -1,7 +1,8 @@
 import { explainFailure, explainRefusal } from './findings';
+import { tryHaxm } from './haxm';
 import { describeHost, loadedModules } from './host';
 import { thisHost, type HostProbe, type OpenedDevice } from './probe';
-import type { DoctorReport, Finding, HostReport, KvmReport } from './report';
+import type { DoctorReport, Finding, HaxmReport, HostReport, KvmReport } from './report';
 
 /** Opens the device and makes a VM; fills in what they tell, and returns what is wrong. */
 function tryKvm(probe: HostProbe, host: HostReport, kvm: KvmReport): Finding | undefined {
@@ -28,7 +29,8 @@ function isSoftware(host: HostReport, modules: readonly string[]): boolean {
   return !host.virtualization || (modules.includes('kvm_pvm') && !modules.includes('kvm_intel') && !modules.includes('kvm_amd'));
 }
 
-function judgeLinux(host: HostReport, kvm: KvmReport): DoctorReport['linux'] {
+function judgeLinux(host: HostReport, haxm: HaxmReport, kvm: KvmReport): DoctorReport['linux'] {
+  if (haxm.usable) return { ok: true, reason: `${haxm.device} runs it with the kernel parameters noapic nolapic` };
   if (!kvm.usable) return { ok: false, reason: `no VM can be created on ${kvm.device}` };
   if (kvm.software) {
     return { ok: false, reason: `${kvm.device} is a software KVM, whose instruction emulator lacks what Linux needs (paging, SSE)` };
@@ -50,11 +52,22 @@ export function doctor(probe: HostProbe = thisHost()): DoctorReport {
     apiVersion: 0,
     features: {},
   };
-  const haxm = { device: probe.haxmDevice, present: probe.stat(probe.haxmDevice) !== undefined, supported: false } as const;
+  const haxm: HaxmReport = {
+    device: probe.haxmDevice,
+    present: probe.stat(probe.haxmDevice) !== undefined,
+    usable: false,
+    blockedBy: '',
+    apiVersion: 0,
+    words: null,
+    features: {},
+  };
   const findings: Finding[] = [];
 
+  const blocked = tryHaxm(probe, host, haxm);
+  if (blocked) findings.push(blocked);
   const problem = tryKvm(probe, host, kvm);
-  if (problem) findings.push(problem);
+  // One device is enough.
+  if (problem) findings.push(haxm.usable ? { ...problem, severity: 'info' } : problem);
   kvm.software = kvm.usable && isSoftware(host, modules);
   if (kvm.software) {
     findings.push({
@@ -62,14 +75,6 @@ export function doctor(probe: HostProbe = thisHost()): DoctorReport {
       code: 'software-kvm',
       message: `${kvm.device} is a software KVM: only 64-bit user-mode code runs natively, everything else goes through an instruction emulator.`,
       remedy: 'Small guests run; for Linux, or for figures that mean something, use a host with VT-x or SVM.',
-    });
-  }
-  if (haxm.present) {
-    findings.push({
-      severity: 'info',
-      code: 'haxm-unsupported',
-      message: `${haxm.device} exists, but node-hax ${probe.version} does not support HAXM yet.`,
-      remedy: '',
     });
   }
   if (kvm.usable && !kvm.software && cpuFlags.has('hypervisor')) {
@@ -82,10 +87,10 @@ export function doctor(probe: HostProbe = thisHost()): DoctorReport {
   }
   return {
     version: probe.version,
-    ok: kvm.usable,
-    linux: judgeLinux(host, kvm),
+    ok: haxm.usable || kvm.usable,
+    linux: judgeLinux(host, haxm, kvm),
     host,
-    addon: { ok: problem?.code !== 'addon-missing' },
+    addon: { ok: ![blocked, problem].some((finding) => finding?.code === 'addon-missing') },
     haxm,
     kvm,
     findings,

@@ -53,7 +53,7 @@ function octal(mode: number): string {
 }
 
 /** What a user without permission has to do: the exact commands. */
-export function explainPermission(probe: HostProbe, host: HostReport, device: string): Finding {
+export function explainPermission(probe: HostProbe, host: HostReport, device: string, owner = 'kvm'): Finding {
   const user = probe.user();
   const finding = (message: string, remedy: string): Finding => ({ severity: 'error', code: 'no-permission', message, remedy });
   const file = probe.stat(device);
@@ -67,7 +67,7 @@ export function explainPermission(probe: HostProbe, host: HostReport, device: st
   if ((file.mode & 0o060) !== 0o060 || !group || group.name === 'root') {
     return finding(
       `${user.name} may not open ${device}: ${whose}, which gives no group of ordinary users access.`,
-      `As root: groupadd -f kvm; chgrp kvm ${device}; chmod 660 ${device}; usermod -aG kvm ${user.name}; then log in again.`,
+      `As root: groupadd -f ${owner}; chgrp ${owner} ${device}; chmod 660 ${device}; usermod -aG ${owner} ${user.name}; then log in again.`,
     );
   }
   if (group.members.includes(user.name) && !user.groups.includes(file.gid)) {

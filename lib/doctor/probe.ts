@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import * as os from 'node:os';
 import type { Capabilities } from '../hypervisor/capabilities';
+import type { HaxmCapability } from '../hypervisor/haxm/structures';
 import { Hypervisor } from '../hypervisor/hypervisor';
 
 export interface FileStat {
@@ -24,6 +25,11 @@ export interface OpenedDevice {
   close(): void;
 }
 
+/** An opened /dev/HAX. */
+export interface OpenedHaxm extends OpenedDevice {
+  readonly haxm: { capability(): Pick<HaxmCapability, 'wstatus' | 'winfo' | 'features'> };
+}
+
 /** Everything that doctor() looks at, so that tests can show it any host. */
 export interface HostProbe {
   readonly version: string;
@@ -40,6 +46,8 @@ export interface HostProbe {
   stat(path: string): FileStat | undefined;
   /** Opens KVM; throws a HaxError. */
   openKvm(): OpenedDevice;
+  /** Opens HAXM; throws a HaxError. */
+  openHaxm(): OpenedHaxm;
 }
 
 function orUndefined<T>(look: () => T): T | undefined {
@@ -73,5 +81,6 @@ export function thisHost(): HostProbe {
       return found && { mode: found.mode & 0o777, uid: found.uid, gid: found.gid };
     },
     openKvm: () => Hypervisor.open({ backend: 'kvm' }),
+    openHaxm: () => Hypervisor.open({ backend: 'haxm' }),
   };
 }

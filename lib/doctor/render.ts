@@ -1,4 +1,5 @@
-import type { DoctorReport, KvmReport } from './report';
+import { hex } from '../util/numbers';
+import type { DoctorReport, HaxmReport, KvmReport } from './report';
 
 const arrow = '  → ';
 
@@ -6,6 +7,15 @@ function describeKvm(kvm: KvmReport): string {
   if (!kvm.usable) return kvm.present ? 'there, but not usable' : 'not there';
   const modules = kvm.modules.length > 0 ? `, ${kvm.modules.join(' + ')}` : '';
   return `usable, API version ${kvm.apiVersion}${modules}${kvm.software ? ' (software KVM)' : ''}`;
+}
+
+function describeHaxm(haxm: HaxmReport): string {
+  if (haxm.usable) return `usable, API version ${haxm.apiVersion}`;
+  return haxm.present ? 'there, but not usable' : `not there: ${haxm.blockedBy}`;
+}
+
+function describeWords({ words }: HaxmReport): [label: string, text: string][] {
+  return words ? [['  words', `wstatus ${hex(words.wstatus)}, winfo ${hex(words.winfo)}: ${words.bits.join(', ')}`]] : [];
 }
 
 /** Names of what is there, limits with their numbers, names of what is not. */
@@ -30,7 +40,9 @@ export function renderDoctor(report: DoctorReport): string {
     ['node-hax', `${report.version}, Node ${host.node} on ${host.platform} ${host.kernel} ${host.arch}`],
     ['processor', `${host.processor || 'unknown'}, ${virtualization}${host.container ? `, in a ${host.container} container` : ''}`],
     ['addon', report.addon.ok ? 'loaded' : 'not built'],
-    [haxm.device, haxm.present ? 'there; not supported by this version' : 'not there'],
+    [haxm.device, describeHaxm(haxm)],
+    ...describeWords(haxm),
+    ...describeFeatures(haxm.features),
     [kvm.device, describeKvm(kvm)],
     ...describeFeatures(kvm.features),
   ];

@@ -8,7 +8,8 @@ export type FindingCode =
   | 'api-version'
   | 'container'
   | 'device-node'
-  | 'haxm-unsupported'
+  | 'haxm-blocked'
+  | 'haxm-refused'
   | 'kernel-too-old'
   | 'module-missing'
   | 'nested'
@@ -44,8 +45,16 @@ export interface HostReport {
 export interface HaxmReport {
   device: string;
   present: boolean;
-  /** This version of node-hax has no HAXM backend. */
-  supported: false;
+  /** It was opened and a VM was made on it. */
+  usable: boolean;
+  /** What is in the way; empty when nothing is. */
+  blockedBy: string;
+  /** 0 until it has been opened. */
+  apiVersion: number;
+  /** What HAX_IOCTL_CAPABILITY answered, and the names of the bits; null until it has been opened. */
+  words: { wstatus: number; winfo: number; bits: string[] } | null;
+  /** Capabilities and limits by name; empty until it has been opened. */
+  features: Partial<Record<FeatureName, Capability>>;
 }
 
 export interface KvmReport {

@@ -30,7 +30,7 @@ test('a healthy host: a VM and Linux, no findings, everything closed again', () 
       container: null,
     },
     addon: { ok: true },
-    haxm: { device: '/dev/HAX', present: false, supported: false },
+    haxm: { device: '/dev/HAX', present: false, usable: false, blockedBy: 'the module haxm is not loaded', apiVersion: 0, words: null },
     kvm: { device: '/dev/kvm', present: true, usable: true, software: false, modules: ['kvm', 'kvm_intel'], apiVersion: 12 },
     findings: [],
   });
@@ -65,11 +65,79 @@ test('nested virtualization is told', () => {
   expect(report.findings).toEqual([expect.objectContaining({ severity: 'info', code: 'nested' })]);
 });
 
-test('/dev/HAX is told and not used', () => {
-  const nodes = { '/dev/kvm': { mode: 0o660, uid: 0, gid: 104 }, '/dev/HAX': { mode: 0o660, uid: 0, gid: 104 } };
-  const report = doctor(new FakeHost({ nodes }));
-  expect(report.haxm.present).toBe(true);
-  expect(report.findings).toEqual([expect.objectContaining({ severity: 'info', code: 'haxm-unsupported' })]);
+describe('/dev/HAX', () => {
+  const nodes = { '/dev/kvm': { mode: 0o660, uid: 0, gid: 104 }, '/dev/HAX': { mode: 0o660, uid: 0, gid: 105 } };
+  const alice = { name: 'alice', uid: 1000, groups: [1000] };
+
+  test('works: version, words and limits, and Linux on it', () => {
+    const host = new FakeHost({ nodes });
+    const report = doctor(host);
+    expect(report.ok).toBe(true);
+    expect(report.linux).toEqual({ ok: true, reason: '/dev/HAX runs it with the kernel parameters noapic nolapic' });
+    expect(report.haxm).toMatchObject({ present: true, usable: true, blockedBy: '', apiVersion: 4, words: { wstatus: 3, winfo: 0x3ff } });
+    expect(report.haxm.words?.bits).toEqual(expect.arrayContaining(['ept', 'unrestrictedGuest', 'cpuid']));
+    expect(report.haxm.features.maxVms).toEqual({ available: true, value: 64 });
+    expect(report.findings).toEqual([]);
+    expect(JSON.parse(JSON.stringify(report))).toEqual(report);
+    expect(host.open).toBe(0);
+  });
+
+  test('is enough: what KVM lacks is for information', () => {
+    const failure = new HaxError('ERR_HAX_NO_DEVICE', 'no KVM');
+    const report = doctor(new FakeHost({ nodes: { '/dev/HAX': nodes['/dev/HAX'] }, failure, modules: [] }));
+    expect(report.ok).toBe(true);
+    expect(report.findings).toEqual([expect.objectContaining({ severity: 'info', code: 'module-missing' })]);
+  });
+
+  test.each([
+    ['another system', { platform: 'netbsd' }, 'there is no /dev/HAX'],
+    ['a module without its node', { modules: ['haxm'] }, 'the module haxm is loaded, but its node is not there'],
+    ['an AMD processor', { cpuinfo: cpuinfo('svm', 'AuthenticAMD') }, 'HAXM needs an Intel processor with VT-x'],
+    ['no VT-x', { cpuinfo: cpuinfo('') }, 'the processor shows no VT-x'],
+    ['no module', {}, 'the module haxm is not loaded'],
+  ])('is not there: %s', (_name, options: FakeHostOptions, why) => {
+    expect(doctor(new FakeHost(options)).haxm).toMatchObject({ present: false, usable: false, blockedBy: why });
+  });
+
+  test.each([
+    ['ERR_HAX_UNSUPPORTED', 'haxm-blocked', 'VT-x and NX'],
+    ['ERR_HAX_NO_DEVICE', 'haxm-blocked', 'modprobe haxm'],
+    ['ERR_HAX_API_VERSION', 'api-version', 'HAXM 7.8.0'],
+    ['ERR_HAX_IOCTL', 'open-failed', 'errno'],
+    ['ERR_HAX_NO_ADDON', 'addon-missing', 'rebuild'],
+  ] as const)('is there and %s: %s', (code, expected, remedy) => {
+    const report = doctor(new FakeHost({ nodes, haxmFailure: new HaxError(code, `told by ${code}`) }));
+    expect(report.haxm).toMatchObject({ present: true, usable: false, blockedBy: `told by ${code}` });
+    expect(report.findings).toEqual([expect.objectContaining({ severity: 'error', code: expected, message: `told by ${code}` })]);
+    expect(report.findings[0].remedy).toContain(remedy);
+  });
+
+  test('may be opened by the group haxm', () => {
+    const haxmFailure = new HaxError('ERR_HAX_NO_PERMISSION', 'no');
+    const files = { '/etc/group': 'kvm:x:104:alice\nhaxm:x:105:bob\n' };
+    const of = (options: FakeHostOptions): string =>
+      doctor(new FakeHost({ nodes, user: alice, haxmFailure, files, ...options })).findings[0].remedy;
+    expect(of({})).toBe('As root: usermod -aG haxm alice; then log in again.');
+    const rootOnly = { ...nodes, '/dev/HAX': { mode: 0o600, uid: 0, gid: 0 } };
+    expect(of({ nodes: rootOnly })).toContain('groupadd -f haxm; chgrp haxm /dev/HAX; chmod 660 /dev/HAX; usermod -aG haxm alice');
+  });
+
+  test('makes no VM: who owns VT-x, or what the processor lacks', () => {
+    const busy = new HaxError('ERR_HAX_NO_MEMORY', 'HAX_IOCTL_CREATE_VM failed');
+    const of = (options: FakeHostOptions): string => doctor(new FakeHost({ nodes, haxmRefusal: busy, ...options })).findings[0].remedy;
+    expect(of({})).toContain('modprobe -r kvm_intel');
+    expect(of({ modules: ['haxm', 'vboxdrv'] })).toContain('modprobe -r vboxdrv');
+    expect(of({ modules: ['haxm'] })).toContain('dmesg');
+    expect(of({ haxmRefusal: new HaxError('ERR_HAX_UNSUPPORTED', 'no EPT') })).toContain('another host');
+    const host = new FakeHost({ nodes, haxmRefusal: busy });
+    expect(doctor(host).haxm).toMatchObject({ usable: false, apiVersion: 4 });
+    expect(host.open).toBe(0);
+  });
+
+  test('a mistake of ours is not dressed up as a finding', () => {
+    expect(() => doctor(new FakeHost({ nodes, haxmFailure: new TypeError('ours') }))).toThrow(TypeError);
+    expect(() => doctor(new FakeHost({ nodes, haxmRefusal: new TypeError('ours') }))).toThrow(TypeError);
+  });
 });
 
 test('Linux needs the interrupt controller in the kernel', () => {

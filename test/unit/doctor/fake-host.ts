@@ -1,5 +1,6 @@
 import type { Capabilities } from '../../../lib/hypervisor/capabilities';
-import type { FileStat, HostProbe, OpenedDevice, User } from '../../../lib/doctor/probe';
+import { unpackCapability } from '../../../lib/hypervisor/haxm/structures';
+import type { FileStat, HostProbe, OpenedDevice, OpenedHaxm, User } from '../../../lib/doctor/probe';
 
 const feature = (value: number): { available: boolean; value: number; reason?: string } =>
   value > 0 ? { available: true, value } : { available: false, value, reason: 'this kernel reports none' };
@@ -25,12 +26,19 @@ export const capabilities: Capabilities = {
   },
 };
 
+export const haxmCapabilities = {
+  backend: 'haxm',
+  device: '/dev/HAX',
+  apiVersion: 4,
+  features: { ept: feature(1), ramProtection: feature(1), maxVms: feature(64), kernelIrqchip: feature(0) },
+} as unknown as Capabilities;
+
 export function cpuinfo(flags: string, vendor = 'GenuineIntel'): string {
   return `processor\t: 0\nvendor_id\t: ${vendor}\nmodel name\t: Example CPU\nflags\t\t: fpu ${flags} sse2\n`;
 }
 
 /** A host that doctor() is shown: a healthy Intel one with KVM, except for what is given. */
-export interface FakeHostOptions extends Partial<Omit<HostProbe, 'user' | 'read' | 'stat' | 'openKvm'>> {
+export interface FakeHostOptions extends Partial<Omit<HostProbe, 'user' | 'read' | 'stat' | 'openKvm' | 'openHaxm'>> {
   cpuinfo?: string;
   modules?: string[];
   user?: User;
@@ -41,6 +49,9 @@ export interface FakeHostOptions extends Partial<Omit<HostProbe, 'user' | 'read'
   /** Instead of creating a VM. */
   refusal?: Error;
   capabilities?: Capabilities;
+  /** The same for /dev/HAX. */
+  haxmFailure?: Error;
+  haxmRefusal?: Error;
 }
 
 export class FakeHost implements HostProbe {
@@ -79,12 +90,23 @@ export class FakeHost implements HostProbe {
   }
 
   openKvm(): OpenedDevice {
-    if (this.#options.failure) throw this.#options.failure;
+    return this.#opened(this.#options.failure, this.#options.refusal, this.#options.capabilities ?? capabilities);
+  }
+
+  openHaxm(): OpenedHaxm {
+    // As the driver answered: docs/backends/haxm.md.
+    const words = Buffer.from('0300ff03000000000000000000000100', 'hex');
+    const opened = this.#opened(this.#options.haxmFailure, this.#options.haxmRefusal, haxmCapabilities);
+    return { ...opened, haxm: { capability: () => unpackCapability(words) } };
+  }
+
+  #opened(failure: Error | undefined, refusal: Error | undefined, can: Capabilities): OpenedDevice {
+    if (failure) throw failure;
     this.open++;
     return {
-      capabilities: this.#options.capabilities ?? capabilities,
+      capabilities: can,
       createVm: () => {
-        if (this.#options.refusal) throw this.#options.refusal;
+        if (refusal) throw refusal;
         this.open++;
         return { close: () => void this.open-- };
       },

@@ -60,9 +60,11 @@ test('a user without a name is told by number', () => {
   expect(thisHost().user().name).toBe('12345');
 });
 
-test('it asks for KVM by name', () => {
+test('it asks for each device by name', () => {
   const opened = { close: jest.fn() } as unknown as Hypervisor;
   const open = jest.spyOn(Hypervisor, 'open').mockReturnValue(opened);
   expect(thisHost().openKvm()).toBe(opened);
   expect(open).toHaveBeenCalledWith({ backend: 'kvm' });
+  expect(thisHost().openHaxm()).toBe(opened);
+  expect(open).toHaveBeenCalledWith({ backend: 'haxm' });
 });

@@ -8,7 +8,7 @@ test('a healthy host', () => {
 node-hax   1.2.3, Node 20.0.0 on linux 6.1.0 x64
 processor  Example CPU, VT-x (vmx)
 addon      loaded
-/dev/HAX   not there
+/dev/HAX   not there: the module haxm is not loaded
 /dev/kvm   usable, API version 12, kvm + kvm_intel
   can      immediateExit, kernelIrqchip, splitIrqchip, pit, readOnlyMemory, mpState, extendedCpuid, tssAddress, identityMapAddress
   limits   maxVcpus 1024, recommendedVcpus 2, memorySlots 32764
@@ -27,15 +27,26 @@ test('a software KVM in a container, with /dev/HAX', () => {
         modules: [],
         files: { '/.dockerenv': '' },
         nodes: { '/dev/HAX': { mode: 0, uid: 0, gid: 0 } },
+        haxmFailure: new HaxError('ERR_HAX_UNSUPPORTED', '/dev/HAX cannot run guests: VT-x is missing'),
       }),
     ),
   );
   expect(text).toContain('Example CPU, neither VT-x nor SVM, in a docker container\n');
-  expect(text).toContain('/dev/HAX   there; not supported by this version\n');
+  expect(text).toContain('/dev/HAX   there, but not usable\n');
   expect(text).toContain('/dev/kvm   usable, API version 12 (software KVM)\n');
   expect(text).toMatch(/\nwarning: \/dev\/kvm is a software KVM.*\n {2}→ Small guests run/);
-  expect(text).toMatch(/\ninfo: .*HAXM yet\.\n\n/);
+  expect(text).toMatch(/\nerror: .*VT-x is missing\n {2}→ Switch VT-x/);
   expect(text).toContain('Linux as a guest: no; ');
+});
+
+test('/dev/HAX first, with its words', () => {
+  expect(renderDoctor(doctor(new FakeHost({ nodes: { '/dev/HAX': { mode: 0o660, uid: 0, gid: 0 } } })))).toContain(`
+/dev/HAX   usable, API version 4
+  words    wstatus 0x3, winfo 0x3ff: ept, fastMmio, unrestrictedGuest, ramBlocks64, setRam64, tunnelPage, ramProtection, debug, implicitRamBlock, cpuid
+  can      ept, ramProtection
+  limits   maxVms 64
+  lacks    kernelIrqchip
+/dev/kvm   usable`);
 });
 
 test.each([

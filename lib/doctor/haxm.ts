@@ -1,0 +1,88 @@
+/** /dev/HAX: what it can do, what blocks it, and what to do about that. */
+import { HaxError } from '../util/errors';
+import { explainPermission } from './findings';
+import type { HostProbe, OpenedHaxm } from './probe';
+import type { Finding, HaxmReport, HostReport } from './report';
+
+const manual = 'docs/backends/haxm.md tells where to get the driver and how to build it';
+
+/** Why there is no /dev/HAX: one line, because a host without HAXM is nothing to put right. */
+export function whyNoHaxm(probe: HostProbe, host: HostReport): string {
+  if (probe.platform !== 'linux') return `there is no ${probe.haxmDevice}`;
+  if (probe.stat('/sys/module/haxm')) return 'the module haxm is loaded, but its node is not there';
+  if (host.virtualization === 'svm') return 'HAXM needs an Intel processor with VT-x';
+  if (host.virtualization === null) return 'the processor shows no VT-x';
+  return 'the module haxm is not loaded';
+}
+
+function error(
+  code: 'haxm-blocked' | 'haxm-refused' | 'open-failed' | 'api-version' | 'addon-missing',
+  message: string,
+  remedy: string,
+): Finding {
+  return { severity: 'error', code, message, remedy };
+}
+
+/** Who else may hold VT-x. */
+function owners(probe: HostProbe): string[] {
+  return ['kvm_intel', 'vboxdrv', 'vmmon'].filter((name) => probe.stat(`/sys/module/${name}`));
+}
+
+function explainOpen(thrown: unknown, probe: HostProbe, host: HostReport): Finding {
+  if (!(thrown instanceof HaxError)) throw thrown;
+  const { code, message, hint } = thrown;
+  const device = probe.haxmDevice;
+  if (code === 'ERR_HAX_NO_PERMISSION') return explainPermission(probe, host, device, 'haxm');
+  if (code === 'ERR_HAX_NO_ADDON') return error('addon-missing', message, hint);
+  if (code === 'ERR_HAX_API_VERSION') return error('api-version', message, `Install HAXM 7.8.0: ${manual}.`);
+  if (code === 'ERR_HAX_UNSUPPORTED') {
+    return error(
+      'haxm-blocked',
+      message,
+      'Switch VT-x and NX (execute disable) on in the firmware, and unload other hypervisors before the module haxm.',
+    );
+  }
+  if (code === 'ERR_HAX_NO_DEVICE') return error('haxm-blocked', message, `As root: modprobe -r haxm; modprobe haxm (${manual}).`);
+  return error('open-failed', message, hint);
+}
+
+function explainNoVm(thrown: unknown, probe: HostProbe): Finding {
+  if (!(thrown instanceof HaxError)) throw thrown;
+  const message = `${probe.haxmDevice} opens, but makes no VM: ${thrown.message}`;
+  const others = owners(probe);
+  if (thrown.code === 'ERR_HAX_UNSUPPORTED') return error('haxm-refused', message, 'Use another host: no setting changes that.');
+  return others.length > 0
+    ? error('haxm-refused', message, `Another hypervisor may own VT-x. As root, with its guests stopped: modprobe -r ${others.join(' ')}`)
+    : error('haxm-refused', message, 'dmesg says why; VMs that were made and never opened stay until the module is loaded anew.');
+}
+
+/** Opens the device and makes a VM; fills in what they tell. A finding for a device that is there and does not work. */
+export function tryHaxm(probe: HostProbe, host: HostReport, haxm: HaxmReport): Finding | undefined {
+  if (!haxm.present) {
+    haxm.blockedBy = whyNoHaxm(probe, host);
+    return undefined;
+  }
+  let opened: OpenedHaxm;
+  try {
+    opened = probe.openHaxm();
+  } catch (thrown) {
+    const finding = explainOpen(thrown, probe, host);
+    haxm.blockedBy = finding.message;
+    return finding;
+  }
+  try {
+    haxm.apiVersion = opened.capabilities.apiVersion;
+    haxm.features = opened.capabilities.features;
+    const { wstatus, winfo, features } = opened.haxm.capability();
+    haxm.words = { wstatus, winfo, bits: Object.entries(features).flatMap(([name, there]) => (there ? [name] : [])) };
+    opened.createVm().close();
+    haxm.usable = true;
+    return undefined;
+  } catch (thrown) {
+    const finding = explainNoVm(thrown, probe);
+    haxm.blockedBy = finding.message;
+    return finding;
+  } finally {
+    opened.close();
+  }
+}
