@@ -1,10 +1,9 @@
 /**
  * node-hax opens a hypervisor device, /dev/HAX or /dev/kvm, and runs virtual machines whose hardware is written in TypeScript.
  */
-import { installRunDriver } from './hypervisor/vcpu';
-import { runInline } from './run/inline';
+import { install } from './machine/install';
 
-installRunDriver(runInline);
+install();
 
 export { HaxError, errorTable, type HaxErrorCode, type HaxErrorDetails } from './util/errors';
 export type { CpuState, CpuStateInit, DescriptorTable, Segment } from './util/cpu-state';
@@ -42,6 +41,11 @@ export { DebugConsole, type DebugConsoleOptions } from './devices/debug-console'
 export { DebugExit } from './devices/debug-exit';
 export { KeyboardReset } from './devices/keyboard-reset';
 export { Pvpanic, type PvpanicEvent } from './devices/pvpanic';
+export { Pic8259, type Pic8259Options } from './devices/i8259';
+export { PicPair } from './devices/pic-pair';
+export { Pit8254, type Pit8254Options } from './devices/i8254';
+export { SpeakerPort, type SpeakerTimer } from './devices/speaker-port';
+export { AcpiPm, type AcpiPmOptions } from './devices/acpi-pm';
 export { Uart16550, type ModemLines, type Uart16550Options } from './devices/uart16550a';
 export { doctor } from './doctor/doctor';
 export type * from './doctor/report';

@@ -2,8 +2,7 @@
 import { realMode } from '../boot/registers';
 import { Uart16550 } from '../devices/uart16550a';
 import { Hypervisor } from '../hypervisor/hypervisor';
-import { installRunDriver } from '../hypervisor/vcpu';
-import { runInline } from '../run/inline';
+import { install } from '../machine/install';
 import { status } from './program';
 
 const loadAddress = 0x1000;
@@ -30,7 +29,7 @@ const guest = [
 const message = 'Hello from a guest on PLACE, through a UART written in TypeScript.\r\n';
 
 export async function demoCommand(): Promise<number> {
-  installRunDriver(runInline);
+  install();
   const hypervisor = Hypervisor.open();
   try {
     const vm = hypervisor.createVm({ irqchip: 'user' });

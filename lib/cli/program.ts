@@ -67,7 +67,13 @@ function program(finish: (result: Promise<number>) => void): Command {
     )
     .option('--memory <size>', 'guest memory', '128M')
     .option('--cpus <n>', 'vCPUs', integer, 1)
-    .addOption(new Option('--irqchip <where>', 'who has the interrupt controllers').choices(['kernel', 'split', 'user']).default('kernel'))
+    .addOption(
+      new Option('--irqchip <where>', 'who has the interrupt controllers (default: kernel where it can)').choices([
+        'kernel',
+        'split',
+        'user',
+      ]),
+    )
     .option('--initrd <file>', 'initial RAM disk; multiboot: a module, may repeat', collect)
     .option('--append <string>', 'kernel command line')
     .option('--serial <where>', 'stdio, null, file:PATH or unix:PATH', 'stdio')

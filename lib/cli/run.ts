@@ -4,10 +4,9 @@ import type { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { inspect } from 'node:util';
 import { isCrash, type RunEnd } from '../hypervisor/end';
-import { installRunDriver } from '../hypervisor/vcpu';
+import { install } from '../machine/install';
 import { describeLayout } from '../machine/layout';
 import { Machine, type MachineOptions } from '../machine/machine';
-import { runInline } from '../run/inline';
 import { HaxError } from '../util/errors';
 import { describeError, status } from './program';
 import { loadProgress } from './progress';
@@ -51,7 +50,7 @@ export async function runCommand(image: string | undefined, options: RunCommandO
     process.stderr.write(`hax: ${error.message}\n`);
     return status.usage;
   }
-  installRunDriver(runInline);
+  install();
   const progress = loadProgress(process.stderr);
   const debugConsole = debugTarget && connectDebugConsole(debugTarget);
   const machine = new Machine({

@@ -32,6 +32,10 @@ export interface CreateVcpuOptions {
   cpuid?: readonly CpuidEntry[];
 }
 
+/** IA32_APIC_BASE (Intel SDM vol. 3, 10.4.4): the address after reset with the enable bit 11 clear, and the boot processor's bit 8. */
+const apicBaseDisabled = 0xfee00000;
+const apicBaseBsp = 0x100;
+
 let makeUserIrqchip: ((vm: VirtualMachine) => UserIrqchip) | undefined;
 
 /** Who makes the interrupt controllers of VMs with `irqchip: 'user'`: devices, of which this layer knows nothing. */
@@ -137,8 +141,13 @@ export class VirtualMachine {
     try {
       // HAXM makes a table of its own, and tells of none that could be put in its place.
       const supported = this.hypervisor.supportedCpuid();
-      if (options.cpuid !== undefined) vcpu.setCpuid(options.cpuid);
-      else if (supported.length > 0) vcpu.setCpuid(guestCpuid(supported, { apicId: id, cpus, kernelApic: this.hasKernelIrqchip }));
+      if (options.cpuid !== undefined) {
+        vcpu.setCpuid(options.cpuid);
+      } else if (supported.length > 0) {
+        vcpu.setCpuid(guestCpuid(supported, { apicId: id, cpus, kernelApic: this.hasKernelIrqchip }));
+        // KVM shows the APIC in CPUID while its base register enables it, whatever the table says.
+        if (!this.hasKernelIrqchip) vcpu.setState({ apicBase: apicBaseDisabled + (id === 0 ? apicBaseBsp : 0) });
+      }
     } catch (error) {
       vcpu.close();
       throw error;

@@ -8,6 +8,8 @@ import type { ImageFormat } from '../boot/loader';
 import type { UnclaimedAccess } from '../bus/unclaimed';
 import { DebugConsole } from '../devices/debug-console';
 import { DebugExit } from '../devices/debug-exit';
+import { Pit8254 } from '../devices/i8254';
+import { SpeakerPort } from '../devices/speaker-port';
 import { Uart16550 } from '../devices/uart16550a';
 import type { Hypervisor } from '../hypervisor/hypervisor';
 import type { Vcpu } from '../hypervisor/vcpu';
@@ -47,6 +49,7 @@ export class Board {
     this.vm = hypervisor.createVm(options.irqchip ? { irqchip: options.irqchip } : {});
     try {
       for (const { start, size } of ram) this.vm.mapMemory({ gpa: start, size });
+      if (this.vm.userIrqchip) this.#addTimer(options.clock);
       this.#uart = this.#addUart(options);
       this.#debugConsole = this.#addDebugDevices(options);
       if (options.onUnclaimed) {
@@ -83,6 +86,13 @@ export class Board {
 
   close(): void {
     this.vm.close();
+  }
+
+  /** The kernel brings its own together with its interrupt controllers. */
+  #addTimer(clock: Clock): void {
+    const pit = new Pit8254({ clock, irq: this.vm.irqLine(ports.pit.irq) });
+    this.vm.ports.add({ at: ports.pit.at, length: ports.pit.length }, pit);
+    this.vm.ports.add(ports.speaker, new SpeakerPort(pit));
   }
 
   #addUart({ console, clock }: BoardOptions): Uart16550 {

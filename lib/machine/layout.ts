@@ -30,7 +30,7 @@ export const ioApicAddress = 0xfec00000;
 
 export const ports = {
   com1: { at: 0x3f8, length: 8, irq: 4 },
-  keyboard: { at: 0x60, length: 5 },
+  keyboard: { data: 0x60, command: 0x64 },
   /** The interrupt controllers and the timer where they are ours. */
   pic: { master: 0x20, slave: 0xa0, length: 2 },
   elcr: { at: 0x4d0, length: 2 },
@@ -83,7 +83,8 @@ export function describeLayout(bytes: number): string {
     { start: localApicAddress, size: 0x1000, what: 'local APICs' },
   ].sort((a, b) => a.start - b.start);
   const io = [
-    { ...ports.keyboard, what: 'keyboard controller (reset only)' },
+    { at: ports.keyboard.data, length: 1, what: 'keyboard controller (reset only)' },
+    { at: ports.keyboard.command, length: 1, what: 'keyboard controller (reset only)' },
     { at: ports.debugConsole, length: 1, what: 'debug console, with --debugcon' },
     { at: ports.debugExit, length: 4, what: 'debug exit, with --debug-exit' },
     { ...ports.com1, what: `COM1, interrupt ${ports.com1.irq}` },

@@ -33,6 +33,8 @@ export interface MachineOptions {
   memory?: number | string;
   /** vCPUs; only 1 so far. */
   cpus?: number;
+  /** Who has the interrupt controllers and the timer: the kernel where it can (the default), or devices in TypeScript. */
+  irqchip?: 'kernel' | 'user';
   /** The device to open; HAX_BACKEND or the first that exists by default. */
   backend?: BackendName;
   /** A write of V to this port ends the machine with exit code (V << 1) | 1; true for port 0xf4. */

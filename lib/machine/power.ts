@@ -17,7 +17,9 @@ import { acpiArea, ioApicAddress, localApicAddress, ports, resetValue, sleepType
 export function addPower(vm: VirtualMachine, clock: Clock, stop: (end: RunEnd) => void): number {
   const onReset = (): void => stop({ reason: 'reset' });
   const onPowerOff = (): void => stop({ reason: 'powered-off' });
-  vm.ports.add(ports.keyboard, new KeyboardReset(onReset));
+  const keyboard = new KeyboardReset(onReset);
+  vm.ports.add({ at: ports.keyboard.data, length: 1 }, keyboard);
+  vm.ports.add({ at: ports.keyboard.command, length: 1, offset: ports.keyboard.command - ports.keyboard.data }, keyboard);
   const pvpanic = new Pvpanic((event) => {
     if (event === 'panicked') stop({ reason: 'panicked' });
   });
@@ -35,7 +37,8 @@ export function addPower(vm: VirtualMachine, clock: Clock, stop: (end: RunEnd) =
     area: acpiArea,
     sleepTypeS5,
     legacy: { isaDevices: true, i8042: false, vga: false, cmosRtc: false, pic: true },
-    apicIds: [0],
+    // A MADT alone makes Linux look for a local APIC, whatever CPUID says.
+    apicIds: vm.hasKernelIrqchip ? [0] : [],
     localApic: localApicAddress,
     nmiPin: 1,
     ioApic: { id: 0, address: ioApicAddress, gsiBase: 0 },
@@ -60,5 +63,5 @@ function full(): Pick<AcpiOptions, 'platform' | 'reset' | 'overrides'> {
   const { at, irq } = ports.acpiPm;
   const platform: FullPlatform = { kind: 'full', sciIrq: irq, pm1EventPort: at, pm1ControlPort: at + 4, pmTimerPort: at + 8 };
   const sciOverride = { irq, gsi: irq, polarity: 'high', trigger: 'level' } as const;
-  return { platform, reset: { port: ports.keyboard.at + 4, value: resetPulse }, overrides: [pitOverride, sciOverride] };
+  return { platform, reset: { port: ports.keyboard.command, value: resetPulse }, overrides: [pitOverride, sciOverride] };
 }

@@ -12,9 +12,6 @@ const rootPointerSize = 36;
 const tableAlignment = 16;
 const facsAlignment = 64;
 
-/** FADT and MADT: what RSDT and XSDT list. */
-const listedTables = 2;
-
 export interface AcpiTables {
   /** Guest-physical address of the RSDP: 16-byte aligned, so that a guest also finds it when the area is in e0000 to fffff. */
   readonly rsdp: number;
@@ -41,13 +38,15 @@ export function writeAcpiTables(memory: GuestMemoryAccess, options: AcpiOptions)
     return address;
   };
   // The roots come first in memory, and their sizes are known before what they point to.
-  const listed = Array.from({ length: listedTables }, () => 0);
+  const hasApics = options.apicIds.length > 0;
+  const listed = new Array<number>(hasApics ? 2 : 1).fill(0);
   const rsdp = reserve(rootPointerSize);
   const rsdtAddress = reserve(rsdt(listed).length);
   const xsdtAddress = reserve(xsdt(listed).length);
   const dsdtAddress = put(dsdt(options));
   const facsAddress = options.platform.kind === 'full' ? put(facs(), reserve(facs().length, facsAlignment)) : 0;
-  const tables = [put(fadt(options, dsdtAddress, facsAddress)), put(madt(options))];
+  const tables = [put(fadt(options, dsdtAddress, facsAddress))];
+  if (hasApics) tables.push(put(madt(options)));
   put(rsdt(tables), rsdtAddress);
   put(xsdt(tables), xsdtAddress);
   put(rootPointer(rsdtAddress, xsdtAddress), rsdp);
@@ -74,7 +73,7 @@ function checkOptions(options: AcpiOptions): void {
     checkPort(platform.sleep.controlPort, 'sleep.controlPort');
     checkPort(platform.sleep.statusPort, 'sleep.statusPort');
   }
-  if (apicIds.length === 0 || new Set(apicIds).size !== apicIds.length) {
+  if (new Set(apicIds).size !== apicIds.length) {
     throw invalidArgument('apicIds must have one entry for each processor, all different');
   }
   // 255 addresses all processors.

@@ -10,7 +10,7 @@ export interface AcpiOptions {
   /** A write of `value` to `port` resets the machine. */
   readonly reset: { readonly port: number; readonly value: number };
   readonly legacy: LegacyHardware;
-  /** APIC id of each processor, the boot processor first, 0 to 254. */
+  /** APIC id of each processor, the boot processor first, 0 to 254; empty for a machine without APICs, which has no MADT then. */
   readonly apicIds: readonly number[];
   /** Guest-physical address of the local APICs. */
   readonly localApic: number;
