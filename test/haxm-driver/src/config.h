@@ -1,0 +1,41 @@
+// What the environment variables HAXM_MODEL_… ask of the model, read once. docs/haxm-model.md lists them.
+#pragma once
+
+#include <cstdint>
+
+namespace haxm_model {
+
+struct Config {
+  bool vt = true;
+  bool nx = true;
+  bool unrestricted_guest = true;
+  uint16_t info = 0;         // capability word
+  uint64_t quota = 0;        // bytes; 0: none
+  uint32_t api = 4;          // current version
+  uint16_t tunnel_size = 0;  // what SETUP_TUNNEL tells
+  bool registers520 = false;
+  uint32_t tick_us = 4000;  // a host interrupt at least this often; 0: never
+  int tick_signal = 0;
+  const char* kvm = "/dev/kvm";
+  int open_error = 0;
+  uint32_t mode = 0600;  // of /dev/HAX
+  uint32_t max_vms = 64;
+  bool smap = false;  // the CPUID calls kill the process, as the driver's oops does
+  bool races = true;  // a call beside a RUN kills it too
+  bool null_device = false;
+};
+
+const Config& TheConfig();
+
+const char* RequestName(uint32_t request);
+
+// What HAXM_MODEL_FAIL says of this call: 0 go on, negative errno, or the positive value that RUN shall return.
+int InjectedFailure(uint32_t request);
+
+// A line such as the driver writes to the kernel's log, with HAXM_MODEL_LOG.
+void Log(const char* format, ...) __attribute__((format(printf, 1, 2)));
+
+// What the driver does not survive: says so and kills the process, as an oops does.
+[[noreturn]] void Oops(const char* what);
+
+}  // namespace haxm_model

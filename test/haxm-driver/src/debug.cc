@@ -1,0 +1,75 @@
+// VCPU_DEBUG. KVMs differ in what they do with INT3, so under software breakpoints the guest goes by single steps and the model looks
+// at each instruction before it is executed.
+#include <cerrno>
+
+#include "sys.h"
+#include "vcpu.h"
+
+namespace haxm_model {
+
+namespace {
+
+constexpr uint64_t kDr7Set = 0x400;
+constexpr uint64_t kDr6Causes = 0xe00f;
+constexpr uint8_t kInt3 = 0xcc;
+
+}  // namespace
+
+int Vcpu::SetDebug(uint64_t argument) {
+  DebugInfo info;
+  if (CopyIn(&info, argument)) return -EFAULT;
+  VcpuState state{};
+  debug_ = DebugInfo{};
+  if (info.control & kDebugEnable) {
+    debug_.control = info.control;
+    if (info.control & kDebugHardware) {
+      for (int i = 0; i < 4; i++) debug_.dr[i] = info.dr[i];
+      debug_.dr[7] = static_cast<uint32_t>(info.dr[7]);
+    }
+  }
+  debug_.dr[7] |= kDr7Set;
+  TakeDebug(state);  // the guest's own are reset by every call
+  debug_armed_ = false;
+  return 0;
+}
+
+void Vcpu::ArmDebug() {
+  const bool enabled = debug_.control & kDebugEnable;
+  const bool step = debug_.control & (kDebugStep | kDebugSoftware);
+  if (debug_armed_ && !step) return;
+  kvm_guest_debug wanted{};
+  if (enabled && debug_.control & kDebugHardware) {
+    wanted.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
+    for (int i = 0; i < 8; i++) wanted.arch.debugreg[i] = debug_.dr[i];
+  }
+  if (enabled && step) wanted.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
+  // KVM remembers at which instruction the step begins: it must know the registers first, and hear of each step anew.
+  if (regs_dirty_) {
+    haxm_model::Ioctl(fd_, KVM_SET_REGS, &regs());
+    regs_dirty_ = false;
+  }
+  haxm_model::Ioctl(fd_, KVM_SET_GUEST_DEBUG, &wanted);
+  debug_armed_ = true;
+}
+
+bool Vcpu::AtSoftwareBreakpoint() {
+  if (!(debug_.control & kDebugEnable) || !(debug_.control & kDebugSoftware)) return false;
+  uint8_t byte = 0;
+  const GuestView guest = view();
+  return guest.Read(guest.Linear(SegmentName::kCs, regs().rip), &byte, 1) == 1 && byte == kInt3;
+}
+
+Vcpu::Next Vcpu::DeliverDebug() {
+  const auto& debug = run_->debug.arch;
+  const uint64_t causes = debug.dr6 & kDr6Causes;
+  const bool stepped = causes & 0x4000;
+  const bool breakpoint = causes & 0xf && debug_.control & kDebugHardware;
+  if (stepped && !breakpoint && !(debug_.control & kDebugStep)) return Next::kEnter;  // the model's own step
+  tunnel_->exit_reason = kReasonException;
+  tunnel_->debug.rip = regs().rip;
+  tunnel_->debug.dr6 = debug_.control & kDebugStep ? causes : causes & ~uint64_t{0x4000};
+  tunnel_->debug.dr7 = debug_.dr[7];
+  return Stop(kStatusDebug);
+}
+
+}  // namespace haxm_model

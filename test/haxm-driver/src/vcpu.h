@@ -1,0 +1,183 @@
+// A vCPU: the driver's state machine over one KVM vCPU. The parts are in vcpu.cc (life and requests), run.cc (entry and exits),
+// port_io.cc, memory_exit.cc, registers.cc, vcpu_msrs.cc, fpu.cc, debug.cc and null.cc.
+#pragma once
+
+#include <linux/kvm.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+
+#include "abi.h"
+#include "decode.h"
+#include "guest_view.h"
+#include "msrs.h"
+#include "ticker.h"
+#include "vm.h"
+
+namespace haxm_model {
+
+// What the last exit left to be done before the guest can go on.
+struct Operation {
+  enum class Kind : uint8_t {
+    kNone,
+    kOut,         // KVM may still have rip at the instruction
+    kIn,          // KVM waits for the data
+    kInSettled,   // KVM is past it; the data still has to go into rax
+    kIns,         // the data still has to go into memory
+    kRead,        // KVM waits for the data of a device
+    kWrite,       // a device's data was handed over; KVM is past the instruction
+    kFaultRead,   // KVM waits for the data of a protected page
+    kFaultWrite,  // KVM has given data for a protected page
+  };
+  Kind kind = Kind::kNone;
+  uint64_t gpa = 0;
+  uint32_t length = 0;  // of the access as the client sees it
+  uint32_t given = 0;   // of it, to KVM
+  uint64_t data = 0;    // to be written; or read, where more than one KVM exit takes it
+  Insn insn;            // of kRead
+  bool decoded = false;
+  // While kind is kWrite or kFaultWrite the client sees the registers from before the instruction. Of kRead `shown` keeps them too.
+  bool rolled_back = false;
+  kvm_regs shown{};
+};
+
+class Vcpu {
+ public:
+  static std::shared_ptr<Vcpu> Create(const std::shared_ptr<Vm>& vm, uint32_t id);
+  Vcpu(std::shared_ptr<Vm> vm, uint32_t id) : vm_(std::move(vm)), id_(id), runner_(vm_.get()) {}
+  ~Vcpu();
+  Vcpu(const Vcpu&) = delete;
+  Vcpu& operator=(const Vcpu&) = delete;
+
+  uint32_t id() const { return id_; }
+  long Ioctl(uint32_t request, uint64_t argument);
+
+  Node node;
+
+ private:
+  enum class Next { kReturn, kEnter };  // to the client, or into the guest
+
+  bool Open();
+  bool Allocate();
+  int SetupTunnel(uint64_t argument);
+  int Interrupt(uint64_t argument);
+
+  // run.cc
+  long Run();
+  long Execute();
+  bool FinishBeforeEntry();
+  bool Pause();
+  void Flush();
+  long Enter(bool immediate);
+  void Inject();
+  int HighestPending() const;
+  bool AnyPending() const { return HighestPending() >= 0; }
+  Next Deliver(long result);
+  Next DeliverMsr();
+  Next Halt();
+  Next Window();
+  Next Stop(uint32_t status);
+  Next Resumable();  // an exit that the driver itself would resume
+  Next Panic(const char* why);
+  void DropQueuedException();
+  Next InternalError();
+  Next Failed(long result);
+
+  // port_io.cc
+  Next DeliverIo();
+  Next DeliverOutString(const Insn& insn, bool unfinished);
+  Next DeliverInString(const Insn& insn);
+  bool FindOutString(Insn* insn, bool* unfinished);
+  void FinishIo();
+  void Settle();
+
+  // memory_exit.cc
+  Next DeliverMmio();
+  Next DeliverRead(uint64_t gpa, uint32_t length);
+  Next DeliverWrite(uint64_t gpa, uint32_t length, uint64_t data);
+  Next Fault(uint64_t gpa, uint32_t access);
+  bool ResumeMemory();
+  void RollBack(uint64_t gpa, uint32_t length, uint64_t data, bool* unsupported);
+  bool DecodeAt(uint64_t rip, Insn* insn) const;
+
+  // registers.cc
+  void Reset();
+  void ShowState(VcpuState* state);
+  int GetRegs(uint64_t argument, bool wide);
+  int SetRegs(uint64_t argument, bool wide);
+  void TakeGeneral(const VcpuState& state);
+  bool TakeSystem(const VcpuState& state);
+  void TakeDebug(const VcpuState& state);
+  bool Enterable() const;
+  bool FlushSystem();
+  uint64_t Efer() const;
+
+  // vcpu_msrs.cc
+  int GetMsrs(uint64_t argument);
+  int SetMsrs(uint64_t argument);
+  bool ReadMsr(uint32_t index, uint64_t* value);
+  bool WriteMsr(uint32_t index, uint64_t value);
+
+  // fpu.cc
+  int GetFpu(uint64_t argument);
+  int SetFpu(uint64_t argument);
+  void FlushFpu();
+
+  // debug.cc
+  int SetDebug(uint64_t argument);
+  void ArmDebug();
+  bool AtSoftwareBreakpoint();
+  Next DeliverDebug();
+
+  // null.cc
+  long RunNull();
+
+  kvm_regs& regs() { return run_->s.regs.regs; }
+  const kvm_regs& regs() const { return run_->s.regs.regs; }
+  kvm_sregs& sregs() { return run_->s.regs.sregs; }
+  const kvm_sregs& sregs() const { return run_->s.regs.sregs; }
+  GuestView view() const { return GuestView(vm_->ram(), sregs(), regs().rflags); }
+
+  std::shared_ptr<Vm> vm_;
+  const uint32_t id_;
+  int fd_ = -1;
+  kvm_run* run_ = nullptr;
+  uint32_t cpuid_version_ = 0;
+  Tunnel* tunnel_ = nullptr;
+  uint8_t* io_buffer_ = nullptr;
+  Runner runner_;
+
+  std::mutex run_lock_;
+  std::atomic<int> running_thread_{0};
+  std::atomic<uint64_t> pending_[4] = {};  // vectors
+
+  bool panicked_ = false;
+  bool entry_failed_ = false;
+  bool window_known_ = false;  // KVM's ready flag holds for the registers as they are
+  Operation operation_;
+  Operation previous_;  // a read that the last entry completed: its instruction may go on to write
+
+  bool regs_dirty_ = false;
+  bool sregs_dirty_ = false;
+  bool resume_flag_ = false;           // RF shows in rflags, as after any fault of the processor
+  Segment shown_[kSegments] = {};      // as the client set them
+  kvm_segment flushed_[kTr + 1] = {};  // and as KVM gave them back
+  uint64_t apic_base_ = 0;
+  StoredMsrs stored_;
+
+  bool debug_registers_stale_ = false;
+  kvm_debugregs debug_registers_{};
+  DebugInfo debug_{};
+  bool debug_armed_ = true;
+
+  bool fpu_dirty_ = false;
+  bool fpu_stale_ = false;
+  FxImage fpu_{};
+
+  uint32_t null_port_ = 0;
+  bool null_in_ = false;
+};
+
+}  // namespace haxm_model
