@@ -68,7 +68,10 @@ deviceLaws<PairState, WholePair>('PicPair', (surroundings) => new WholePair(surr
       if (whole.pair.source.pending) whole.pair.source.acknowledge();
       whole.update();
     },
-    ({ pair }) => initializePc(pair),
+    (whole) => {
+      initializePc(whole.pair);
+      whole.update();
+    },
   ],
   lastingHostActions: [
     (whole, value) => {
