@@ -3,11 +3,13 @@
 
 namespace hax {
 
+HAX_HOT_TLS KickSlot kick_slot = {};
+
 Status InstallKickSignal() { return Status::Ok(); }
 
 void SendKickSignal(int) {}
 
-// Not 0, which means that no thread is in the guest.
+// Not 0, which means that no thread has entered the guest.
 int KickableThreadId() { return 1; }
 
 }  // namespace hax

@@ -7,6 +7,13 @@
 
 namespace hax {
 
+// Whether the host can signal one thread; kick_none.cc stands in where it cannot.
+#if defined(__linux__)
+inline constexpr bool kKicksBySignal = true;
+#else
+inline constexpr bool kKicksBySignal = false;
+#endif
+
 // What the signal's handler knows of its thread.
 struct KickSlot {
   uint8_t* volatile flag;  // the flag of the device that is being entered, set to 1 by the handler; null outside

@@ -4,6 +4,7 @@
 // thread's signal handler where the device's own flag is (immediate_exit) and only then looks at the word. A kick that comes before
 // the look is seen by it. After it, the signal is handled either before the device has been entered, and then the handler has set the
 // flag, or inside, and then it ends the entry. Look and handler are one thread's: program order is enough.
+// Where there is no signal for one thread the kicker sets the flag, and the fence is needed.
 // The word is consumed only outside the guest. docs/decisions/0003-kick-without-fence.md has what that saves.
 #ifndef NODE_HAX_CORE_STOP_WORD_H_
 #define NODE_HAX_CORE_STOP_WORD_H_
@@ -23,6 +24,7 @@ class StopWord {
 
   void Kick(InterruptReason reason) {
     word_.fetch_or(Bit(reason), std::memory_order_seq_cst);
+    if (!kKicksBySignal) return SetFlag(1);
     const int thread = thread_.load(std::memory_order_seq_cst);
     // A thread that kicks its own vCPU is not in the guest.
     if (thread != 0 && thread != kick_slot.thread_id) SendKickSignal(thread);
@@ -31,9 +33,9 @@ class StopWord {
   // False: a kick waits, do not enter the guest.
   bool Enter() {
     if (slot_ != &kick_slot) Own();
-    if (flag_) __atomic_store_n(flag_, 0, __ATOMIC_RELAXED);
+    SetFlag(0);
     slot_->flag = flag_;
-    std::atomic_signal_fence(std::memory_order_seq_cst);
+    kKicksBySignal ? std::atomic_signal_fence(std::memory_order_seq_cst) : std::atomic_thread_fence(std::memory_order_seq_cst);
     if (word_.load(std::memory_order_seq_cst) == 0) return true;
     Leave();
     return false;
@@ -54,6 +56,9 @@ class StopWord {
   void Own() {
     slot_ = &kick_slot;
     thread_.store(KickableThreadId(), std::memory_order_seq_cst);
+  }
+  void SetFlag(uint8_t value) {
+    if (flag_) __atomic_store_n(flag_, value, __ATOMIC_RELAXED);
   }
   static uint32_t Bit(InterruptReason reason) { return uint32_t{1} << static_cast<uint32_t>(reason); }
 
