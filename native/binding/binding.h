@@ -24,7 +24,7 @@ struct AddonData {
   Napi::FunctionReference nothing;         // () => undefined: calling it tells whether JavaScript may still run
 
   ~AddonData();
-  void* pending = nullptr;      // what the constructor that Make() is calling is to wrap
+  void* pending = nullptr;  // what the constructor that Make() is calling is to wrap
 };
 
 // Throws `status` as a HaxError.
@@ -75,8 +75,11 @@ class Handle : public Napi::ObjectWrap<Derived> {
   }
 
   static Napi::Object Make(Napi::Env env, const Napi::FunctionReference& constructor, std::shared_ptr<Core> core) {
-    env.GetInstanceData<AddonData>()->pending = &core;
-    return constructor.New({});
+    auto* data = env.GetInstanceData<AddonData>();
+    data->pending = &core;
+    const Napi::Object object = constructor.New({});
+    data->pending = nullptr;  // the constructor was not reached: the stack is full, or the worker is being terminated
+    return object;
   }
 
   // The core object behind argument `index`, which must be an open handle of this class.
@@ -86,7 +89,8 @@ class Handle : public Napi::ObjectWrap<Derived> {
       Throw(info.Env(), Status::Error(Code::kInvalidArgument, "argument", std::string("expected a ") + Derived::kName));
       return false;
     }
-    return Derived::Unwrap(value.As<Napi::Object>())->Open(info.Env(), out);
+    Derived* handle = Derived::Unwrap(value.As<Napi::Object>());
+    return handle && handle->Open(info.Env(), out);  // null: the worker is being terminated
   }
 
   bool Open(Napi::Env env, std::shared_ptr<Core>* out) {

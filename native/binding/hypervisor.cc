@@ -46,7 +46,8 @@ Napi::Value HypervisorHandle::SupportedCpuid(const Napi::CallbackInfo& info) {
   if (!Open(env, &core) || !Check(env, core->SupportedCpuid(&entries))) return {};
   static_assert(sizeof(CpuidEntry) == 7 * sizeof(uint32_t));
   Napi::Uint32Array out = Napi::Uint32Array::New(env, entries.size() * 7);
-  if (!entries.empty()) std::memcpy(out.Data(), entries.data(), entries.size() * sizeof(CpuidEntry));
+  // Without data: the worker is being terminated, and nothing can be made any more.
+  if (!entries.empty() && out.Data()) std::memcpy(out.Data(), entries.data(), entries.size() * sizeof(CpuidEntry));
   return out;
 }
 

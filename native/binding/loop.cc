@@ -61,6 +61,7 @@ class SliceRunner final : public Napi::ObjectWrap<SliceRunner> {
 
   void RunSlice(Napi::Env env, LoopContext* context, uint64_t deadline, uint64_t due) {
     Napi::HandleScope scope(env);
+    const Napi::Object self = Value();  // the slice may end this runner: it is not collected before the turn is over
     const std::shared_ptr<VcpuBox> box = box_;
     if (!box->vcpu) {
       End(context);
@@ -92,7 +93,7 @@ class SliceRunner final : public Napi::ObjectWrap<SliceRunner> {
   Napi::Value Start(const Napi::CallbackInfo& info) {
     Napi::Env env = info.Env();
     LoopContext* context = LoopContext::Get(env);
-    if (!context || started_) return {};
+    if (!context || started_ || ended_) return {};
     if (!Check(env, context->Start(this))) return {};
     started_ = true;
     parked_ = false;
@@ -124,7 +125,10 @@ class SliceRunner final : public Napi::ObjectWrap<SliceRunner> {
   void End(LoopContext* context) {
     if (!started_) return;
     started_ = false;
+    ended_ = true;
     context->Stop(this);
+    // The function leads back to this object: held on to, neither would ever be collected.
+    function_.Reset();
     Unref();
   }
 
@@ -132,6 +136,7 @@ class SliceRunner final : public Napi::ObjectWrap<SliceRunner> {
   Napi::FunctionReference function_;
   uint64_t cap_ = 0;  // nanoseconds
   bool started_ = false;
+  bool ended_ = false;  // once: a run has a runner of its own
   bool parked_ = false;
   bool woken_ = false;
   bool referenced_ = true;
