@@ -63,7 +63,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   data->vcpu = Napi::Persistent(VcpuHandle::Define(env));
   data->descriptor = Napi::Persistent(DescriptorHandle::Define(env));
   data->runner = Napi::Persistent(DefineSliceRunner(env));
-  data->nothing = Napi::Persistent(Napi::Function::New(env, [](const Napi::CallbackInfo&) {}, "nothing"));
+  data->nothing = Napi::Persistent(Napi::Function::New(
+      env, [](const Napi::CallbackInfo&) {}, "nothing"));
   exports["initialize"] = Napi::Function::New<Initialize>(env, "initialize");
   exports["openHypervisor"] = Napi::Function::New<OpenHypervisor>(env, "openHypervisor");
   exports["allocateMemory"] = Napi::Function::New<AllocateMemory>(env, "allocateMemory");

@@ -264,7 +264,8 @@ void EnterBlocking(Napi::Env env, const std::shared_ptr<Vcpu>& vcpu) {
     const Status status = vcpu->Run();
     data->enter_watch->End();
     if (!Check(env, status)) return;
-    if (page.kind != static_cast<uint32_t>(ExitKind::kInterrupted) || page.subcode != static_cast<uint32_t>(InterruptReason::kSlice)) return;
+    if (page.kind != static_cast<uint32_t>(ExitKind::kInterrupted) || page.subcode != static_cast<uint32_t>(InterruptReason::kSlice))
+      return;
     if (!JavaScriptRuns(env)) return;
   }
 }

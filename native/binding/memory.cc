@@ -10,7 +10,8 @@ namespace {
 
 bool InRange(const Napi::CallbackInfo& info, const GuestMemory& memory, uint64_t offset, uint64_t length) {
   if (offset <= memory.size() && length <= memory.size() - offset) return true;
-  Throw(info.Env(), Status::Error(Code::kMemory, "memory", "the range ends outside the memory of " + std::to_string(memory.size()) + " bytes"));
+  Throw(info.Env(),
+        Status::Error(Code::kMemory, "memory", "the range ends outside the memory of " + std::to_string(memory.size()) + " bytes"));
   return false;
 }
 
@@ -58,8 +59,8 @@ Napi::Value MemoryHandle::Buffer(const Napi::CallbackInfo& info) {
   auto* owner = new std::shared_ptr<GuestMemory>(core);
   napi_value buffer;
   const napi_status status = napi_create_external_arraybuffer(
-      env, core->data() + offset, length, [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<GuestMemory>*>(hint); }, owner,
-      &buffer);
+      env, core->data() + offset, length, [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<GuestMemory>*>(hint); },
+      owner, &buffer);
   if (status == napi_ok) return {env, buffer};
   delete owner;
   Throw(env, Status::Error(Code::kUnsupported, "napi_create_external_arraybuffer",

@@ -6,15 +6,14 @@ const napi_type_tag VmHandle::kTag = {0x6e6f6465686178a3, 0x1d0c52b7a9e14f03};
 
 Napi::Function VmHandle::Define(Napi::Env env) {
   return DefineClass(env, "NativeVm",
-                     {InstanceMethod<&VmHandle::RawIoctl>("ioctl"), InstanceMethod<&VmHandle::MapMemory>("mapMemory"), InstanceMethod<&VmHandle::UnmapMemory>("unmapMemory"),
-                      InstanceMethod<&VmHandle::CreateVcpu>("createVcpu"), InstanceMethod<&VmHandle::SetIrqLine>("setIrqLine"),
-                      InstanceMethod<&VmHandle::Close>("close")});
+                     {InstanceMethod<&VmHandle::RawIoctl>("ioctl"), InstanceMethod<&VmHandle::MapMemory>("mapMemory"),
+                      InstanceMethod<&VmHandle::UnmapMemory>("unmapMemory"), InstanceMethod<&VmHandle::CreateVcpu>("createVcpu"),
+                      InstanceMethod<&VmHandle::SetIrqLine>("setIrqLine"), InstanceMethod<&VmHandle::Close>("close")});
 }
 Napi::Value VmHandle::RawIoctl(const Napi::CallbackInfo& info) {
   std::shared_ptr<Vm> core;
   return Open(info.Env(), &core) ? Ioctl(info, core.get()) : Napi::Value();
 }
-
 
 Napi::Value VmHandle::MapMemory(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();

@@ -103,7 +103,7 @@ struct StateBlock {
   TableState idt;
   uint64_t cr0, cr2, cr3, cr4, cr8, efer, apic_base;
   uint32_t mp_state;
-  uint32_t msr_count;     // in: how many of msrs to move; out: how many were
+  uint32_t msr_count;               // in: how many of msrs to move; out: how many were
   alignas(16) uint8_t fxsave[512];  // the FXSAVE image of 64-bit mode, Intel SDM vol. 1, 10.5.1
   MsrState msrs[kMaxMsrs];
 };

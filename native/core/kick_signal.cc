@@ -40,9 +40,9 @@ Status InstallKickSignal() {
     char* end = nullptr;
     const long value = std::strtol(text, &end, 10);
     if (*text == '\0' || *end != '\0' || value < SIGRTMIN || value > SIGRTMAX) {
-      return Status::Error(Code::kInvalidArgument, "sigaction",
-                           "HAX_KICK_SIGNAL must be a number from " + std::to_string(SIGRTMIN) + " to " +
-                               std::to_string(SIGRTMAX) + ", not '" + text + "'");
+      return Status::Error(
+          Code::kInvalidArgument, "sigaction",
+          "HAX_KICK_SIGNAL must be a number from " + std::to_string(SIGRTMIN) + " to " + std::to_string(SIGRTMAX) + ", not '" + text + "'");
     }
     number = static_cast<int>(value);
   }

@@ -70,7 +70,13 @@ class Watcher {
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_t thread;
     epoll_fd_ = fd;
-    const int error = pthread_create(&thread, nullptr, [](void* self) -> void* { static_cast<Watcher*>(self)->Loop(); return nullptr; }, this);
+    const int error = pthread_create(
+        &thread, nullptr,
+        [](void* self) -> void* {
+          static_cast<Watcher*>(self)->Loop();
+          return nullptr;
+        },
+        this);
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     if (error != 0) {
       close(fd);

@@ -50,10 +50,10 @@ inline Status RawCall(const Fd& fd, uint64_t request, uintptr_t argument, int* r
 #define HAX_KVM_CALL(fd, request, ...) ::hax::kvm::Call(fd, request, #request, __VA_ARGS__)
 
 // Returns from the enclosing function when a Status is an error.
-#define HAX_RETURN_IF_ERROR(expression)             \
-  do {                                              \
-    ::hax::Status status_ = (expression);           \
-    if (!status_.ok()) return status_;              \
+#define HAX_RETURN_IF_ERROR(expression)   \
+  do {                                    \
+    ::hax::Status status_ = (expression); \
+    if (!status_.ok()) return status_;    \
   } while (0)
 
 }  // namespace hax::kvm

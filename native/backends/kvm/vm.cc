@@ -38,7 +38,8 @@ Status KvmVm::Configure(const VmOptions& options) {
 Status KvmVm::MapMemory(Mapping mapping) {
   HAX_RETURN_IF_ERROR(map_.Check(&mapping));
   if (mapping.read_only && !hypervisor_->Extension(KVM_CAP_READONLY_MEM)) {
-    return Status::Error(Code::kUnsupported, "KVM_SET_USER_MEMORY_REGION", "read-only guest memory: this kernel reports no KVM_CAP_READONLY_MEM");
+    return Status::Error(Code::kUnsupported, "KVM_SET_USER_MEMORY_REGION",
+                         "read-only guest memory: this kernel reports no KVM_CAP_READONLY_MEM");
   }
   kvm_userspace_memory_region region = {};
   region.slot = mapping.slot;
