@@ -24,7 +24,7 @@ export class KvmSystem extends KvmCalls {
 
   /**
    * KVM_CHECK_EXTENSION (4.4): 0 when the kernel lacks the capability, else 1 or the number that it stands for.
-   * docs/kvm-capabilities.md lists the names. Throws ERR_HAX_INVALID_ARGUMENT for any other name.
+   * docs/kvm-calls.md lists them. Throws ERR_HAX_INVALID_ARGUMENT for any other name.
    */
   checkExtension(name: CapabilityName): number {
     const value = this.extensions.value(name);
