@@ -11,8 +11,6 @@ const JEST = path.join(root, 'node_modules/jest/bin/jest.js');
 const TEST_IN_VM = path.join(root, 'scripts/test-in-vm');
 const RESULTS = path.join(root, 'out/test-results');
 
-// Test files in one start of host B, which has two minutes: what a file takes there, to the safe side.
-const FILES_PER_CALL = { boot: 1, contract: 2, guest: 2 };
 const TEST_TIMEOUT = 60_000; // milliseconds; host B takes up to ten times as long as the machine around it
 
 function readJson(file) {
@@ -51,27 +49,23 @@ function runHere(project) {
   return [{ where: 'this host', project, results, trouble }];
 }
 
-function runCall(project, files, name) {
+function runCall(project, file) {
+  const name = `host-b-${project}-${path.basename(file, '.test.ts')}`;
   const output = path.join(RESULTS, `${name}.json`);
   const statusFile = path.join(RESULTS, `${name}.status.json`);
-  for (const file of [output, statusFile]) fs.rmSync(file, { force: true });
-  const inside = [process.execPath, ...jestArguments(project, output, files), '--runInBand', `--testTimeout=${TEST_TIMEOUT}`];
+  for (const old of [output, statusFile]) fs.rmSync(old, { force: true });
+  const inside = [process.execPath, ...jestArguments(project, output, [file]), '--runInBand', `--testTimeout=${TEST_TIMEOUT}`];
   const args = ['--timeout', '120', '--share', RESULTS, '--status-file', statusFile, '--', ...inside];
   spawnSync(TEST_IN_VM, args, { cwd: root, stdio: ['ignore', 2, 2], env: { ...process.env, HAX_REQUIRE_KVM: '1' } });
   const ended = readJson(statusFile)?.result ?? 'without a status';
   const results = ended === 'exited' ? readJson(output) : undefined;
-  const trouble = results ? undefined : `host B: ${ended}${ended === 'exited' ? ', but Jest left no results' : ''}`;
+  const trouble = results ? undefined : `${path.basename(file)}: ${ended}${ended === 'exited' ? ', but Jest left no results' : ''}`;
   return { where: 'host B', project, results, trouble };
 }
 
-// One project inside host B, in several starts.
+// One project inside host B: a start for each file, because a start has two minutes and a busy machine needs them.
 function runInHostB(project) {
-  const files = listFiles(project);
-  const calls = [];
-  for (let at = 0; at < files.length; at += FILES_PER_CALL[project]) {
-    calls.push(runCall(project, files.slice(at, at + FILES_PER_CALL[project]), `host-b-${project}-${calls.length}`));
-  }
-  return calls;
+  return listFiles(project).map((file) => runCall(project, file));
 }
 
 module.exports = { RESULTS, count, readJson, runHere, runInHostB };
