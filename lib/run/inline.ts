@@ -63,6 +63,8 @@ class InlineRun implements RunInProgress {
   #inSlice = false;
   /** The slice is over: set with every end, error and reason to wait, so that the hot path looks at one field. */
   #over = false;
+  /** The controllers of ours have or had an interrupt: to be looked at before the next entry. */
+  #interrupt = false;
   #settled = false;
   /** A handler's promise has the reply to the exit in progress. */
   #parked = false;
@@ -88,7 +90,9 @@ class InlineRun implements RunInProgress {
     signal?.addEventListener('abort', this.#abort);
     this.#runner = new (addon().SliceRunner)(vcpu.native, () => this.#slice(), this.#cap);
     if (this.#source) {
+      this.#interrupt = true;
       this.#source.onPending = () => {
+        this.#interrupt = true;
         this.#halted = false;
         this.#wake();
       };
@@ -173,11 +177,10 @@ class InlineRun implements RunInProgress {
   #runUntilYield(): number {
     const u32 = this.#u32;
     const bus = this.#ports;
-    const source = this.#source;
     const { kinds, ports } = this.#vcpu.exits;
     const enter = this.#enter;
     for (let handled = 0; ; handled++) {
-      if (source !== undefined) this.#deliver(source);
+      if (this.#interrupt) this.#deliver();
       enter();
       const kind = u32[kindAt];
       if (kind === io) {
@@ -215,9 +218,11 @@ class InlineRun implements RunInProgress {
   }
 
   /** Gives the guest an interrupt that waits, or asks to be told when it takes one. */
-  #deliver(source: InterruptSource): void {
-    if (!source.pending) {
-      if (this.#u32[windowAt] !== 0) this.#u32[windowAt] = 0;
+  #deliver(): void {
+    const source = this.#source;
+    if (!source?.pending) {
+      this.#u32[windowAt] = 0;
+      this.#interrupt = false;
       return;
     }
     if (this.#u32[readyAt] === 0) {
