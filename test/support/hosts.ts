@@ -5,14 +5,14 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import * as path from 'node:path';
 import { Hypervisor, type CreateVmOptions, type Vcpu, type VirtualMachine } from 'node-hax';
 import { cacheDirectory, keep, readIfThere } from './assemble';
 import { guestImage, loadGuest, loadProgram, ramSize, type GuestImage, type Mode, type Program } from './guests';
 
 /** The lists of expected-skips.json. A KVM that runs no paged 32-bit code is an emulator of its own, whatever it says. */
-export type HostKind = 'null' | 'software KVM' | 'hardware KVM' | 'no KVM';
+export type HostKind = 'null' | 'software KVM' | 'hardware KVM' | 'no KVM' | 'software HAXM' | 'hardware HAXM' | 'no HAXM';
 
 interface Probe extends GuestImage {
   /** Ends that mean success; 'halted' by default. */
@@ -77,7 +77,15 @@ const probes = {
 
 export type ProbedFeature = keyof typeof probes;
 /** `guests`: instructions are executed at all. */
-export type HostFeature = ProbedFeature | 'guests' | 'kernelIrqchip' | 'pit' | 'readOnlyMemory' | 'mpState';
+export type HostFeature = ProbedFeature | 'guests' | DeviceFeature;
+
+/** What the capability record tells. KVM has no word for `cr8`, which it has. */
+const deviceFeatures = ['kernelIrqchip', 'pit', 'readOnlyMemory', 'mpState', 'extendedCpuid', 'cr8'] as const;
+type DeviceFeature = (typeof deviceFeatures)[number];
+
+/** Devices that are processors, and what messages call them. */
+const labels = { kvm: 'KVM', haxm: 'HAXM' } as const;
+type ProbedBackend = keyof typeof labels;
 
 export interface Host {
   readonly kind: HostKind;
@@ -93,7 +101,7 @@ export interface GuestOptions extends CreateVmOptions {
 
 /** A device to test on. What it opens is closed after the test. */
 export interface Backend {
-  readonly name: 'null' | 'kvm';
+  readonly name: 'null' | ProbedBackend;
   open(): Hypervisor;
   /** Without the kernel's interrupt controller unless asked for, which works everywhere. */
   vm(options?: CreateVmOptions): VirtualMachine;
@@ -110,7 +118,7 @@ export interface Made {
 
 const opened = new Set<Hypervisor>();
 
-function backend(name: 'null' | 'kvm'): Backend {
+function backend(name: Backend['name']): Backend {
   const open = (): Hypervisor => {
     const hypervisor = Hypervisor.open({ backend: name as never });
     opened.add(hypervisor);
@@ -135,10 +143,10 @@ function backend(name: 'null' | 'kvm'): Backend {
   return { name, open, vm, guest, program };
 }
 
-const nullHost: Host = host('null', { readOnlyMemory: true }, () => 'the null device executes nothing');
+const nullHost: Host = host('null', { readOnlyMemory: true, cr8: true }, () => 'the null device executes nothing');
 
 function host(kind: HostKind, has: Partial<Record<HostFeature, boolean>>, reason: Host['reason']): Host {
-  const names: HostFeature[] = ['guests', 'kernelIrqchip', 'pit', 'readOnlyMemory', 'mpState', ...(Object.keys(probes) as ProbedFeature[])];
+  const names: HostFeature[] = ['guests', ...deviceFeatures, ...(Object.keys(probes) as ProbedFeature[])];
   return { kind, can: Object.fromEntries(names.map((name) => [name, has[name] ?? false])) as Host['can'], reason };
 }
 
@@ -151,6 +159,8 @@ interface ProbeResult {
 /** The result for this kernel, device, user and build; a host B that starts afresh has another boot id. */
 function cacheFile(input: string): string {
   const device = process.env.HAX_KVM_DEVICE ?? '/dev/kvm';
+  // A model of the HAXM driver is chosen by the environment.
+  const model = Object.entries(process.env).filter(([name]) => name === 'LD_PRELOAD' || name.startsWith('HAXM_MODEL_'));
   const stamp = (file: string): unknown => {
     const stat = statSync(file, { throwIfNoEntry: false });
     return stat && [stat.mtimeMs, stat.size, stat.mode, stat.rdev];
@@ -158,18 +168,18 @@ function cacheFile(input: string): string {
   const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1');
   const addon = process.env.HAX_ADDON ?? path.resolve(__dirname, '../../build/Release/node_hax.node');
   const us = [process.getuid?.(), process.getgroups?.(), process.version];
-  const parts = [bootId, device, stamp(device), stamp(addon), stamp(path.join(__dirname, 'probe.js')), us, input];
+  const parts = [bootId, device, stamp(device), stamp(addon), stamp(path.join(__dirname, 'probe.js')), us, model, input];
   return path.join(cacheDirectory, `probe-${createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32)}.json`);
 }
 
-function probe(): ProbeResult {
+function probe(name: ProbedBackend): ProbeResult {
   const guests = Object.fromEntries(
     Object.entries<Probe>(probes).map(([name, { memory, state, cpuid }]) => {
       const encoded = memory.map(({ gpa, bytes }) => ({ gpa, bytes: Buffer.from(bytes).toString('base64') }));
       return [name, { memory: encoded, state, cpuid, ramSize }];
     }),
   );
-  const input = JSON.stringify(guests);
+  const input = JSON.stringify({ backend: name, guests });
   const file = cacheFile(input);
   const known = readIfThere(file);
   if (known) return JSON.parse(known.toString()) as ProbeResult;
@@ -182,26 +192,36 @@ function probe(): ProbeResult {
   return JSON.parse(keep(file, Buffer.from(stdout)).toString()) as ProbeResult;
 }
 
-function kvmHost(): Host {
-  const { error, features = {}, outcomes = {} } = probe();
-  if (error) return host('no KVM', {}, () => error.message);
+function probedHost(name: ProbedBackend): Host {
+  const label = labels[name];
+  const { error, features = {}, outcomes = {} } = probe(name);
+  if (error) return host(`no ${label}`, {}, () => error.message);
   const can: Partial<Record<HostFeature, boolean>> = { guests: true };
-  for (const name of ['kernelIrqchip', 'pit', 'readOnlyMemory', 'mpState'] as const) can[name] = features[name] !== 0;
-  for (const [name, { end = 'halted', writes = '' }] of Object.entries<Probe>(probes)) {
-    const outcome = outcomes[name];
-    can[name as ProbedFeature] = outcome.end === end && outcome.written === writes;
+  for (const feature of deviceFeatures) can[feature] = features[feature] !== 0;
+  for (const [each, { end = 'halted', writes = '' }] of Object.entries<Probe>(probes)) {
+    const outcome = outcomes[each];
+    can[each as ProbedFeature] = outcome.end === end && outcome.written === writes;
   }
   const reason = (feature: HostFeature): string =>
-    (probes as Partial<Record<HostFeature, Probe>>)[feature]?.reason ?? `this KVM has no ${feature}`;
-  return host(can.paging32 ? 'hardware KVM' : 'software KVM', can, reason);
+    (probes as Partial<Record<HostFeature, Probe>>)[feature]?.reason.replace('KVM', label) ?? `this ${label} has no ${feature}`;
+  return host(`${can.paging32 ? 'hardware' : 'software'} ${label}`, can, reason);
 }
 
-let kvm: Host | undefined;
+const probed: Partial<Record<ProbedBackend, Host>> = {};
 
 /** The KVM of this machine, probed at the first call. */
 export function probedKvm(): Host {
-  kvm ??= kvmHost();
-  return kvm;
+  return probedDevice('kvm');
+}
+
+function probedDevice(name: ProbedBackend): Host {
+  return (probed[name] ??= probedHost(name));
+}
+
+/** KVM always, HAXM where there is a node; HAX_TEST_BACKENDS=haxm leaves the other out. */
+function devices(): ProbedBackend[] {
+  const wanted = process.env.HAX_TEST_BACKENDS?.split(',') ?? ['kvm', 'haxm'];
+  return (['kvm', 'haxm'] as const).filter((name) => wanted.includes(name) && (name === 'kvm' || existsSync('/dev/HAX')));
 }
 
 export interface EachBackendOptions {
@@ -209,13 +229,14 @@ export interface EachBackendOptions {
   readonly needs?: HostFeature;
 }
 
-/** Registers the tests of `body` for the null device and for KVM. HAX_REQUIRE_KVM=1 makes a missing KVM a failure. */
+/** Registers the tests of `body` for the null device, KVM and HAXM. HAX_REQUIRE_KVM=1 makes a missing KVM a failure. */
 export function describeEachBackend(title: string, body: (backend: Backend, host: Host) => void, { needs }: EachBackendOptions = {}): void {
   describe(title, () => {
-    for (const [name, each] of [['null', nullHost] as const, ['kvm', probedKvm()] as const]) {
+    for (const name of ['null', ...devices()] as const) {
+      const each = name === 'null' ? nullHost : probedDevice(name);
       describe(each.kind, () => {
-        if (each.kind === 'no KVM') {
-          noKvm(each);
+        if (each.kind === 'no KVM' || each.kind === 'no HAXM') {
+          unusable(each);
         } else if (needs && !each.can[needs]) {
           itIf(false, each.reason(needs), 'all of it', () => undefined);
         } else {
@@ -233,7 +254,7 @@ export function describeKvm(title: string, body: (backend: Backend, host: Host) 
     const each = probedKvm();
     describe(each.kind, () => {
       if (each.kind === 'no KVM') {
-        noKvm(each);
+        unusable(each);
         return;
       }
       afterEach(closeOpened);
@@ -242,14 +263,32 @@ export function describeKvm(title: string, body: (backend: Backend, host: Host) 
   });
 }
 
-function noKvm(each: Host): void {
+/** As describeEachBackend, for HAXM alone; one skipped test where there is no /dev/HAX. */
+export function describeHaxm(title: string, body: (backend: Backend, host: Host) => void): void {
+  describe(title, () => {
+    const each = devices().includes('haxm') ? probedDevice('haxm') : host('no HAXM', {}, () => 'there is no /dev/HAX');
+    describe(each.kind, () => {
+      if (each.kind !== 'no HAXM') {
+        afterEach(closeOpened);
+        body(backend('haxm'), each);
+      } else if (existsSync('/dev/HAX')) {
+        unusable(each);
+      } else {
+        itIf(false, 'there is no /dev/HAX', 'all of it', () => undefined);
+      }
+    });
+  });
+}
+
+function unusable(each: Host): void {
+  const label = each.kind === 'no KVM' ? labels.kvm : labels.haxm;
   const reason = each.reason('guests');
   if (process.env.HAX_REQUIRE_KVM === '1') {
     it('all of it', () => {
-      throw new Error(`HAX_REQUIRE_KVM=1, but KVM cannot be used: ${reason}`);
+      throw new Error(`HAX_REQUIRE_KVM=1, but ${label} cannot be used: ${reason}`);
     });
   } else {
-    itIf(false, 'KVM cannot be used', 'all of it', () => undefined);
+    itIf(false, `${label} cannot be used`, 'all of it', () => undefined);
   }
 }
 

@@ -36,10 +36,10 @@ async function run(hypervisor, guest) {
 }
 
 async function main() {
-  const guests = JSON.parse(require('node:fs').readFileSync(0, 'utf8'));
+  const { backend, guests } = JSON.parse(require('node:fs').readFileSync(0, 'utf8'));
   let hypervisor;
   try {
-    hypervisor = Hypervisor.open({ backend: 'kvm' });
+    hypervisor = Hypervisor.open({ backend });
   } catch (error) {
     return { error: { code: error.code, message: error.message } };
   }

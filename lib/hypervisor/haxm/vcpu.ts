@@ -104,7 +104,7 @@ export class HaxmVcpu {
     const check = new Checker(requests.run);
     checkBytes(bytes, 'a reply');
     const last = this.tunnel();
-    if (last.status === 'fast-mmio') {
+    if (last.status === 'fast-mmio' && last.direction === 'in') {
       if (bytes.length > 8) check.refuse(`a reply to MMIO has at most 8 bytes, not ${bytes.length}`);
       this.#write({ buffer: { offset: mmioValueAt, bytes: Buffer.concat([bytes], 8) } });
       return;
