@@ -24,12 +24,21 @@ export interface Capability {
  * - `maxVcpus`, `recommendedVcpus`, `memorySlots` — limits of one VM
  *
  * HAXM has more: `ept`, `unrestrictedGuest`, `fastMmio`, `ramProtection`, `debug`, `implicitRamBlock` (bits of HAX_IOCTL_CAPABILITY),
- * `maxVms`, `cr8` (a task priority) and `memoryQuota` (bytes).
+ * `maxVms`, `cr8` (a task priority), `vcpuCpuid` (each vCPU has a table of its own) and `memoryQuota` (bytes).
  */
 export type FeatureName = KvmFeatureName | HaxmFeatureName;
 
 export type HaxmFeatureName =
-  'ept' | 'unrestrictedGuest' | 'fastMmio' | 'ramProtection' | 'debug' | 'implicitRamBlock' | 'maxVms' | 'memoryQuota';
+  | 'ept'
+  | 'unrestrictedGuest'
+  | 'fastMmio'
+  | 'ramProtection'
+  | 'debug'
+  | 'implicitRamBlock'
+  | 'maxVms'
+  | 'memoryQuota'
+  | 'cr8'
+  | 'vcpuCpuid';
 
 export type KvmFeatureName =
   | 'immediateExit'

@@ -120,5 +120,5 @@ describeEachBackend(
       );
     });
   },
-  { needs: 'guests' },
+  { needs: ['guests', 'vcpuCpuid'] },
 );

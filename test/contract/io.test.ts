@@ -295,13 +295,16 @@ describeEachBackend(
       const { vcpu } = backend.guest('long64', 'mov rdi, 0xd0000ffc; mov rbx, [rdi]; mov rcx, rbx; hlt');
       const exit = vcpu.enter();
       if (exit.kind !== 'mmio') throw new Error(exit.kind);
-      expect([exit.address, exit.size]).toEqual([0xd0000ffc, 4]);
-      exit.data.set([1, 2, 3, 4]);
+      const whole = backend.name === 'haxm'; // its driver does not look at pages
+      expect([exit.address, exit.size]).toEqual([0xd0000ffc, whole ? 8 : 4]);
+      exit.data.set([1, 2, 3, 4, 5, 6, 7, 8].slice(0, exit.size));
       vcpu.complete();
       vcpu.complete();
-      expect(vcpu.enter()).toMatchObject({ kind: 'mmio', address: 0xd0001000, size: 4, direction: 'in' });
-      exit.data.set([5, 6, 7, 8]);
-      vcpu.complete();
+      if (!whole) {
+        expect(vcpu.enter()).toMatchObject({ kind: 'mmio', address: 0xd0001000, size: 4, direction: 'in' });
+        exit.data.set([5, 6, 7, 8]);
+        vcpu.complete();
+      }
       expect(vcpu.getState().rbx).toBe(0x0807060504030201n);
       expect(vcpu.enter().kind).toBe('hlt');
       expect(vcpu.getState().rcx).toBe(0x0807060504030201n);
@@ -331,6 +334,8 @@ describeEachBackend(
       // Floating point from a device: no emulator of a kernel does that.
       const { vcpu } = backend.guest('flat32', 'fld dword ptr [0xd0000000]; hlt');
       const end = await vcpu.run();
+      // HAXM's driver gives up the vCPU and tells no more.
+      if (backend.name === 'haxm' && end.reason === 'triple-fault') return void expect(end.registers?.rip).toBe(BigInt(at.code));
       if (end.reason !== 'internal-error') throw new Error(end.reason);
       expect(end.suberror).toBe(1);
       expect([...end.instruction.subarray(0, 6)]).toEqual([0xd9, 0x05, 0, 0, 0, 0xd0]);

@@ -32,7 +32,7 @@ function changes(before: CpuState, after: CpuState): string[] {
   return (Object.keys(before) as (keyof CpuState)[]).filter((name) => inspect(before[name]) !== inspect(after[name]));
 }
 
-describeEachBackend('vCPU', (backend) => {
+describeEachBackend('vCPU', (backend, host) => {
   it('is made with the lowest number not yet given, or the one asked for', () => {
     const vm = backend.vm();
     const [first, fifth, second] = [vm.createVcpu(), vm.createVcpu({ id: 5 }), vm.createVcpu()];
@@ -160,7 +160,7 @@ describeEachBackend('vCPU', (backend) => {
   it('keeps control registers', () => {
     const vcpu = backend.vm().createVcpu();
     vcpu.setState(flat32({ ip: 0x1000 }));
-    const wanted = { cr2: 0xdead_b000n, cr3: 0x12345000n, cr8: 9n, cr4: 0x620n, efer: 1n, cr0: 0x33n };
+    const wanted = { cr2: 0xdead_b000n, cr3: 0x12345000n, cr8: host.can.cr8 ? 9n : 0n, cr4: 0x620n, efer: 1n, cr0: 0x33n };
     vcpu.setState(wanted);
     const { cr0, cr2, cr3, cr4, cr8, efer, apicBase } = vcpu.getState();
     expect({ cr0, cr2, cr3, cr4, cr8, efer }).toEqual(wanted);
@@ -215,7 +215,7 @@ describeEachBackend('vCPU', (backend) => {
     for (let i = 0; i < 3; i++) vcpu.enter();
     const { entries, kicks, guestNs } = vcpu.counters;
     expect([entries >= 3, kicks]).toEqual([true, 0]);
-    expect(guestNs > 0).toBe(backend.name === 'kvm');
+    expect(guestNs > 0).toBe(backend.name !== 'null');
   });
 });
 
@@ -339,7 +339,7 @@ describeEachBackend(
       },
     );
 
-    it('takes a CPUID table before it runs and refuses what is none', () => {
+    itNeeds(host, 'vcpuCpuid', 'takes a CPUID table before it runs and refuses what is none', () => {
       const vm = backend.vm();
       const supported = vm.hypervisor.supportedCpuid();
       expect(supported.length).toBeGreaterThan(5);

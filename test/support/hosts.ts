@@ -79,8 +79,8 @@ export type ProbedFeature = keyof typeof probes;
 /** `guests`: instructions are executed at all. */
 export type HostFeature = ProbedFeature | 'guests' | DeviceFeature;
 
-/** What the capability record tells. KVM has no word for `cr8`, which it has. */
-const deviceFeatures = ['kernelIrqchip', 'pit', 'readOnlyMemory', 'mpState', 'extendedCpuid', 'cr8'] as const;
+/** What the capability record tells. KVM has no word for the last two, which it has. */
+const deviceFeatures = ['kernelIrqchip', 'pit', 'readOnlyMemory', 'mpState', 'extendedCpuid', 'vcpuCpuid', 'cr8'] as const;
 type DeviceFeature = (typeof deviceFeatures)[number];
 
 /** Devices that are processors, and what messages call them. */
@@ -143,7 +143,7 @@ function backend(name: Backend['name']): Backend {
   return { name, open, vm, guest, program };
 }
 
-const nullHost: Host = host('null', { readOnlyMemory: true, cr8: true }, () => 'the null device executes nothing');
+const nullHost: Host = host('null', { readOnlyMemory: true, cr8: true, vcpuCpuid: true }, () => 'the null device executes nothing');
 
 function host(kind: HostKind, has: Partial<Record<HostFeature, boolean>>, reason: Host['reason']): Host {
   const names: HostFeature[] = ['guests', ...deviceFeatures, ...(Object.keys(probes) as ProbedFeature[])];
@@ -226,7 +226,7 @@ function devices(): ProbedBackend[] {
 
 export interface EachBackendOptions {
   /** Devices without it skip the whole group, as one test. */
-  readonly needs?: HostFeature;
+  readonly needs?: HostFeature | readonly HostFeature[];
 }
 
 /** Registers the tests of `body` for the null device, KVM and HAXM. HAX_REQUIRE_KVM=1 makes a missing KVM a failure. */
@@ -237,8 +237,8 @@ export function describeEachBackend(title: string, body: (backend: Backend, host
       describe(each.kind, () => {
         if (each.kind === 'no KVM' || each.kind === 'no HAXM') {
           unusable(each);
-        } else if (needs && !each.can[needs]) {
-          itIf(false, each.reason(needs), 'all of it', () => undefined);
+        } else if (lacking(each, needs)) {
+          itIf(false, each.reason(lacking(each, needs)!), 'all of it', () => undefined);
         } else {
           afterEach(closeOpened);
           body(backend(name), each);
@@ -246,6 +246,10 @@ export function describeEachBackend(title: string, body: (backend: Backend, host
       });
     }
   });
+}
+
+function lacking(each: Host, needs: EachBackendOptions['needs'] = []): HostFeature | undefined {
+  return [needs].flat().find((feature) => !each.can[feature as HostFeature]) as HostFeature | undefined;
 }
 
 /** As describeEachBackend, for KVM alone. */

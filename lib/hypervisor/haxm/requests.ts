@@ -58,7 +58,7 @@ export const requests = {
 export const ours = {
   readTunnel: request('the tunnel', 'read', 0xe0, 120, 0),
   writeTunnel: request('the tunnel', 'write', 0xe1, 80, 0),
-  vmId: request('the number of the VM', 'read', 0xe2, 4, 0),
+  vmNumbers: request('the numbers of the VM and its vCPUs', 'read', 0xe2, 8, 0),
 } as const satisfies Record<string, Request>;
 
 /** Direction in bits 31:30, size in 29:16, type 0 (asm-generic/ioctl.h). */

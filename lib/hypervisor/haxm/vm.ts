@@ -30,7 +30,6 @@ export interface SetRamOptions {
 interface RawVm extends RawCaller {
   readonly hypervisor: { readonly capabilities: Capabilities };
   readonly memory: { readonly regions: readonly { readonly gpa: number; readonly size: number; readonly bytes: Uint8Array }[] };
-  readonly vcpus: readonly { readonly id: number }[];
 }
 
 export class HaxmVm {
@@ -48,9 +47,7 @@ export class HaxmVm {
 
   /** The driver's number of this VM. */
   get id(): number {
-    const bytes = structure(4);
-    this.#vm.ioctl(code(ours.vmId), bytes);
-    return bytes.readUInt32LE(0);
+    return this.#numbers().readUInt32LE(0);
   }
 
   /** Host memory for the calls below. */
@@ -138,11 +135,14 @@ export class HaxmVm {
     const number = Number(check.unsigned(id, 'id', 32));
     if (number >= maxVcpus) check.refuse(`id must be a number from 0 to ${maxVcpus - 1}, not ${number}`);
     for (const node of this.#vcpus) if (node.closed) this.#vcpus.delete(node);
-    const ids = [...this.#vm.vcpus, ...this.#vcpus].map((each) => each.id);
+    const numbers = this.#numbers();
+    const mask = numbers.readUInt32LE(4);
+    const ids = Array.from({ length: maxVcpus }, (_, i) => i).filter((i) => (mask >> i) & 1);
+    ids.push(...[...this.#vcpus].map((each) => each.id));
     // The kernel would print a warning with a stack trace.
     if (ids.includes(number)) check.refuse(`id must not be one that the VM has: there is a vCPU ${number}`);
     if (number !== 0 && !ids.includes(0)) check.refuse('id must be 0 first: vCPU 0 holds the CPUID of all');
-    const vm = this.id;
+    const vm = numbers.readUInt32LE(0);
     this.#vm.ioctl(code(requests.vcpuCreate), structure(4, [0, 4, BigInt(number)]));
     const node = new HaxmNode(number, vcpuPath(vm, number));
     this.#vcpus.add(node);
@@ -155,6 +155,13 @@ export class HaxmVm {
     for (const node of [...this.#vcpus].sort((a, b) => b.id - a.id)) node.close();
     this.#vcpus.clear();
     this.#blocks = [];
+  }
+
+  /** The driver's number of the VM, and a bit for each vCPU that it has been asked for. */
+  #numbers(): Buffer {
+    const bytes = structure(ours.vmNumbers.size);
+    this.#vm.ioctl(code(ours.vmNumbers), bytes);
+    return bytes;
   }
 
   /** Memory that is this process's own, and that the driver does not know yet. */

@@ -177,6 +177,11 @@ struct TunnelChanges {
   uint8_t buffer[kIoBufferSize];
 };
 
+struct VmNumbers {
+  uint32_t id;
+  uint32_t vcpus;  // a bit for each that the driver has been asked for
+};
+
 struct SegmentDesc {
   uint16_t selector;
   uint16_t dummy;

@@ -55,6 +55,7 @@ class HaxmVm final : public Vm, public std::enable_shared_from_this<HaxmVm> {
   uint32_t id() const { return id_; }
 
  private:
+  Status MakeNode(uint32_t id, std::shared_ptr<Node>* out);
   Status RegisterBlock(const std::shared_ptr<GuestMemory>& memory);
   Status SetRam(uint64_t gpa, uint64_t size, uint64_t va, uint32_t flags);
 
@@ -64,17 +65,15 @@ class HaxmVm final : public Vm, public std::enable_shared_from_this<HaxmVm> {
   MemoryMap map_;
   uint32_t id_ = 0;
   Node node_;
-  // By number. vCPU 0 owns what the others share: it is made first and, since they hold it, goes last.
-  std::weak_ptr<Node> vcpus_[kMaxVcpus];
+  // vCPU 0 owns what the others share: it is made first, also when another is asked for, and goes last.
+  std::shared_ptr<Node> boot_;
+  uint32_t made_ = 0;  // a bit for each vCPU that there has been
 };
 
 class HaxmVcpu final : public Vcpu {
  public:
-  HaxmVcpu(std::shared_ptr<HaxmVm> vm, std::shared_ptr<Node> boot_vcpu) : vm_(std::move(vm)), boot_vcpu_(std::move(boot_vcpu)) {}
-  // Between the two the driver makes the vCPU.
-  Status Reserve() { return node_->Reserve(); }
-  Status Open(uint32_t id);
-  const std::shared_ptr<Node>& node() const { return node_; }
+  HaxmVcpu(std::shared_ptr<HaxmVm> vm, std::shared_ptr<Node> node) : vm_(std::move(vm)), node_(std::move(node)) {}
+  Status Open();
 
   Status Ioctl(uint64_t request, uintptr_t argument, int* result) override;
   Status Run() override;
@@ -118,8 +117,7 @@ class HaxmVcpu final : public Vcpu {
   Status ClearUpperRax();
 
   std::shared_ptr<HaxmVm> vm_;
-  std::shared_ptr<Node> boot_vcpu_;  // null for vCPU 0 itself
-  std::shared_ptr<Node> node_ = std::make_shared<Node>();
+  const std::shared_ptr<Node> node_;
   // SAFETY: both pages are mapped by the driver until the vCPU's node closes; only this object looks at them.
   Tunnel* tunnel_ = nullptr;
   uint8_t* io_buffer_ = nullptr;

@@ -114,6 +114,7 @@ void HaxmHypervisor::Describe() {
   driver("ramProtection", kRamProtection, "this release of the driver has no PROTECT_RAM");
   driver("debug", kDebug, "this release of the driver has no VCPU_DEBUG");
   driver("implicitRamBlock", kImplicitRamBlock, "this release of the driver knows no standalone mappings");
+  add("vcpuCpuid", 0, "HAXM has one CPUID table for all vCPUs of a VM, and leaves of its own choice");
   add("cr8", 0, "HAXM has no task priority: guests read 0 from CR8 and their writes are lost");
   add("memoryQuota", info_.wstatus & kQuotaValid ? static_cast<int64_t>(info_.mem_quota) : 0, "no quota is set");
 }

@@ -15,9 +15,9 @@ bool Is(uint64_t request, const Request& known) { return request == RequestCode(
 }  // namespace
 
 Status HaxmVm::Ioctl(uint64_t request, uintptr_t argument, int* result) {
-  if (!Is(request, kVmId)) return node_.RawCall(request, argument, result);
+  if (!Is(request, kVmNumbers)) return node_.RawCall(request, argument, result);
   // SAFETY: the binding has checked that the buffer has the size that the number says.
-  std::memcpy(reinterpret_cast<void*>(argument), &id_, sizeof id_);
+  *reinterpret_cast<VmNumbers*>(argument) = {id_, made_ | (boot_ ? 1u : 0u)};
   return Status::Ok();
 }
 

@@ -50,7 +50,7 @@ inline constexpr Request kGetCpuid = {"HAX_VCPU_IOCTL_GET_CPUID", Transfer::kWri
 // Ours, never sent to the driver: through them lib/hypervisor/haxm looks at what the driver shares with this process.
 inline constexpr Request kReadTunnel = {"readTunnel", Transfer::kRead, 0xe0, sizeof(TunnelView), 0};
 inline constexpr Request kWriteTunnel = {"writeTunnel", Transfer::kWrite, 0xe1, sizeof(TunnelChanges), 0};
-inline constexpr Request kVmId = {"vmId", Transfer::kRead, 0xe2, sizeof(uint32_t), 0};
+inline constexpr Request kVmNumbers = {"vmNumbers", Transfer::kRead, 0xe2, sizeof(VmNumbers), 0};
 
 // Linux: direction in bits 31:30 (1 write, 2 read), size in 29:16, type 0.
 constexpr uint32_t LinuxCode(const Request& r) {

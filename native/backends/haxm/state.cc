@@ -1,5 +1,6 @@
 // Registers: between the driver's structures and the state block that both backends share.
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "backends/haxm/haxm.h"
@@ -12,6 +13,8 @@ constexpr uint32_t kEfer = 0xc0000080;
 constexpr uint32_t kApicBase = 0x1b;
 // The driver makes LMA itself, of LME and paging.
 constexpr uint64_t kEferLma = 0x400;
+constexpr uint64_t kCr0Pe = 1;
+constexpr uint64_t kCr0Pg = 0x80000000;
 // An MSR that means nothing on this processor: Intel's SYSCALL exists in 64-bit mode only (SDM vol. 3, 5.8.8).
 constexpr uint32_t kCstar = 0xc0000083;
 
@@ -162,6 +165,12 @@ Status HaxmVcpu::SetState(uint32_t mask) {
 Status HaxmVcpu::PrepareSystem(VcpuState* to) {
   const StateBlock& state = shared_->state;
   if (state.cr8 != 0) return Status::Error(Code::kUnsupported, "setState", "cr8 must be 0: HAXM has no task priority");
+  // The driver takes them, and the vCPU dies at the next entry.
+  for (uint64_t bits : {state.cr0, state.cr4}) {
+    if (bits >> 32 != 0) return Status::Error(Code::kIoctl, kSetRegs.name, "cr0 and cr4 have no bits above 31", EINVAL);
+  }
+  if ((state.cr0 & kCr0Pg) && !(state.cr0 & kCr0Pe))
+    return Status::Error(Code::kIoctl, kSetRegs.name, "cr0 has paging without protection", EINVAL);
   MsrData before = {};
   before.nr_msr = 2;
   before.entries[0].entry = kEfer;

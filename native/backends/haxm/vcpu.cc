@@ -15,12 +15,9 @@ constexpr size_t kMxcsrOffset = 24;
 
 }  // namespace
 
-Status HaxmVcpu::Open(uint32_t id) {
-  // At once: a vCPU that was never opened when its VM closes stays in the driver.
-  Status status = node_->Open(VcpuNode(vm_->id(), id));
-  if (!status.ok()) return status;
+Status HaxmVcpu::Open() {
   TunnelInfo info = {};
-  status = node_->Call(kSetupTunnel, &info);
+  Status status = node_->Call(kSetupTunnel, &info);
   if (!status.ok()) return status;
   if (info.size < offsetof(Tunnel, apic_base) || info.va == 0 || info.io_va == 0) {
     return Status::Error(Code::kApiVersion, kSetupTunnel.name, "the driver's tunnel is smaller than any release's");

@@ -1,5 +1,6 @@
 // The VM node: memory and vCPUs.
 #include <algorithm>
+#include <cerrno>
 #include <cinttypes>
 #include <cstdio>
 
@@ -94,28 +95,36 @@ Status HaxmVm::UnmapMemory(uint64_t gpa) {
   return status;
 }
 
-Status HaxmVm::CreateVcpu(uint32_t id, std::shared_ptr<Vcpu>* out) {
-  if (id >= kMaxVcpus) {
-    return Status::Error(Code::kInvalidArgument, kVcpuCreate.name, "HAXM numbers vCPUs from 0 to 15, not " + std::to_string(id));
-  }
-  // The driver refuses it too, but not before the kernel has printed a warning with a stack trace.
-  if (!vcpus_[id].expired()) {
-    return Status::Error(Code::kInvalidArgument, kVcpuCreate.name, "this VM has a vCPU " + std::to_string(id) + " already");
-  }
-  std::shared_ptr<Node> boot = vcpus_[0].lock();
-  if (id != 0 && !boot) {
-    return Status::Error(Code::kInvalidArgument, kVcpuCreate.name,
-                         "HAXM wants vCPU 0 to be created before the others, which share its CPUID");
-  }
-  auto vcpu = std::make_shared<HaxmVcpu>(shared_from_this(), std::move(boot));
-  Status status = vcpu->Reserve();
+// Makes the vCPU in the driver and opens its node.
+Status HaxmVm::MakeNode(uint32_t id, std::shared_ptr<Node>* out) {
+  auto node = std::make_shared<Node>();
+  Status status = node->Reserve();
   if (!status.ok()) return status;
   uint32_t argument = id;
   status = node_.Call(kVcpuCreate, &argument);
+  // At once: a vCPU that was never opened when its VM closes stays in the driver.
+  if (status.ok()) status = node->Open(VcpuNode(id_, id));
+  if (status.ok()) *out = std::move(node);
+  return status;
+}
+
+Status HaxmVm::CreateVcpu(uint32_t id, std::shared_ptr<Vcpu>* out) {
+  if (id >= kMaxVcpus) {
+    return Status::Error(Code::kIoctl, kVcpuCreate.name, "HAXM numbers vCPUs from 0 to 15, not " + std::to_string(id), EINVAL);
+  }
+  // The driver refuses it too, but not before the kernel has printed a warning with a stack trace.
+  if (made_ >> id & 1) {
+    return Status::Error(Code::kIoctl, kVcpuCreate.name, "this VM has had a vCPU " + std::to_string(id) + " already", EEXIST);
+  }
+  Status status;
+  if (!boot_) status = MakeNode(0, &boot_);
+  std::shared_ptr<Node> node = boot_;
+  if (status.ok() && id != 0) status = MakeNode(id, &node);
   if (!status.ok()) return status;
-  status = vcpu->Open(id);
+  auto vcpu = std::make_shared<HaxmVcpu>(shared_from_this(), std::move(node));
+  status = vcpu->Open();
   if (!status.ok()) return status;
-  vcpus_[id] = vcpu->node();
+  made_ |= 1u << id;
   *out = std::move(vcpu);
   return Status::Ok();
 }

@@ -1,4 +1,5 @@
 /** What the driver would answer with EINVAL, or take and regret: refused by name, and no call is made. */
+import { code, ours } from '../../../../lib/hypervisor/haxm/requests';
 import { HaxmSystem } from '../../../../lib/hypervisor/haxm/system';
 import { HaxmVcpu, type HaxmDebugOptions } from '../../../../lib/hypervisor/haxm/vcpu';
 import { HaxmVm } from '../../../../lib/hypervisor/haxm/vm';
@@ -44,10 +45,12 @@ class Driver {
   readonly vm = { hypervisor: this.hypervisor };
   readonly capabilities = capabilities;
   readonly vms: unknown[] = [];
-  readonly vcpus: { id: number }[] = [{ id: 0 }];
+  /** The numbers of vCPUs that there are, a bit each. */
+  vcpuMask = 1;
   readonly memory = { regions: [] as { gpa: number; size: number; bytes: Uint8Array }[] };
-  ioctl(): number {
-    this.calls++;
+  ioctl(request?: number, argument?: number | Uint8Array): number {
+    if (request === code(ours.vmNumbers)) (argument as Buffer).writeUInt32LE(this.vcpuMask, 4);
+    else this.calls++;
     return 0;
   }
   kick(): void {
@@ -178,7 +181,7 @@ describe('a VM and the system', () => {
     const vm = new HaxmVm(driver);
     for (const id of [16, 64, -1, 1.5]) expectRefusal(() => vm.vcpuCreate(id), 'id');
     expectRefusal(() => vm.vcpuCreate(0), 'id');
-    driver.vcpus.length = 0;
+    driver.vcpuMask = 0;
     expectRefusal(() => vm.vcpuCreate(1), 'id');
   });
 
