@@ -197,7 +197,7 @@ describeHaxm('what the driver leaves to its client', (backend) => {
       exit.data[0] = 0x28;
       if (complete) vcpu.complete();
       exit = vcpu.enter();
-      if (exit.kind !== 'mmio') throw new Error(exit.kind as string);
+      if (exit.kind !== 'mmio') throw new Error(exit.kind);
       expect([exit.address, exit.direction, ...exit.data]).toEqual([0xa0024, 'out', 0x29]);
       expect(vcpu.enter().kind).toBe('hlt');
     }

@@ -249,7 +249,8 @@ export function describeEachBackend(title: string, body: (backend: Backend, host
 }
 
 function lacking(each: Host, needs: EachBackendOptions['needs'] = []): HostFeature | undefined {
-  return [needs].flat().find((feature) => !each.can[feature as HostFeature]) as HostFeature | undefined;
+  const list: readonly HostFeature[] = typeof needs === 'string' ? [needs] : needs;
+  return list.find((feature) => !each.can[feature]);
 }
 
 /** As describeEachBackend, for KVM alone. */
