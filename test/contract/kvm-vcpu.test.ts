@@ -194,10 +194,10 @@ describeKvm("KVM's calls: registers of a vCPU", (backend) => {
 
   it('KVM_GET_MSRS, KVM_SET_MSRS', () => {
     const vcpu = backend.vm().createVcpu();
-    const wanted = [{ index: 0x174, data: 0x1122n }, { index: 0x176, data: 0x1234_5678_9abcn }]; // prettier-ignore
+    const wanted = [{ index: 0x174, data: 0x1122n }, { index: 0xc0000082, data: 0xffff_ffff_8134_5678n }]; // prettier-ignore
     expect(vcpu.kvm.setMsrs([...wanted, { index: 0x4000beef, data: 1 }])).toBe(2);
-    expect(vcpu.getMsrs([0x174, 0x176])).toEqual([0x1122n, 0x1234_5678_9abcn]);
-    expect(vcpu.kvm.getMsrs([0x174, 0x176, 0x4000beef, 0x174])).toEqual(wanted);
+    expect(vcpu.getMsrs([0x174, 0xc0000082])).toEqual([0x1122n, 0xffff_ffff_8134_5678n]);
+    expect(vcpu.kvm.getMsrs([0x174, 0xc0000082, 0x4000beef, 0x174])).toEqual(wanted);
     expect(codeOf(() => vcpu.kvm.getMsrs(5 as never))).toBe('ERR_HAX_INVALID_ARGUMENT');
   });
 
@@ -269,7 +269,7 @@ describeKvm("KVM's calls: registers of a vCPU", (backend) => {
   });
 });
 
-describeKvm("KVM's calls: events of a vCPU", (backend) => {
+describeKvm("KVM's calls: events of a vCPU", (backend, host) => {
   it('KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS', () => {
     const { vm, vcpu } = backend.guest('real', '1: jmp 1b; .org 0x100; mov al, 0x59; out 0xe9, al; hlt');
     vm.memory.write(2 * 4, Uint8Array.of(0, 0x11, 0, 0)); // NMI: 0:1100
@@ -288,7 +288,7 @@ describeKvm("KVM's calls: events of a vCPU", (backend) => {
     set({ interrupt: { injected: 1, nr: 0x42, soft: 0, shadow: 0 } });
     expect(vcpu.kvm.getVcpuEvents().interrupt).toMatchObject({ injected: 1, nr: 0x42, soft: 0 });
     set({ interrupt: { injected: 0, nr: 0, soft: 0, shadow: 2 }, flags: C.KVM_VCPUEVENT_VALID_SHADOW });
-    expect(vcpu.kvm.getVcpuEvents().interrupt.shadow).toBe(2);
+    expect(vcpu.kvm.getVcpuEvents().interrupt.shadow & 2).toBe(2); // AMD knows one kind, which is both
     set({ nmi: { injected: 1, pending: 0, masked: 1 } });
     expect(vcpu.kvm.getVcpuEvents().nmi).toMatchObject({ injected: 1, masked: 1 });
     expect(refusal(() => set({ flags: 1 << 30 }))).toBe(`ERR_HAX_IOCTL ${EINVAL}`);
@@ -357,9 +357,12 @@ describeKvm("KVM's calls: events of a vCPU", (backend) => {
     expect(vcpu.enter()).toMatchObject({ kind: 'debug', pc: BigInt(at.code + 1) });
     expect(vcpu.enter()).toMatchObject({ kind: 'debug', pc: BigInt(at.code + 2) });
     debug(C.KVM_GUESTDBG_USE_HW_BP, [0, 0, 0, at.code + 3, 0, 0, 0, 0x4c0]); // the fourth, local and global
-    expect(vcpu.enter()).toMatchObject({ kind: 'debug', pc: BigInt(at.code + 3) });
+    const exit = vcpu.enter();
+    // An emulated SVM never fires them: the guest goes on to its end.
+    if (exit.kind === 'debug') expect(exit.pc).toBe(BigInt(at.code + 3));
+    else expect([exit.kind, host.can.paging32]).toEqual(['hlt', true]);
     debug(0);
-    expect(vcpu.enter().kind).toBe('hlt');
+    if (exit.kind === 'debug') expect(vcpu.enter().kind).toBe('hlt');
     expect(codeOf(() => debug(0, new Array(9).fill(0)))).toBe('ERR_HAX_INVALID_ARGUMENT');
   });
 
@@ -383,7 +386,8 @@ describeKvm("KVM's calls: events of a vCPU", (backend) => {
     const { vm, kvm } = backend.vm().createVcpu();
     const supported = vm.hypervisor.kvm.x86GetMceCapSupported();
     kvm.x86SetupMce(supported | 10n);
-    expect(kvm.getMsrs([0x179])[0].data).toBe(supported | 10n);
+    // AMD keeps the number of banks and MCG_CTL_P.
+    expect(kvm.getMsrs([0x179])[0].data & 0x1ffn).toBe((supported | 10n) & 0x1ffn);
     kvm.setMsrs([{ index: 0x40c, data: (1n << 64n) - 1n }]); // MC3_CTL: on
     // Corrected, so that no exception follows.
     kvm.x86SetMce({ status: (1n << 63n) | 0x123n, addr: 0x1234_5678n, misc: 0x8765n, mcg_status: 4, bank: 3 });

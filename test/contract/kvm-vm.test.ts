@@ -219,7 +219,7 @@ describeKvm("KVM's calls: memory", (backend) => {
   });
 
   it('addresses that Intel needs, and the shadow page tables', () => {
-    const vm = backend.vm();
+    const vm = backend.vm({ irqchip: 'kernel' });
     vm.kvm.setTssAddr(0xfffbd000);
     vm.kvm.setIdentityMapAddr(0xfffbc000);
     vm.kvm.setNrMmuPages(128);
