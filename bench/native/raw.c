@@ -1,0 +1,208 @@
+// The other side of the dispatch table: the loop that a C programmer would write over the same devices, and the clock both sides are
+// measured with. Plain C and Node-API; nothing of node-hax is in it. bench/README.md tells what is compared.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <node_api.h>
+#include <stdalign.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <time.h>
+
+static uint64_t nanoseconds(clockid_t clock) {
+  struct timespec now;
+  clock_gettime(clock, &now);
+  return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+// --- The null device: the ioctl KVM_RUN without a kernel. It fills struct kvm_run as the kernel does for an OUT of one byte.
+
+static struct {
+  uint64_t exits_left, first_port, ports, next_port, entry_ns;
+  uint8_t value;
+} null_device;
+
+// No inlining: an ioctl is a call that the compiler cannot look into.
+__attribute__((noipa)) static int null_run(int fd, struct kvm_run* run) {
+  (void)fd;
+  if (null_device.entry_ns) {
+    const uint64_t end = nanoseconds(CLOCK_MONOTONIC) + null_device.entry_ns;
+    while (nanoseconds(CLOCK_MONOTONIC) < end) {
+    }
+  }
+  if (null_device.exits_left == 0) {
+    run->exit_reason = KVM_EXIT_HLT;
+    return 0;
+  }
+  null_device.exits_left--;
+  run->exit_reason = KVM_EXIT_IO;
+  run->io.direction = KVM_EXIT_IO_OUT;
+  run->io.size = 1;
+  run->io.count = 1;
+  run->io.port = (uint16_t)(null_device.first_port + null_device.next_port * 8);
+  run->io.data_offset = 4096;
+  ((uint8_t*)run)[4096] = null_device.value;
+  if (++null_device.next_port >= null_device.ports) null_device.next_port = 0;
+  return 0;
+}
+
+static int kvm_run(int fd, struct kvm_run* run) {
+  (void)run;
+  return ioctl(fd, KVM_RUN, 0);
+}
+
+// --- The loop.
+
+// What it does with an exit: as much as a JavaScript device of the benchmark does. Seen from outside, so that all of it has to happen.
+struct {
+  uint64_t writes, sum;
+} raw_device;
+
+__attribute__((always_inline)) static inline int64_t loop(int (*enter)(int, struct kvm_run*), int fd, struct kvm_run* run) {
+  raw_device.writes = 0;
+  for (;;) {
+    if (enter(fd, run) != 0) {
+      if (errno == EINTR) continue;
+      return -1;
+    }
+    switch (run->exit_reason) {
+      case KVM_EXIT_IO:
+        raw_device.writes++;
+        raw_device.sum += run->io.port ^ ((const uint8_t*)run)[run->io.data_offset];
+        break;
+      case KVM_EXIT_HLT:
+        return (int64_t)raw_device.writes;
+      default:
+        errno = EPROTO;
+        return -1;
+    }
+  }
+}
+
+// --- What JavaScript calls.
+
+static napi_value fail(napi_env env, const char* what) {
+  char text[128];
+  snprintf(text, sizeof text, "%s: %s", what, strerror(errno));
+  napi_throw_error(env, NULL, text);
+  return NULL;
+}
+
+static napi_value number(napi_env env, double value) {
+  napi_value result = NULL;
+  napi_create_double(env, value, &result);
+  return result;
+}
+
+static bool numbers(napi_env env, napi_callback_info info, size_t count, uint64_t* out) {
+  napi_value values[4] = {NULL};
+  size_t given = 4;
+  napi_get_cb_info(env, info, &given, values, NULL, NULL);
+  for (size_t i = 0; i < count; i++) {
+    double value;
+    if (napi_get_value_double(env, values[i], &value) != napi_ok || value < 0) {
+      errno = EINVAL;
+      fail(env, "an argument");
+      return false;
+    }
+    out[i] = (uint64_t)value;
+  }
+  return true;
+}
+
+// threadCpuNs(): CPU time of the calling thread.
+static napi_value thread_cpu_ns(napi_env env, napi_callback_info info) {
+  (void)info;
+  return number(env, (double)nanoseconds(CLOCK_THREAD_CPUTIME_ID));
+}
+
+// nullLoop(exits, firstPort, ports, entryNs): runs until the device halts; how many writes were served.
+static napi_value null_loop(napi_env env, napi_callback_info info) {
+  alignas(4096) static uint8_t pages[8192];
+  struct kvm_run* run = (struct kvm_run*)pages;
+  uint64_t in[4];
+  if (!numbers(env, info, 4, in)) return NULL;
+  null_device.exits_left = in[0];
+  null_device.first_port = in[1];
+  null_device.ports = in[2];
+  null_device.next_port = 0;
+  null_device.entry_ns = in[3];
+  null_device.value = 0x5a;
+  return number(env, (double)loop(null_run, -1, run));
+}
+
+static int vcpu = -1;
+static struct kvm_run* vcpu_run;
+static struct {
+  struct kvm_cpuid2 header;
+  struct kvm_cpuid_entry2 entries[128];
+} cpuid = {.header.nent = 128};
+
+// kvmOpen(code): a machine of its own with 64 KiB of memory, no interrupt controller, `code` at 0x1000 and one vCPU in real mode.
+static napi_value kvm_open(napi_env env, napi_callback_info info) {
+  enum { kMemory = 0x10000, kCode = 0x1000 };
+  napi_value argument = NULL;
+  size_t count = 1, length = 0;
+  void* code = NULL;
+  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
+  if (napi_get_typedarray_info(env, argument, NULL, &length, &code, NULL, NULL) != napi_ok || length > kCode) {
+    errno = EINVAL;
+    return fail(env, "code");
+  }
+  const int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+  if (kvm < 0) return fail(env, "/dev/kvm");
+  const int vm = ioctl(kvm, KVM_CREATE_VM, 0);
+  if (vm < 0) return fail(env, "KVM_CREATE_VM");
+  uint8_t* memory = mmap(NULL, kMemory, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return fail(env, "mmap");
+  memcpy(memory + kCode, code, length);
+  struct kvm_userspace_memory_region region = {.memory_size = kMemory, .userspace_addr = (uintptr_t)memory};
+  if (ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region) != 0) return fail(env, "KVM_SET_USER_MEMORY_REGION");
+  if ((vcpu = ioctl(vm, KVM_CREATE_VCPU, 0)) < 0) return fail(env, "KVM_CREATE_VCPU");
+  const int size = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+  vcpu_run = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
+  if (vcpu_run == MAP_FAILED) return fail(env, "mmap of the vCPU");
+  if (ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &cpuid) != 0) return fail(env, "KVM_GET_SUPPORTED_CPUID");
+  if (ioctl(vcpu, KVM_SET_CPUID2, &cpuid) != 0) return fail(env, "KVM_SET_CPUID2");
+  struct kvm_sregs sregs;
+  if (ioctl(vcpu, KVM_GET_SREGS, &sregs) != 0) return fail(env, "KVM_GET_SREGS");
+  sregs.cs.base = 0;
+  sregs.cs.selector = 0;
+  if (ioctl(vcpu, KVM_SET_SREGS, &sregs) != 0) return fail(env, "KVM_SET_SREGS");
+  return NULL;
+}
+
+// kvmSet(rip, rcx): before each kvmLoop().
+static napi_value kvm_set(napi_env env, napi_callback_info info) {
+  uint64_t in[2];
+  if (!numbers(env, info, 2, in)) return NULL;
+  struct kvm_regs regs = {.rip = in[0], .rcx = in[1], .rax = 0x5a, .rflags = 2};
+  if (ioctl(vcpu, KVM_SET_REGS, &regs) != 0) return fail(env, "KVM_SET_REGS");
+  return NULL;
+}
+
+// kvmLoop(): runs until HLT; how many writes were served.
+static napi_value kvm_loop(napi_env env, napi_callback_info info) {
+  (void)info;
+  const int64_t writes = loop(kvm_run, vcpu, vcpu_run);
+  if (writes < 0) return fail(env, "KVM_RUN");
+  return number(env, (double)writes);
+}
+
+NAPI_MODULE_INIT() {
+  const struct {
+    const char* name;
+    napi_callback call;
+  } functions[] = {{"threadCpuNs", thread_cpu_ns}, {"nullLoop", null_loop}, {"kvmOpen", kvm_open}, {"kvmSet", kvm_set}, {"kvmLoop", kvm_loop}};
+  for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+    napi_value function;
+    if (napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].call, NULL, &function) != napi_ok) return NULL;
+    napi_set_named_property(env, exports, functions[i].name, function);
+  }
+  return exports;
+}
