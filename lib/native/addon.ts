@@ -107,9 +107,17 @@ export interface Addon {
   readonly run: () => void;
 }
 
+/** Where the table's hint is about KVM. */
+const haxmHints: Partial<Record<HaxErrorCode, string>> = {
+  ERR_HAX_NO_DEVICE: 'Load the driver: `modprobe haxm` (docs/backends/haxm.md tells where to get it).',
+  ERR_HAX_NO_PERMISSION: 'Join the group of the device, for example `usermod -aG haxm $USER`, and log in again.',
+  ERR_HAX_API_VERSION: 'Install HAXM 7.8.0 (docs/backends/haxm.md tells where to get it).',
+};
+
 function makeError(code: HaxErrorCode, message: string, operation: string, errno: number): HaxError {
   const backend = operation.startsWith('KVM_') ? 'kvm' : operation.startsWith('HAX_') ? 'haxm' : undefined;
-  return new HaxError(code, message, { operation, backend, ...(errno ? { errno } : {}) });
+  const hint = message.startsWith('/dev/HAX') ? haxmHints[code] : undefined;
+  return new HaxError(code, message, { operation, backend, hint, ...(errno ? { errno } : {}) });
 }
 
 const root = path.resolve(__dirname, '../..');
