@@ -1,7 +1,8 @@
-// VCPU_DEBUG. KVMs differ in what they do with INT3, so under software breakpoints the guest goes by single steps and the model looks
-// at each instruction before it is executed.
+// VCPU_DEBUG. KVMs differ in what they do with INT3, and some never stop at a hardware breakpoint, so there the guest goes by single
+// steps and the model looks at each instruction before it is executed.
 #include <cerrno>
 
+#include "kvm.h"
 #include "sys.h"
 #include "vcpu.h"
 
@@ -12,6 +13,7 @@ namespace {
 constexpr uint64_t kDr7Set = 0x400;
 constexpr uint64_t kDr6Causes = 0xe00f;
 constexpr uint8_t kInt3 = 0xcc;
+constexpr uint8_t kHlt = 0xf4;
 
 }  // namespace
 
@@ -33,16 +35,24 @@ int Vcpu::SetDebug(uint64_t argument) {
   return 0;
 }
 
+// Does the model have to look for breakpoints itself?
+bool Vcpu::Watches() const {
+  if (!(debug_.control & kDebugEnable)) return false;
+  return debug_.control & kDebugSoftware || (debug_.control & kDebugHardware && !TheKvm()->breakpoints);
+}
+
 void Vcpu::ArmDebug() {
   const bool enabled = debug_.control & kDebugEnable;
-  const bool step = debug_.control & (kDebugStep | kDebugSoftware);
-  if (debug_armed_ && !step) return;
+  const bool stepping = (enabled && debug_.control & kDebugStep) || Watches();
+  if (debug_armed_ && !stepping) return;
+  // With the driver HLT ends in its own exit, not in a step's.
+  const bool step = stepping && NextByte() != kHlt;
   kvm_guest_debug wanted{};
-  if (enabled && debug_.control & kDebugHardware) {
+  if (enabled && debug_.control & kDebugHardware && TheKvm()->breakpoints) {
     wanted.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
     for (int i = 0; i < 8; i++) wanted.arch.debugreg[i] = debug_.dr[i];
   }
-  if (enabled && step) wanted.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
+  if (step) wanted.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
   // KVM remembers at which instruction the step begins: it must know the registers first, and hear of each step anew.
   if (regs_dirty_) {
     haxm_model::Ioctl(fd_, KVM_SET_REGS, &regs());
@@ -52,11 +62,32 @@ void Vcpu::ArmDebug() {
   debug_armed_ = true;
 }
 
-bool Vcpu::AtSoftwareBreakpoint() {
-  if (!(debug_.control & kDebugEnable) || !(debug_.control & kDebugSoftware)) return false;
+// Is there a breakpoint at the next instruction that only the model can see? Tells the tunnel.
+bool Vcpu::AtBreakpoint() {
+  if (!Watches()) return false;
+  if (debug_.control & kDebugSoftware && NextByte() == kInt3) {
+    tunnel_->debug = {regs().rip, 0, 0};
+  } else {
+    uint64_t causes = 0;
+    const uint64_t linear = view().Linear(SegmentName::kCs, regs().rip);
+    for (int i = 0; i < 4; i++) {
+      const bool enabled = debug_.dr[7] >> (2 * i) & 3;
+      const bool execution = (debug_.dr[7] >> (16 + 4 * i) & 3) == 0;
+      if (enabled && execution && debug_.dr[i] == linear) causes |= uint64_t{1} << i;
+    }
+    if (causes == 0) return false;
+    tunnel_->debug = {regs().rip, causes, debug_.dr[7]};
+  }
+  tunnel_->exit_reason = kReasonException;
+  tunnel_->exit_status = kStatusDebug;
+  return true;
+}
+
+uint8_t Vcpu::NextByte() const {
   uint8_t byte = 0;
   const GuestView guest = view();
-  return guest.Read(guest.Linear(SegmentName::kCs, regs().rip), &byte, 1) == 1 && byte == kInt3;
+  guest.Read(guest.Linear(SegmentName::kCs, regs().rip), &byte, 1);
+  return byte;
 }
 
 Vcpu::Next Vcpu::DeliverDebug() {

@@ -21,37 +21,69 @@ void Complain(const char* what, long error) {
   Syscall(SYS_write, 2, Word(line), length);
 }
 
-// Runs OUT 10h,AL once in real mode and looks at rip.
-bool TryOut(const KvmHost& host) {
-  bool before = false;
-  const int vm = static_cast<int>(Ioctl(host.fd, KVM_CREATE_VM));
-  const int vcpu = static_cast<int>(Ioctl(vm, KVM_CREATE_VCPU));
-  void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  void* mapped = mmap(nullptr, host.run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
-  if (vcpu >= 0 && page != MAP_FAILED && mapped != MAP_FAILED) {
-    memcpy(page, "\xe6\x10\xf4", 3);
+// A guest of one page at 0 in real mode, to see what this KVM does.
+class TinyGuest {
+ public:
+  TinyGuest(const KvmHost& host, const char* code, size_t size) : run_size_(host.run_size) {
+    vm_ = static_cast<int>(Ioctl(host.fd, KVM_CREATE_VM));
+    vcpu_ = static_cast<int>(Ioctl(vm_, KVM_CREATE_VCPU));
+    page_ = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* mapped = mmap(nullptr, run_size_, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu_, 0);
+    if (mapped != MAP_FAILED) run_ = static_cast<kvm_run*>(mapped);
+    if (vcpu_ < 0 || page_ == MAP_FAILED || !run_) return;
+    memcpy(page_, code, size);
     kvm_userspace_memory_region region{};
     region.memory_size = 4096;
-    region.userspace_addr = reinterpret_cast<uint64_t>(page);
+    region.userspace_addr = reinterpret_cast<uint64_t>(page_);
     kvm_sregs sregs;
     kvm_regs regs{};
     regs.rflags = 2;
-    auto* run = static_cast<kvm_run*>(mapped);
-    if (Ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region) == 0 && Ioctl(vcpu, KVM_GET_SREGS, &sregs) == 0) {
-      sregs.cs.base = sregs.cs.selector = 0;
-      Ioctl(vcpu, KVM_SET_SREGS, &sregs);
-      Ioctl(vcpu, KVM_SET_REGS, &regs);
-      while (Ioctl(vcpu, KVM_RUN) == -EINTR) {
-      }
-      Ioctl(vcpu, KVM_GET_REGS, &regs);
-      before = run->exit_reason == KVM_EXIT_IO && regs.rip == 0;
-    }
+    if (Ioctl(vm_, KVM_SET_USER_MEMORY_REGION, &region) != 0 || Ioctl(vcpu_, KVM_GET_SREGS, &sregs) != 0) return;
+    sregs.cs.base = sregs.cs.selector = 0;
+    ready_ = Ioctl(vcpu_, KVM_SET_SREGS, &sregs) == 0 && Ioctl(vcpu_, KVM_SET_REGS, &regs) == 0;
   }
-  if (mapped != MAP_FAILED) munmap(mapped, host.run_size);
-  if (vcpu >= 0) Syscall(SYS_close, vcpu);
-  if (vm >= 0) Syscall(SYS_close, vm);
-  if (page != MAP_FAILED) munmap(page, 4096);
-  return before;
+  ~TinyGuest() {
+    if (run_) munmap(run_, run_size_);
+    if (vcpu_ >= 0) Syscall(SYS_close, vcpu_);
+    if (vm_ >= 0) Syscall(SYS_close, vm_);
+    if (page_ != MAP_FAILED) munmap(page_, 4096);
+  }
+  TinyGuest(const TinyGuest&) = delete;
+  TinyGuest& operator=(const TinyGuest&) = delete;
+
+  int vcpu() const { return vcpu_; }
+
+  // Does it exit for this reason with rip here?
+  bool ExitsAt(uint32_t reason, uint64_t rip) {
+    if (!ready_) return false;
+    while (Ioctl(vcpu_, KVM_RUN) == -EINTR) {
+    }
+    kvm_regs regs;
+    return Ioctl(vcpu_, KVM_GET_REGS, &regs) == 0 && run_->exit_reason == reason && regs.rip == rip;
+  }
+
+ private:
+  const size_t run_size_;
+  int vm_ = -1;
+  int vcpu_ = -1;
+  void* page_ = MAP_FAILED;
+  kvm_run* run_ = nullptr;
+  bool ready_ = false;
+};
+
+bool TryOut(const KvmHost& host) {
+  TinyGuest guest(host, "\xe6\x10\xf4", 3);  // out 10,al; hlt
+  return guest.ExitsAt(KVM_EXIT_IO, 0);
+}
+
+bool TryBreakpoint(const KvmHost& host) {
+  TinyGuest guest(host, "\x90\x90\xf4", 3);  // nop; nop; hlt
+  kvm_guest_debug debug{};
+  debug.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
+  debug.arch.debugreg[0] = 1;
+  debug.arch.debugreg[7] = 0x403;
+  Ioctl(guest.vcpu(), KVM_SET_GUEST_DEBUG, &debug);
+  return guest.ExitsAt(KVM_EXIT_DEBUG, 1);
 }
 
 KvmHost Open() {
@@ -73,6 +105,7 @@ KvmHost Open() {
   }
   host.run_size = static_cast<size_t>(size);
   host.out_exits_before = TryOut(host);
+  host.breakpoints = TryBreakpoint(host);
   return host;
 }
 

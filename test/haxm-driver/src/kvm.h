@@ -41,6 +41,7 @@ struct KvmHost {
   int fd = -1;
   size_t run_size = 0;
   bool out_exits_before = false;  // at the exit of a plain OUT rip is still at the instruction
+  bool breakpoints = false;       // hardware breakpoints on execution stop the guest
 };
 
 // nullptr, with the reason on stderr, when the device cannot serve.

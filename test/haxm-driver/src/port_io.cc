@@ -113,6 +113,10 @@ Vcpu::Next Vcpu::DeliverOutString(const Insn& insn, bool unfinished) {
       regs_dirty_ = true;
     }
   }
+  if (regs().rflags & kFlagResume) {  // a KVM sets it between the elements
+    regs().rflags &= ~kFlagResume;
+    regs_dirty_ = true;
+  }
   for (uint32_t i = 0; i < count; i++) memcpy(io_buffer_ + (down ? count - 1 - i : i) * size, elements + i * size, size);
   const uint64_t lowest = down ? first + static_cast<uint64_t>((count - 1) * step) : first;
   tunnel_->io.flags = 1;
@@ -147,6 +151,7 @@ Vcpu::Next Vcpu::DeliverInString(const Insn& insn) {
   Advance(&after, kRegisterDi, count * step, insn.address);
   if (insn.rep) Advance(&after, kRegisterCx, -static_cast<int64_t>(count), insn.address);
   if (count == wanted) after.rip += insn.length;
+  after.rflags &= ~kFlagResume;
   regs() = after;
   regs_dirty_ = true;
   window_known_ = false;

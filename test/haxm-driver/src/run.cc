@@ -38,12 +38,7 @@ long Vcpu::Execute() {
       tunnel_->exit_status = kStatusStateChange;
       return 0;
     }
-    if (AtSoftwareBreakpoint()) {
-      tunnel_->exit_reason = kReasonException;
-      tunnel_->debug = {regs().rip, 0, 0};
-      Stop(kStatusDebug);
-      return 0;
-    }
+    if (AtBreakpoint()) return 0;
     Inject();
     if (vm_->ram().Enter()) tunnel_->exit_reason = kReasonEptViolation;  // the driver maps memory at the first touch
     previous_ = operation_;

@@ -60,6 +60,7 @@ bool Vcpu::Open() {
     haxm_model::Ioctl(fd_, KVM_GET_SREGS, &sregs());
     run_->kvm_valid_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
     sregs().apic_base = apic_base_;
+    WriteMsr(0x10, 0);  // the time stamp counts from the vCPU's creation
   }
   Reset();
   return true;

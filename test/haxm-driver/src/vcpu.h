@@ -128,7 +128,9 @@ class Vcpu {
   // debug.cc
   int SetDebug(uint64_t argument);
   void ArmDebug();
-  bool AtSoftwareBreakpoint();
+  bool Watches() const;
+  bool AtBreakpoint();
+  uint8_t NextByte() const;
   Next DeliverDebug();
 
   // null.cc
