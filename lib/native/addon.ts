@@ -111,6 +111,7 @@ export interface Addon {
 const haxmHints: Partial<Record<HaxErrorCode, string>> = {
   ERR_HAX_NO_DEVICE: 'Load the driver: `modprobe haxm` (docs/backends/haxm.md tells where to get it).',
   ERR_HAX_NO_PERMISSION: 'Join the group of the device, for example `usermod -aG haxm $USER`, and log in again.',
+  ERR_HAX_UNSUPPORTED: 'Switch VT-x and NX on in the firmware, unload other hypervisors, and load the module haxm anew.',
   ERR_HAX_API_VERSION: 'Install HAXM 7.8.0 (docs/backends/haxm.md tells where to get it).',
 };
 
