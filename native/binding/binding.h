@@ -29,6 +29,8 @@ struct AddonData {
 
 // Throws `status` as a HaxError.
 void Throw(Napi::Env env, const Status& status);
+// The same, for Vcpu::Run(); `env` is the napi_env.
+void* ThrowFromRun(void* env, const Status& status);
 // True if `status` is good; otherwise it has been thrown.
 inline bool Check(Napi::Env env, const Status& status) {
   if (status.ok()) return true;

@@ -61,7 +61,7 @@ class SliceRunner final : public Napi::ObjectWrap<SliceRunner> {
 
   void RunSlice(Napi::Env env, LoopContext* context, uint64_t deadline, uint64_t due) {
     Napi::HandleScope scope(env);
-    const Napi::Object self = Value();  // the slice may end this runner: it is not collected before the turn is over
+    [[maybe_unused]] const Napi::Object self = Value();  // the slice may end this runner: it is not collected before the turn is over
     const std::shared_ptr<VcpuBox> box = box_;
     if (!box->vcpu) {
       End(context);
@@ -261,9 +261,9 @@ void EnterBlocking(Napi::Env env, const std::shared_ptr<Vcpu>& vcpu) {
   const ExitPage& page = vcpu->shared()->exit;
   for (;;) {
     data->enter_watch->Begin(vcpu, MonotonicNanoseconds() + kLookUpInterval);
-    const Status status = vcpu->Run();
+    vcpu->Run({ThrowFromRun, static_cast<napi_env>(env)});
     data->enter_watch->End();
-    if (!Check(env, status)) return;
+    if (env.IsExceptionPending()) return;
     if (page.kind != static_cast<uint32_t>(ExitKind::kInterrupted) || page.subcode != static_cast<uint32_t>(InterruptReason::kSlice))
       return;
     if (!JavaScriptRuns(env)) return;
@@ -274,34 +274,45 @@ bool LoopIsAccessible() { return Uv::Get() != nullptr; }
 
 Napi::Function DefineSliceRunner(Napi::Env env) { return SliceRunner::Define(env); }
 
+namespace {
+
+// What run() has to do now and then; apart, so that the hot path saves no registers for it.
+
+[[gnu::noinline]] napi_value Refuse(napi_env env, const Slice* slice) {
+  Throw(env, Status::Error(slice ? Code::kClosed : Code::kInvalidArgument, "run",
+                           slice ? "this vCPU has been closed" : "run() belongs inside a slice"));
+  return nullptr;
+}
+
+// A handler has given the loop something to do.
+[[gnu::noinline]] napi_value EndSlice(Vcpu* vcpu) {
+  ExitPage& page = vcpu->shared()->exit;
+  page.kind = static_cast<uint32_t>(ExitKind::kInterrupted);
+  page.subcode = static_cast<uint32_t>(InterruptReason::kSlice);
+  return nullptr;
+}
+
+// A handler has set a timer that is due before the slice was to end.
+[[gnu::noinline]] void Shorten(Slice* slice, uint64_t due, int timeout) {
+  slice->due = due;
+  slice->context->watch()->Advance(MonotonicNanoseconds() + static_cast<uint64_t>(timeout) * kMillisecond);
+}
+
+}  // namespace
+
 // The hot path: enters the vCPU of the slice in progress once. No arguments, no result; the exit page says what happened.
 napi_value Run(napi_env env, napi_callback_info) {
-  Slice* slice = current;
-  if (!slice || !slice->box->vcpu) {
-    Throw(env, Status::Error(slice ? Code::kClosed : Code::kInvalidArgument, "run",
-                             slice ? "this vCPU has been closed" : "run() belongs inside a slice"));
-    return nullptr;
-  }
-  if (LoopContext* context = slice->context) {
+  Slice* const slice = current;
+  if (!slice || !slice->box->vcpu) return Refuse(env, slice);
+  if (const LoopContext* context = slice->context) {
     const int timeout = context->uv().backend_timeout(context->loop());
-    if (timeout == 0) {
-      // A handler has given the loop something to do.
-      ExitPage& page = slice->box->vcpu->shared()->exit;
-      page.kind = static_cast<uint32_t>(ExitKind::kInterrupted);
-      page.subcode = static_cast<uint32_t>(InterruptReason::kSlice);
-      return nullptr;
-    }
+    if (timeout == 0) return EndSlice(slice->box->vcpu.get());
     if (timeout > 0) {
       const uint64_t due = context->uv().now(context->loop()) + static_cast<uint64_t>(timeout);
-      if (due < slice->due) {
-        slice->due = due;
-        context->watch()->Advance(MonotonicNanoseconds() + static_cast<uint64_t>(timeout) * kMillisecond);
-      }
+      if (due < slice->due) Shorten(slice, due, timeout);
     }
   }
-  const Status status = slice->box->vcpu->Run();
-  if (!status.ok()) Throw(env, status);
-  return nullptr;
+  return static_cast<napi_value>(slice->box->vcpu->Run({ThrowFromRun, env}));
 }
 
 }  // namespace hax::binding

@@ -17,13 +17,21 @@
 
 namespace hax {
 
+// What Run() does about an error: it calls this and returns what it returned.
+struct OnError {
+  void* (*call)(void* context, const Status& error);
+  void* context;
+};
+
 class Vcpu : public RawDevice {
  public:
   virtual ~Vcpu() = default;
 
   // Moves the reply of the last exit to the device, enters the guest and returns with the exit page filled.
   // A stop word (kick) ends it as kInterrupted, also when it was set before the call.
-  virtual Status Run() = 0;
+  // The result is null, or what on_error returned: a caller can pass it on in a tail call. A frame less between the kernel and
+  // JavaScript is a mispredicted return less, and a Status would have to be made and destroyed at each exit.
+  virtual void* Run(OnError on_error) = 0;
 
   // Takes a reply that still waits in the exit page, so that registers and memory are complete, without running further.
   // An exit that comes up meanwhile is kept for the next Run().

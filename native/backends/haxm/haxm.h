@@ -76,7 +76,10 @@ class HaxmVcpu final : public Vcpu {
   Status Open();
 
   Status Ioctl(uint64_t request, uintptr_t argument, int* result) override;
-  Status Run() override;
+  void* Run(OnError on_error) override {
+    const Status status = Run();
+    return status.ok() ? nullptr : on_error.call(on_error.context, status);
+  }
   Status Complete() override;
   void Kick(InterruptReason reason) override {
     stop_.Kick(reason);
@@ -98,6 +101,7 @@ class HaxmVcpu final : public Vcpu {
   void FillShutdown();
   void Expect(uint32_t size, uint32_t count);
   Status EntryFailed(int os_code);
+  Status Run();
   Status Interrupted();
 
   // raw.cc

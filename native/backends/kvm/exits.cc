@@ -216,15 +216,14 @@ bool DescribeExit(kvm_run* run, ExitPage* page) {
   }
 }
 
-void KvmVcpu::MoveReply() {
-  if (reply_waits_) kvm::MoveReply(shared_->exit, run_);
+void* KvmVcpu::FillExit() {
+  reply_waits_ = reply_moves_ = DescribeExit(run_, &shared_->exit);
+  return nullptr;
 }
-
-void KvmVcpu::FillExit() { reply_waits_ = DescribeExit(run_, &shared_->exit); }
 
 // KVM_RUN that returned -1 for another reason than a signal. A memory fault carries a valid exit all the same (api.rst 5,
 // KVM_EXIT_MEMORY_FAULT).
-Status KvmVcpu::EntryFailed(int error) {
+void* KvmVcpu::EntryFailed(int error, OnError on_error) {
   ExitPage& page = shared_->exit;
   if (run_->exit_reason == kExitMemoryFault && (error == EFAULT || error == EHWPOISON)) {
     // struct { u64 flags, gpa, size } memory_fault stands at the start of the exit union.
@@ -235,9 +234,9 @@ Status KvmVcpu::EntryFailed(int error) {
     page.detail[0] = fault[0];
     page.address = fault[1];
     page.detail[1] = fault[2];
-    return Status::Ok();
+    return nullptr;
   }
-  return Status::Os("KVM_RUN", error);
+  return on_error.call(on_error.context, Status::Os("KVM_RUN", error));
 }
 
 }  // namespace hax::kvm

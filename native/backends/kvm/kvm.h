@@ -67,7 +67,7 @@ class KvmVcpu final : public Vcpu {
 
   Status Ioctl(uint64_t request, uintptr_t argument, int* result) override { return RawCall(fd_, request, argument, result); }
   Status Map(uint64_t offset, uint64_t length, std::shared_ptr<DeviceMapping>* out) override;
-  Status Run() override;
+  void* Run(OnError on_error) override;
   Status Complete() override;
   void Kick(InterruptReason reason) override { stop_.Kick(reason); }
   void ForgetKick(InterruptReason reason) override { stop_.Forget(reason); }
@@ -78,10 +78,14 @@ class KvmVcpu final : public Vcpu {
 
  private:
   KvmVcpu(std::shared_ptr<KvmVm> vm, Fd fd) : vm_(std::move(vm)), fd_(std::move(fd)) {}
-  void MoveReply();
-  void FillExit();
-  Status Interrupted();
-  Status EntryFailed(int error);
+  void* FillExit();
+  void* EntryFailed(int error, OnError on_error);
+
+  // vcpu.cc
+  void* EnterAgain(int error, OnError on_error);
+  void* KeptExit();
+  void* Interrupted();
+  int Enter(ExitPage* page);
 
   Status GetFpu();
   Status SetFpu();
@@ -93,6 +97,7 @@ class KvmVcpu final : public Vcpu {
   size_t run_size_ = 0;
   StopWord stop_;
   bool reply_waits_ = false;  // the last exit was one that the kernel completes at the next KVM_RUN
+  bool reply_moves_ = false;  // and it may want something of the exit page
   bool exit_kept_ = false;    // Complete() met a new exit: the next Run() hands it over
 };
 

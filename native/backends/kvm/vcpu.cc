@@ -1,6 +1,7 @@
 // The vCPU descriptor: entering the guest, and CPUID.
 #include <sys/mman.h>
 
+#include <cstring>
 #include <ctime>
 
 #include "backends/kvm/flex_table.h"
@@ -36,50 +37,72 @@ KvmVcpu::~KvmVcpu() {
   if (run_) munmap(run_, run_size_);
 }
 
-Status KvmVcpu::Run() {
-  ExitPage& page = shared_->exit;
-  if (exit_kept_) {
-    exit_kept_ = false;
-    FillExit();
-    return Status::Ok();
-  }
-  MoveReply();
-  for (;;) {
-    if (!stop_.Enter()) return Interrupted();
-    page.entries++;
-    run_->request_interrupt_window = page.request_window != 0;
-    const uint64_t start = page.measure ? Nanoseconds() : 0;
-    const int result = ioctl(fd_.get(), KVM_RUN, 0);
-    const int error = errno;
-    stop_.Leave();
-    if (start) page.guest_ns += Nanoseconds() - start;
-    page.interrupt_ready = run_->ready_for_interrupt_injection;
-    if (result == 0) {
-      FillExit();
-      return Status::Ok();
-    }
-    reply_waits_ = false;  // an entry that was interrupted has still taken the reply
-    if (error == EINTR || error == EAGAIN) {
-      // EAGAIN: an application processor that has just had its SIPI (api.rst 4.10).
-      if (stop_.pending()) return Interrupted();
-      page.interrupted++;
-      continue;
-    }
-    return EntryFailed(error);
-  }
+// One KVM_RUN: 0 for an exit, otherwise its errno.
+inline int KvmVcpu::Enter(ExitPage* page) {
+  page->entries++;
+  run_->request_interrupt_window = page->request_window != 0;
+  const uint64_t start = page->measure ? Nanoseconds() : 0;
+  const int error = ioctl(fd_.get(), KVM_RUN, 0) == 0 ? 0 : errno;
+  stop_.Leave();
+  if (start) page->guest_ns += Nanoseconds() - start;
+  page->interrupt_ready = run_->ready_for_interrupt_injection;
+  return error;
 }
 
-Status KvmVcpu::Interrupted() {
+// The hot path: a port and one element. What else there may be to do is a tail call, so that this saves few registers.
+void* KvmVcpu::Run(OnError on_error) {
+  ExitPage& page = shared_->exit;
+  if (exit_kept_) return KeptExit();
+  if (reply_moves_) MoveReply(page, run_);
+  if (!stop_.Enter()) return Interrupted();
+  const int error = Enter(&page);
+  if (error != 0) return EnterAgain(error, on_error);
+  const kvm_run* run = run_;
+  if (run->exit_reason != KVM_EXIT_IO || run->io.count != 1) return FillExit();
+  page.kind = static_cast<uint32_t>(ExitKind::kIo);
+  page.raw_code = KVM_EXIT_IO;
+  page.port = run->io.port;
+  page.size = run->io.size;
+  page.count = 1;
+  page.direction = run->io.direction;
+  // Four bytes whatever the size: they are inside the page that data_offset names.
+  std::memcpy(page.data, reinterpret_cast<const uint8_t*>(run) + run->io.data_offset, 4);
+  reply_waits_ = true;
+  reply_moves_ = run->io.direction == KVM_EXIT_IO_IN;
+  return nullptr;
+}
+
+void* KvmVcpu::KeptExit() {
+  exit_kept_ = false;
+  return FillExit();
+}
+
+// After a KVM_RUN that failed, most often because of a signal: until there is an exit or a kick.
+void* KvmVcpu::EnterAgain(int error, OnError on_error) {
+  ExitPage& page = shared_->exit;
+  do {
+    reply_waits_ = reply_moves_ = false;  // an entry that was interrupted has still taken the reply
+    // EAGAIN: an application processor that has just had its SIPI (api.rst 4.10).
+    if (error != EINTR && error != EAGAIN) return EntryFailed(error, on_error);
+    if (stop_.pending()) return Interrupted();
+    page.interrupted++;
+    if (!stop_.Enter()) return Interrupted();
+    error = Enter(&page);
+  } while (error != 0);
+  return FillExit();
+}
+
+void* KvmVcpu::Interrupted() {
   ExitPage& page = shared_->exit;
   page.kind = static_cast<uint32_t>(ExitKind::kInterrupted);
   page.subcode = static_cast<uint32_t>(stop_.Consume());
   page.kicks++;
-  return Status::Ok();
+  return nullptr;
 }
 
 Status KvmVcpu::Complete() {
   if (!reply_waits_ || exit_kept_) return Status::Ok();
-  MoveReply();
+  if (reply_moves_) MoveReply(shared_->exit, run_);
   __atomic_store_n(&run_->immediate_exit, 1, __ATOMIC_SEQ_CST);
   int result;
   do {
@@ -87,7 +110,7 @@ Status KvmVcpu::Complete() {
   } while (result != 0 && errno == EAGAIN);
   const int error = errno;
   __atomic_store_n(&run_->immediate_exit, 0, __ATOMIC_SEQ_CST);
-  reply_waits_ = false;
+  reply_waits_ = reply_moves_ = false;
   if (result == 0) {
     exit_kept_ = true;  // for example the next piece of a string instruction
     return Status::Ok();
