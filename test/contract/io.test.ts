@@ -58,7 +58,7 @@ describeEachBackend(
       const made = backend.guest(
         'real',
         `cld; mov dx, 0x10; mov si, 0x7000; mov cx, ${count}; rep outs${suffix}; mov [0x6000], si; mov [0x6002], cx
-         std; mov dx, 0x20; mov si, 0x7000 + ${(count - 1) * size}; mov cx, ${count}; rep outs${suffix}; mov [0x6004], si; cld; hlt`,
+         std; mov dx, 0x30; mov si, 0x7000 + ${(count - 1) * size}; mov cx, ${count}; rep outs${suffix}; mov [0x6004], si; cld; hlt`,
       );
       const values = Array.from({ length: count }, (_each, i) => (0x01020304 * (i + 1)) % 2 ** (8 * size));
       const bytes = Buffer.alloc(count * size);
@@ -66,7 +66,7 @@ describeEachBackend(
       made.vm.memory.write(at.data, bytes);
       const [up, down] = [new Recorder(), new Recorder()];
       made.vm.ports.add({ at: 0x10, length: 4 }, up);
-      made.vm.ports.add({ at: 0x20, length: 4 }, down);
+      made.vm.ports.add({ at: 0x30, length: 4 }, down);
       await untilHalted(made);
       expect(up.values).toEqual(values);
       expect(down.values).toEqual([...values].reverse());
