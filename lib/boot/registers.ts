@@ -44,19 +44,9 @@ export interface RealModeOptions {
 export function realMode({ ip, cs = 0, ds = 0, ss = 0, sp = 0 }: RealModeOptions): CpuStateInit {
   for (const [name, value] of Object.entries({ ip, cs, ds, ss, sp })) checkInteger(value, name, 0, 0xffff);
   const data = realModeSegment(ds, realModeData);
-  return {
-    ...general({ rip: ip, rsp: sp }),
-    cs: realModeSegment(cs, realModeCode),
-    ds: data,
-    es: data,
-    fs: data,
-    gs: data,
-    ss: realModeSegment(ss, realModeData),
-    ...systemSegments,
-    gdt: { base: 0, limit: 0xffff },
-    idt: { base: 0, limit: 0xffff },
-    ...control({ cr0: cr0.et }),
-  };
+  const segments = { cs: realModeSegment(cs, realModeCode), ds: data, es: data, fs: data, gs: data, ss: realModeSegment(ss, realModeData) };
+  const tables = { gdt: { base: 0, limit: 0xffff }, idt: { base: 0, limit: 0xffff } };
+  return merge(general({ rip: ip, rsp: sp }), segments, systemSegments, tables, control({ cr0: cr0.et }));
 }
 
 export interface GdtLocation {
@@ -77,14 +67,8 @@ export interface Flat32Options {
 export function flat32({ ip, sp = 0, gdt = noTable }: Flat32Options): CpuStateInit {
   checkInteger(ip, 'ip', 0, 0xffffffff);
   checkInteger(sp, 'sp', 0, 0xffffffff);
-  return {
-    ...general({ rip: ip, rsp: sp }),
-    ...flatSegments(code32),
-    ...systemSegments,
-    gdt,
-    idt: noTable,
-    ...control({ cr0: cr0.pe | cr0.et }),
-  };
+  const controls = control({ cr0: cr0.pe | cr0.et });
+  return merge(general({ rip: ip, rsp: sp }), flatSegments(code32), systemSegments, { gdt, idt: noTable }, controls);
 }
 
 export interface Long64Options {
@@ -100,14 +84,8 @@ export interface Long64Options {
 /** 64-bit mode with the page tables given: flat segments, every other general register 0, interrupts off, no IDT. */
 export function long64({ ip, sp = 0, cr3, gdt = noTable }: Long64Options): CpuStateInit {
   for (const [name, value] of Object.entries({ ip, sp, cr3 })) checkInteger(value, name, 0, Number.MAX_SAFE_INTEGER);
-  return {
-    ...general({ rip: ip, rsp: sp }),
-    ...flatSegments(code64),
-    ...systemSegments,
-    gdt,
-    idt: noTable,
-    ...control({ cr0: cr0.pg + (cr0.ne | cr0.et | cr0.pe), cr3, cr4: cr4.pae, efer: efer.lme | efer.lma }),
-  };
+  const controls = control({ cr0: cr0.pg + (cr0.ne | cr0.et | cr0.pe), cr3, cr4: cr4.pae, efer: efer.lme | efer.lma });
+  return merge(general({ rip: ip, rsp: sp }), flatSegments(code64), systemSegments, { gdt, idt: noTable }, controls);
 }
 
 /**
@@ -135,7 +113,16 @@ const systemSegments = {
 } as const satisfies CpuStateInit;
 
 function general(set: { [R in GeneralRegister]?: number }): CpuStateInit {
-  return { ...Object.fromEntries(generalRegisters.map((register) => [register, 0])), rflags: initialRflags, ...set };
+  const state: CpuStateInit = {};
+  for (const register of generalRegisters) state[register] = 0;
+  state.rflags = initialRflags;
+  return Object.assign(state, set);
+}
+
+/** Not by spreading: V8 makes a hidden class anew for each object of this size that is spread, and keeps it until a full collection. */
+function merge(state: CpuStateInit, ...parts: readonly CpuStateInit[]): CpuStateInit {
+  for (const part of parts) Object.assign(state, part);
+  return state;
 }
 
 function control(set: { cr0: number; cr3?: number; cr4?: number; efer?: number }): CpuStateInit {

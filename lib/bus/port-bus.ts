@@ -1,4 +1,5 @@
 import { HaxError } from '../util/errors';
+import { TablePool } from '../util/table-pool';
 import { Claim, isPromiseLike, makeClaim, overlap, removable, settleRead, truncate, type RangeRequest, type Removable } from './claim';
 import type { IoHandler, Width } from './device';
 import { AddressRange } from './range';
@@ -10,6 +11,10 @@ const portCount = 0x10000;
 /** An access of 4 bytes to the last port reaches 3 further; nobody is there. */
 const beyond = 3;
 
+const tables = new TablePool(() => new Uint16Array(portCount + beyond));
+/** Of buses that were cleared: nobody anywhere. Never written to but with zeros. */
+const empty = new Uint16Array(portCount + beyond);
+
 /**
  * The 64 Ki I/O ports. An access wider than its handler takes is split, low part first; one that reaches beyond the end of its range
  * is split into bytes that are looked up one by one, as the ISA bus does. Unclaimed reads give all-ones, unclaimed writes vanish.
@@ -17,7 +22,7 @@ const beyond = 3;
  */
 export class PortBus {
   /** The claim of every port, as an index; 0 is nobody. Flat, because a table is faster than a search or a Map. */
-  readonly #table = new Uint16Array(portCount + beyond);
+  #table = tables.take();
   readonly #claims: Claim[] = [nobody];
   readonly #free: number[] = [];
   readonly #unclaimed = new UnclaimedReports('port');
@@ -29,6 +34,7 @@ export class PortBus {
    */
   add(request: RangeRequest, handler: IoHandler): Removable {
     const claim = makeClaim(request, handler, portCount - 1, 'a port range');
+    if (this.#table === empty) this.#table = tables.take();
     const { range } = claim;
     for (let port = range.first; port <= range.last; port++) {
       const owner = this.#table[port];
@@ -39,10 +45,20 @@ export class PortBus {
     this.#claims[index] = claim;
     this.#table.fill(index, range.first, range.last + 1);
     return removable(() => {
+      if (this.#claims[index] !== claim) return; // cleared meanwhile
       this.#table.fill(0, range.first, range.last + 1);
       this.#claims[index] = nobody;
       this.#free.push(index);
     });
+  }
+
+  /** Takes all handlers away; for a VM that closes. */
+  clear(): void {
+    if (this.#table === empty) return;
+    tables.give(this.#table);
+    this.#table = empty;
+    this.#claims.length = 1;
+    this.#free.length = 0;
   }
 
   /** Calls back for every port that nobody owns, once per port and direction, up to a cap. */

@@ -18,6 +18,20 @@ const cascadeLine = 2;
 /** Nobody drives the data bus. */
 const floatingBus = 0xff;
 
+/** A class, not an object with a getter: V8 makes a hidden class of its own for each of those and keeps it long. */
+class Intr implements InterruptSource {
+  onPending: (() => void) | undefined;
+
+  constructor(
+    private readonly master: Pic8259,
+    readonly acknowledge: () => number,
+  ) {}
+
+  get pending(): boolean {
+    return this.master.pending;
+  }
+}
+
 /**
  * The two controllers of a PC: lines 0 to 7 are the master's, 8 to 15 the slave's, whose INT is the master's line 2.
  * That line has no pin of its own; what a PC's bus calls IRQ 2 is line 9.
@@ -52,13 +66,7 @@ export class PicPair implements UserIrqchip {
         else if (offset === 1) slave.elcr = value;
       },
     };
-    this.source = {
-      get pending() {
-        return master.pending;
-      },
-      acknowledge: () => this.#acknowledge(),
-      onPending: undefined,
-    };
+    this.source = new Intr(master, () => this.#acknowledge());
     this.#lines = [...master.inputs, ...slave.inputs];
   }
 

@@ -157,6 +157,23 @@ export function guestCpuid(supported: readonly CpuidEntry[], options: GuestCpuid
   return out;
 }
 
+/** Tables kept for each supported set: programs open and close VMs of one shape. */
+const maxTables = 64;
+const tables = new WeakMap<readonly CpuidEntry[], Map<string, Uint8Array>>();
+
+/** {@link guestCpuid} as packCpuid() gives it; made once for each shape of machine, since it costs more than the rest of a vCPU. Not to be changed. */
+export function packedGuestCpuid(supported: readonly CpuidEntry[], options: GuestCpuidOptions): Uint8Array {
+  const known = tables.get(supported) ?? new Map<string, Uint8Array>();
+  tables.set(supported, known);
+  const shape = `${options.apicId} ${options.cpus ?? 1} ${options.kernelApic}`;
+  let table = known.get(shape);
+  if (!table) {
+    table = packCpuid(guestCpuid(supported, options));
+    if (known.size < maxTables) known.set(shape, table);
+  }
+  return table;
+}
+
 /** Leaves 0xB and 0x1F: level 0 one thread a core, level 1 all cores, then the end. EDX is the x2APIC id everywhere. */
 function topology(leaf: number, apicId: number, cpus: number): CpuidEntry[] {
   const threads = 1; // level type SMT

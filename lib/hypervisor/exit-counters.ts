@@ -1,4 +1,5 @@
 import { ExitKind, exitKinds } from '../native/layout';
+import { TablePool } from '../util/table-pool';
 
 /** What `--stats` and benchmarks read: plain numbers, no live view. */
 export interface ExitStatistics {
@@ -14,12 +15,19 @@ export interface ExitStatistics {
   slices: number;
 }
 
+const portCount = 0x10000;
+const tables = new TablePool(() => new Uint32Array(portCount));
+/** Of a vCPU that was closed: counting into it has no effect. */
+const closed = new Uint32Array(0);
+
 /** Counts of a vCPU's exits, always on: one increment each. */
 export class ExitCounters {
   /** Indexed by ExitKind; port exits are not here, they are the sum of `ports`. */
   readonly kinds = new Float64Array(exitKinds.length);
-  /** Pages of it that stay zero are never resident. */
-  readonly ports = new Uint32Array(0x10000);
+  /** Indexed by port. */
+  ports = tables.take();
+  /** What `ports` had when the vCPU was closed. */
+  #last: readonly (readonly [port: number, count: number])[] = [];
   readonly pages = new Map<number, number>();
   slices = 0;
 
@@ -29,18 +37,32 @@ export class ExitCounters {
     if (this.pages.size < 1024 || this.pages.has(page)) this.pages.set(page, (this.pages.get(page) ?? 0) + 1);
   }
 
+  /** For a vCPU that closes: the counts stay. */
+  close(): void {
+    if (this.ports === closed) return;
+    this.#last = this.#portCounts();
+    tables.give(this.ports);
+    this.ports = closed;
+  }
+
+  #portCounts(): readonly (readonly [port: number, count: number])[] {
+    if (this.ports === closed) return this.#last;
+    const counts: [number, number][] = [];
+    for (let port = 0; port < portCount; port++) if (this.ports[port] > 0) counts.push([port, this.ports[port]]);
+    return counts;
+  }
+
   snapshot(): ExitStatistics {
     const statistics: ExitStatistics = { handled: 0, kinds: {}, ports: {}, pages: {}, slices: this.slices };
-    const portExits = this.ports.reduce((sum, count) => sum + count, 0);
+    const ports = this.#portCounts();
+    const portExits = ports.reduce((sum, [, count]) => sum + count, 0);
     this.kinds.forEach((counted, kind) => {
       const count = kind === (ExitKind.Io as number) ? portExits : counted;
       if (count === 0) return;
       statistics.kinds[exitKinds[kind]] = count;
       if (exitKinds[kind] !== 'interrupted') statistics.handled += count;
     });
-    this.ports.forEach((count, port) => {
-      if (count > 0) statistics.ports[`0x${port.toString(16)}`] = count;
-    });
+    for (const [port, count] of ports) statistics.ports[`0x${port.toString(16)}`] = count;
     for (const [page, count] of this.pages) statistics.pages[`0x${page.toString(16)}`] = count;
     return statistics;
   }

@@ -34,12 +34,14 @@ const unclosed = new FinalizationRegistry<string>((device) => {
   });
 });
 
+/** What each device supports, which does not change while a process lives. */
+const supported = new Map<string, readonly CpuidEntry[]>();
+
 /** An opened hypervisor device. */
 export class Hypervisor {
   readonly capabilities: Capabilities;
   readonly #native: NativeHypervisor;
   readonly #vms = new Set<VirtualMachine>();
-  #cpuid: CpuidEntry[] | undefined;
   #haxm: HaxmSystem | undefined;
   #kvm: KvmSystem | undefined;
   #closed = false;
@@ -93,11 +95,16 @@ export class Hypervisor {
     return (this.#kvm ??= new KvmSystem(this));
   }
 
-  /** Every CPUID entry that the hypervisor can give a guest; KVM_GET_SUPPORTED_CPUID. Asked once. */
+  /** Every CPUID entry that the hypervisor can give a guest; KVM_GET_SUPPORTED_CPUID. Asked once a device. */
   supportedCpuid(): readonly CpuidEntry[] {
     this.#check();
-    this.#cpuid ??= unpackCpuid(this.#native.supportedCpuid());
-    return this.#cpuid;
+    const device = `${this.capabilities.backend} ${this.capabilities.device}`;
+    let entries = supported.get(device);
+    if (!entries) {
+      entries = deepFreeze(unpackCpuid(this.#native.supportedCpuid()));
+      supported.set(device, entries);
+    }
+    return entries;
   }
 
   /** KVM_CREATE_VM, with interrupt controller and timer as asked for. */

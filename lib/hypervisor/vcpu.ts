@@ -310,6 +310,7 @@ export class Vcpu {
     this.#closed = true;
     this.stop();
     this.native.close();
+    this.exits.close();
     this.vm.forget(this);
   }
 

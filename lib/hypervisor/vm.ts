@@ -8,7 +8,7 @@ import { checkObject } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger, parseSize } from '../util/numbers';
 import { requireFeature } from './capabilities';
-import { checkCpuid, guestCpuid, type CpuidEntry } from './cpuid';
+import { checkCpuid, packedGuestCpuid, type CpuidEntry } from './cpuid';
 import { HaxmVm } from './haxm/vm';
 import type { Hypervisor } from './hypervisor';
 import { KvmVm } from './kvm/vm';
@@ -28,7 +28,7 @@ export interface CreateVcpuOptions {
   id?: number;
   /** vCPUs that the machine will have, for the topology in CPUID; 1 by default. */
   cpus?: number;
-  /** The guest's whole CPUID table; by default what the hypervisor supports, made sane by {@link guestCpuid}. */
+  /** The guest's whole CPUID table; by default what the hypervisor supports, made sane by `guestCpuid()`. */
   cpuid?: readonly CpuidEntry[];
 }
 
@@ -144,7 +144,7 @@ export class VirtualMachine {
       if (options.cpuid !== undefined) {
         vcpu.setCpuid(options.cpuid);
       } else if (supported.length > 0) {
-        vcpu.setCpuid(guestCpuid(supported, { apicId: id, cpus, kernelApic: this.hasKernelIrqchip }));
+        vcpu.native.setCpuid(packedGuestCpuid(supported, { apicId: id, cpus, kernelApic: this.hasKernelIrqchip }));
         // KVM shows the APIC in CPUID while its base register enables it, whatever the table says.
         if (!this.hasKernelIrqchip) vcpu.setState({ apicBase: apicBaseDisabled + (id === 0 ? apicBaseBsp : 0) });
       }
@@ -193,6 +193,7 @@ export class VirtualMachine {
     for (const vcpu of this.#vcpus.values()) vcpu.close();
     this.#haxm?.close();
     this.native.close();
+    this.ports.clear();
     for (const region of [...this.memory.regions]) {
       this.memory.remove(region);
       region.close();

@@ -91,11 +91,7 @@ class InlineRun implements RunInProgress {
     this.#runner = new (addon().SliceRunner)(vcpu.native, () => this.#slice(), this.#cap);
     if (this.#source) {
       this.#interrupt = true;
-      this.#source.onPending = () => {
-        this.#interrupt = true;
-        this.#halted = false;
-        this.#wake();
-      };
+      this.#source.onPending = this.#interruptPending.bind(this);
     }
     this.#runner.start();
   }
@@ -124,6 +120,12 @@ class InlineRun implements RunInProgress {
 
   setReferenced(referenced: boolean): void {
     this.#runner.setReferenced(referenced);
+  }
+
+  #interruptPending(): void {
+    this.#interrupt = true;
+    this.#halted = false;
+    this.#wake();
   }
 
   readonly #abort = (): void => this.#fail(this.#signal!.reason);
