@@ -8,23 +8,24 @@ export function loadProgress(stream: NodeJS.WriteStream): { listener: ProgressLi
   if (!stream.isTTY) return { listener: () => undefined, stop: () => undefined };
   let bar: import('cli-progress').SingleBar | undefined;
   let shown: string | undefined;
+  let stopped = false;
   const stop = (): void => {
+    stopped = true;
     bar?.stop();
-    bar = undefined;
-    shown = undefined;
   };
   const listener: ProgressListener = (name, done, total) => {
-    if (total < worthShowing) return;
+    // Later, at a reset, the terminal is the guest's.
+    if (stopped || total < worthShowing) return;
     if (shown !== name) {
-      stop();
+      bar?.stop();
       // Loaded for the few runs that show it.
       const { SingleBar } = require('cli-progress') as typeof import('cli-progress'); // eslint-disable-line @typescript-eslint/no-require-imports
       bar = new SingleBar({ stream, clearOnComplete: true, hideCursor: true, format: `loading ${name} [{bar}] {percentage}%` });
       bar.start(total, 0);
       shown = name;
     }
-    bar?.update(done);
-    bar?.render();
+    bar!.update(done);
+    bar!.render();
   };
   return { listener, stop };
 }

@@ -53,13 +53,17 @@ export async function runCommand(image: string | undefined, options: RunCommandO
   install();
   const progress = loadProgress(process.stderr);
   const debugConsole = debugTarget && connectDebugConsole(debugTarget);
-  const machine = new Machine({
-    ...machineWith,
-    ...(debugConsole && { debugConsole }),
-    measureGuestTime: options.stats === true || options.statsFile !== undefined,
-    onProgress: progress.listener,
-  });
-  progress.stop();
+  let machine: Machine;
+  try {
+    machine = new Machine({
+      ...machineWith,
+      ...(debugConsole && { debugConsole }),
+      measureGuestTime: options.stats === true || options.statsFile !== undefined,
+      onProgress: progress.listener,
+    });
+  } finally {
+    progress.stop();
+  }
   return new Run(machine, options, serial, debugConsole).toEnd();
 }
 
