@@ -1,0 +1,462 @@
+/** `hax run` around a machine that does as it is told: streams, terminals, signals, verdicts. */
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, existsSync } from 'node:fs';
+import { createConnection } from 'node:net';
+import { tmpdir } from 'node:os';
+import * as path from 'node:path';
+import { PassThrough, Writable } from 'node:stream';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
+import { main } from '../../../lib/cli/program';
+import type { RunEnd } from '../../../lib/hypervisor/end';
+import { Console } from '../../../lib/machine/console';
+import type { MachineOptions } from '../../../lib/machine/machine';
+import { HaxError } from '../../../lib/util/errors';
+
+class MockMachine {
+  readonly console = new Console();
+  readonly ended: Promise<RunEnd>;
+  readonly statistics = {
+    ...{ handled: 3, kinds: { io: 2, mmio: 1, interrupted: 4 }, ports: { '0x3f8': 2 }, pages: { '0xd0000000': 1 }, slices: 5 },
+    ...{ entries: 9, interrupted: 0, kicks: 4, guestNs: 1.5e9, resets: 2 },
+  };
+  readonly vcpu = { getState: () => ({ rip: 0x7c00n }) };
+  started = false;
+  closed = false;
+  #settle!: (end: RunEnd) => void;
+  #fail!: (error: unknown) => void;
+
+  constructor(readonly options: MachineOptions) {
+    mockMade.push(this);
+    if (mockRefusal) throw mockRefusal; // eslint-disable-line @typescript-eslint/only-throw-error
+    this.ended = new Promise((resolve, reject) => ([this.#settle, this.#fail] = [resolve, reject]));
+    this.ended.catch(() => undefined);
+    this.console.attach((bytes) => {
+      const taken = Math.min(bytes.length, mockInput.room);
+      mockInput.text += Buffer.from(bytes.subarray(0, taken)).toString('latin1');
+      mockInput.room -= taken;
+      return taken;
+    });
+  }
+
+  start(): void {
+    this.started = true;
+  }
+
+  print(text: string): void {
+    this.console.deliver(Buffer.from(text), () => undefined);
+  }
+
+  end(end: RunEnd): void {
+    this.console.finish(end.reason);
+    this.#settle(end);
+  }
+
+  fail(error: unknown): void {
+    this.console.finish('failed');
+    this.#fail(error);
+  }
+
+  kill(): void {
+    if (this.started) this.end({ reason: 'killed' });
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+  }
+}
+
+const mockMade: MockMachine[] = [];
+let mockRefusal: unknown;
+const mockInput = { text: '', room: Infinity };
+
+jest.mock('../../../lib/machine/machine', () => ({ Machine: MockMachine }));
+jest.mock('../../../lib/cli/run.js', () => jest.requireActual<object>('../../../lib/cli/run'), { virtual: true });
+
+class Terminal extends PassThrough {
+  isTTY = true;
+  readonly modes: boolean[] = [];
+  setRawMode(raw: boolean): this {
+    this.modes.push(raw);
+    return this;
+  }
+}
+
+/** A standard output that may be stuck. */
+class Output extends Writable {
+  text = '';
+  stuck: (() => void)[] | undefined;
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    if (this.stuck) {
+      this.stuck.push(done);
+      return;
+    }
+    this.text += chunk.toString();
+    done();
+  }
+}
+
+const real = { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
+let streams: { stdin: PassThrough; stdout: Output; stderr: Output };
+const directory = mkdtempSync(path.join(tmpdir(), 'node-hax-run-'));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+function use(values: { stdin: unknown; stdout: unknown; stderr: unknown }): void {
+  for (const [name, value] of Object.entries(values)) Object.defineProperty(process, name, { value, configurable: true });
+}
+
+beforeEach(() => {
+  mockMade.length = 0;
+  mockRefusal = undefined;
+  Object.assign(mockInput, { text: '', room: Infinity });
+  streams = { stdin: new PassThrough(), stdout: new Output(), stderr: new Output() };
+  use(streams);
+});
+afterEach(() => use(real));
+
+/** Starts `hax run ARGS… image` and gives the machine once it runs. */
+async function start(...args: string[]): Promise<{ machine: MockMachine; status: Promise<number> }> {
+  mockMade.length = 0;
+  const status = main(['run', ...args, 'image']);
+  for (let turns = 0; !mockMade[0]?.started && turns < 200; turns++) await sleep(1);
+  return { machine: mockMade[0], status };
+}
+
+async function ended(end: RunEnd, ...args: string[]): Promise<{ status: number; stderr: string }> {
+  const { machine, status } = await start(...args);
+  machine.end(end);
+  const result = await status;
+  expect(machine.closed).toBe(true);
+  return { status: result, stderr: streams.stderr.text };
+}
+
+describe('options reach the machine', () => {
+  it('as they are, and as their defaults', async () => {
+    await ended({ reason: 'halted' });
+    expect(mockMade[0].options).toMatchObject({
+      kernel: 'image',
+      format: 'auto',
+      memory: 2 ** 27,
+      reboot: true,
+      debugExit: false,
+      measureGuestTime: false,
+    });
+    const args = [
+      '--format',
+      'flat',
+      '--load',
+      '0x1000',
+      '--entry',
+      '4100',
+      '--mode',
+      '32',
+      '--memory',
+      '64M',
+      '--no-reboot',
+      '--debug-exit',
+      '--stats',
+    ];
+    await ended({ reason: 'halted' }, ...args, '--backend', 'kvm');
+    expect(mockMade[0].options).toMatchObject({
+      ...{ format: 'flat', load: 0x1000, entry: 4100, mode: 32, memory: 2 ** 26, reboot: false, debugExit: true, measureGuestTime: true },
+      backend: 'kvm',
+    });
+    await ended(
+      { reason: 'halted' },
+      '--initrd',
+      'a',
+      '--initrd',
+      'b',
+      '--append',
+      'x y',
+      '--debug-exit-port',
+      '0x501',
+      '--memory',
+      '5000000',
+    );
+    expect(mockMade[0].options).toMatchObject({ initrd: ['a', 'b'], append: 'x y', debugExit: 0x501, memory: 5001216 });
+  });
+
+  it('its refusal is told and gives the status', async () => {
+    mockRefusal = new HaxError('ERR_HAX_NO_DEVICE', '/dev/kvm is not there');
+    expect(await main(['run', 'image'])).toBe(1);
+    expect(streams.stderr.text).toMatch(/^hax: \/dev\/kvm is not there\n.*modprobe.*\n$/);
+    mockRefusal = new HaxError('ERR_HAX_INVALID_ARGUMENT', 'append is too long');
+    expect(await main(['run', 'image'])).toBe(2);
+    mockRefusal = new TypeError('a bug');
+    expect(await main(['run', 'image'])).toBe(1);
+    expect(streams.stderr.text).toMatch(/hax: TypeError: a bug\n +at /);
+    mockRefusal = 'thrown'; // no Error at all
+    expect(await main(['run', 'image'])).toBe(1);
+  });
+});
+
+describe('status and message of each end', () => {
+  const registers = { rip: 0x1234n } as never;
+  it.each<[RunEnd, string[], number, RegExp]>([
+    [{ reason: 'powered-off' }, [], 0, /^$/],
+    [{ reason: 'halted' }, [], 0, /^$/],
+    [{ reason: 'reset' }, ['--no-reboot'], 4, /^hax: the guest reset the machine \(--no-reboot\)\n$/],
+    [{ reason: 'exit-code', status: 0x121 }, ['--debug-exit'], 0x21, /^$/],
+    [{ reason: 'panicked' }, [], 3, /^hax: the guest crashed: panicked\n.*rip: 31744n/s],
+    [{ reason: 'triple-fault', registers }, [], 3, /^hax: the guest crashed: triple-fault\n.*rip: 4660n/s],
+    [{ reason: 'fail-entry', hardwareReason: 0x21n, registers }, [], 3, /^hax: the guest crashed: fail-entry, hardware reason 0x21\n/],
+    [
+      { reason: 'unhandled-exit', kind: 'unknown', rawCode: 77, registers },
+      [],
+      3,
+      /^hax: the guest crashed: unhandled-exit unknown, number 77\n/,
+    ],
+    [
+      { reason: 'internal-error', suberror: 1, instruction: Uint8Array.of(0x0f, 0xb8), registers },
+      [],
+      3,
+      /^hax: the guest crashed: internal-error, suberror 1 \(an instruction .*\)\ninstruction bytes: 0f b8\n/,
+    ],
+    [{ reason: 'internal-error', suberror: 2, instruction: new Uint8Array(0), registers }, [], 3, /internal-error, suberror 2\n\{/],
+  ])('%j', async (end, args, expected, message) => {
+    const { status, stderr } = await ended(end, ...args);
+    expect(status).toBe(expected);
+    expect(stderr).toMatch(message);
+  });
+
+  it.each<[string, unknown, number, RegExp]>([
+    [
+      'of a device model',
+      new HaxError('ERR_HAX_DEVICE_FAILED', 'OUT to port 0x3f8 failed'),
+      1,
+      /^hax: OUT to port 0x3f8 failed\nFix the device model/,
+    ],
+    ['of the hypervisor', new HaxError('ERR_HAX_IOCTL', 'KVM_RUN failed'), 3, /^hax: KVM_RUN failed\n/],
+  ])('a failure %s', async (_what, error, expected, message) => {
+    const { machine, status } = await start();
+    machine.fail(error);
+    expect(await status).toBe(expected);
+    expect(streams.stderr.text).toMatch(message);
+  });
+
+  it('--exit-on and --fail-on, the first in the text', async () => {
+    for (const [text, expected] of [
+      ['one PASS two FAIL', 0],
+      ['one FAIL two PASS', 1],
+    ] as const) {
+      const { machine, status } = await start('--exit-on', 'PASS', '--exit-on', 'OK', '--fail-on', 'FAIL');
+      machine.print(text);
+      expect(await status).toBe(expected);
+    }
+    expect(streams.stderr.text).toBe('hax: the guest printed "FAIL" (--fail-on)\n');
+  });
+
+  it('--timeout', async () => {
+    const { status } = await start('--timeout', '0.05');
+    expect(await status).toBe(124);
+    expect(streams.stderr.text).toBe('hax: the guest did not end within 0.05 s (--timeout)\n');
+  });
+
+  it.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)('%s; its handler is gone afterwards', async (signal, expected) => {
+    const before = process.listenerCount(signal);
+    const { status } = await start();
+    process.emit(signal);
+    expect(await status).toBe(expected);
+    expect([process.listenerCount(signal), streams.stderr.text]).toEqual([before, '']);
+  });
+});
+
+describe('standard streams', () => {
+  it('carry the console both ways', async () => {
+    const { machine, status } = await start();
+    streams.stdin.write('typed');
+    machine.print('printed');
+    await turn();
+    machine.end({ reason: 'powered-off' });
+    expect([await status, streams.stdout.text, mockInput.text]).toEqual([0, 'printed', 'typed']);
+  });
+
+  it('an output that breaks ends the run, once', async () => {
+    const { machine, status } = await start();
+    machine.print('x');
+    streams.stdout.destroy(Object.assign(new Error('broken'), { code: 'EPIPE' }));
+    expect(await status).toBe(1);
+    expect(streams.stderr.text).toBe('hax: standard output cannot be written: its reader is gone\n');
+  });
+
+  it('an output that is stuck is not waited for after SIGTERM', async () => {
+    const exit = jest.spyOn(process, 'exit').mockImplementation((() => undefined) as never);
+    try {
+      const { machine, status } = await start();
+      streams.stdout.stuck = [];
+      machine.print('x');
+      await turn();
+      process.emit('SIGTERM');
+      const began = performance.now();
+      expect(await status).toBe(143);
+      expect(performance.now() - began).toBeGreaterThan(900);
+      expect(exit).toHaveBeenCalledWith(143);
+      expect(machine.closed).toBe(true);
+    } finally {
+      exit.mockRestore();
+    }
+  });
+});
+
+describe('a terminal', () => {
+  let terminal: Terminal;
+  beforeEach(() => {
+    terminal = new Terminal();
+    use({ ...streams, stdin: terminal });
+  });
+
+  it('is raw while the guest runs, and told how to end it', async () => {
+    const listeners = process.listenerCount('exit');
+    const { machine, status } = await start();
+    expect(terminal.modes).toEqual([true]);
+    expect(streams.stderr.text).toBe('hax: Ctrl-A X ends the machine, Ctrl-A Ctrl-A sends Ctrl-A\r\n');
+    machine.end({ reason: 'halted' });
+    expect(await status).toBe(0);
+    expect([terminal.modes, terminal.destroyed, process.listenerCount('exit')]).toEqual([[true, false], true, listeners]);
+  });
+
+  it('Ctrl-A X ends the run, Ctrl-A with anything else sends that', async () => {
+    const { status } = await start();
+    for (const keys of ['a\x01', '\x01b\x01', 'c\x03', '\x01', 'xd']) {
+      terminal.write(keys);
+      await turn();
+    }
+    expect(await status).toBe(0);
+    expect(mockInput.text).toBe('a\x01bc\x03');
+    expect(terminal.modes).toEqual([true, false]);
+  });
+
+  it('is paused while the guest is behind', async () => {
+    mockInput.room = 10;
+    const { machine, status } = await start();
+    terminal.write('x'.repeat(20_000));
+    await turn();
+    expect([mockInput.text.length, terminal.isPaused()]).toEqual([10, true]);
+    mockInput.room = Infinity;
+    machine.console.accept();
+    await turn();
+    expect([mockInput.text.length, terminal.isPaused()]).toEqual([20_000, false]);
+    machine.end({ reason: 'halted' });
+    await status;
+  });
+
+  it('is restored when the process exits under the run', async () => {
+    const { machine, status } = await start();
+    const restore = process.listeners('exit').at(-1) as () => void;
+    restore();
+    expect(terminal.modes).toEqual([true, false]);
+    machine.end({ reason: 'halted' });
+    await status;
+  });
+});
+
+describe('--serial', () => {
+  it('null leaves the streams alone', async () => {
+    const { machine, status } = await start('--serial', 'null');
+    streams.stdin.write('x');
+    machine.print('x');
+    machine.end({ reason: 'halted' });
+    expect([await status, streams.stdout.text, mockInput.text]).toEqual([0, '', '']);
+  });
+
+  it('file', async () => {
+    const file = path.join(directory, 'serial');
+    const { machine, status } = await start('--serial', `file:${file}`);
+    machine.print('to the file');
+    machine.end({ reason: 'halted' });
+    expect([await status, readFileSync(file, 'utf8')]).toEqual([0, 'to the file']);
+  });
+
+  it('a file that cannot be written', async () => {
+    const { status } = await start('--serial', `file:${directory}`);
+    expect(await status).toBe(1);
+    expect(streams.stderr.text).toMatch(/^hax: --serial: EISDIR/);
+  });
+
+  it('unix: one client after the other', async () => {
+    const socket = path.join(directory, 'socket');
+    const { machine, status } = await start('--serial', `unix:${socket}`);
+    machine.print('nobody listens');
+    for (const text of ['one', 'two']) {
+      const client = createConnection(socket);
+      await once(client, 'connect');
+      client.write(text);
+      while (!mockInput.text.endsWith(text)) await sleep(1);
+      const second = createConnection(socket);
+      await once(second.resume(), 'close');
+      machine.print(text);
+      expect(String((await once(client, 'data'))[0])).toBe(text);
+      client.destroy();
+      await sleep(10);
+    }
+    const last = createConnection(socket);
+    await once(last, 'connect');
+    await sleep(10);
+    let seen = '';
+    last.on('data', (bytes) => (seen += String(bytes)));
+    machine.print('the end');
+    machine.end({ reason: 'halted' });
+    expect(await status).toBe(0);
+    await once(last, 'close');
+    expect([seen, existsSync(socket)]).toEqual(['the end', false]);
+  });
+
+  it('unix: a path that cannot be', async () => {
+    expect(await main(['run', '--serial', `unix:${directory}`, 'image'])).toBe(1);
+    expect(streams.stderr.text).toMatch(/^hax: --serial unix:\S+ cannot be made: /);
+    expect(mockMade[0]).toMatchObject({ started: false, closed: true });
+  });
+});
+
+describe('--debugcon', () => {
+  const write = (machine: MockMachine, text: string): unknown => machine.options.debugConsole!.output.write(text);
+
+  it('to standard error', async () => {
+    const { machine, status } = await start('--debugcon', '0xe9');
+    write(machine, 'debug');
+    machine.end({ reason: 'halted' });
+    expect([await status, streams.stderr.text, machine.options.debugConsole!.port]).toEqual([0, 'debug', 0xe9]);
+  });
+
+  it('to a file, which is complete at the end', async () => {
+    const file = path.join(directory, 'debug');
+    const { machine, status } = await start('--debugcon', `1026,file:${file}`);
+    for (let i = 0; i < 100; i++) write(machine, `${i}\n`);
+    machine.end({ reason: 'halted' });
+    expect(await status).toBe(0);
+    expect(readFileSync(file, 'utf8').split('\n')).toHaveLength(101);
+    expect(machine.options.debugConsole!.port).toBe(0x402);
+  });
+
+  it('to a file that cannot be: told, and the run goes on', async () => {
+    const { machine, status } = await start('--debugcon', `0xe9,file:${directory}`);
+    await sleep(20);
+    write(machine, 'x');
+    machine.end({ reason: 'powered-off' });
+    expect(await status).toBe(0);
+    expect(streams.stderr.text).toMatch(/^hax: --debugcon: EISDIR/);
+  });
+});
+
+describe('statistics', () => {
+  it('--stats on standard error', async () => {
+    const { stderr } = await ended({ reason: 'powered-off' }, '--stats', '--append', 'quiet');
+    expect(stderr).toMatch(
+      /^command line: quiet\nexits handled in JavaScript: 3\n {11}2 {2}io\n {11}1 {2}mmio\nby port:\n {11}2 {2}0x3f8\nby page:\n {11}1 {2}0xd0000000\n/,
+    );
+    expect(stderr).toMatch(/\nslices: 5 begun, 4 ended by an event or a deadline; entries: 9, kicks: 4, signals of others: 0\n/);
+    expect(stderr).toMatch(/\ntime: 1\.500 s inside the guest, .* outside, of .* since the start\nresets: 2; .*\n$/);
+  });
+
+  it('--stats-file as JSON', async () => {
+    const file = path.join(directory, 'stats.json');
+    await ended({ reason: 'powered-off' }, '--stats-file', file, '--append', 'quiet');
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ commandLine: 'quiet', handled: 3, ports: { '0x3f8': 2 }, resets: 2 });
+    const { status, stderr } = await ended({ reason: 'powered-off' }, '--stats-file', directory);
+    expect(status).toBe(0);
+    expect(stderr).toMatch(/cannot be written: EISDIR/);
+  });
+});
