@@ -58,7 +58,7 @@ const skipped = [
   /^\/dev\/hax_vm\d*:$/,
   /^== (?!sizes)/,
   /^ RUN returns per/,
-  /^  \(/,
+  /^ {2}\(/,
   /^RUN ret=-1 errno=\d+$/,
 ];
 
