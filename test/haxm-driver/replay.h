@@ -18,6 +18,8 @@
 
 #include "client.h"
 
+#pragma GCC diagnostic ignored "-Wunused-function"
+
 enum { RAM_SIZE = 0x200000, MOST_INTERRUPTS = 100 };
 
 /* One VM with its first vCPU. */

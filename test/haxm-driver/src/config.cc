@@ -122,6 +122,7 @@ Config Read() {
   if (config.max_vms > kMaxVms) config.max_vms = kMaxVms;
   config.smap = Flag("HAXM_MODEL_SMAP");
   config.races = !Flag("HAXM_MODEL_ALLOW_RACES");
+  config.check_fork = Flag("HAXM_MODEL_FORK");
   config.null_device = Flag("HAXM_MODEL_NULL");
   ReadFailures();
   return config;
@@ -176,9 +177,11 @@ void Log(const char* format, ...) {
   va_end(arguments);
 }
 
-void Oops(const char* what) {
-  char line[200];
-  const int length = snprintf(line, sizeof line, "haxm-model: %s: here the real driver oopses and the process dies\n", what);
+void Oops(const char* what) { Die(what, "here the real driver oopses and the process dies"); }
+
+void Die(const char* what, const char* consequence) {
+  char line[256];
+  const int length = snprintf(line, sizeof line, "haxm-model: %s: %s\n", what, consequence);
   Syscall(SYS_write, 2, Word(line), length);
   Syscall(SYS_kill, Syscall(SYS_getpid), SIGKILL);
   for (;;) Syscall(SYS_pause);

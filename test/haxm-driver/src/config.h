@@ -20,8 +20,9 @@ struct Config {
   int open_error = 0;
   uint32_t mode = 0600;  // of /dev/HAX
   uint32_t max_vms = 64;
-  bool smap = false;  // the CPUID calls kill the process, as the driver's oops does
-  bool races = true;  // a call beside a RUN kills it too
+  bool smap = false;        // the CPUID calls kill the process, as the driver's oops does
+  bool races = true;        // a call beside a RUN kills it too
+  bool check_fork = false;  // memory that a fork would break kills the process
   bool null_device = false;
 };
 
@@ -35,7 +36,8 @@ int InjectedFailure(uint32_t request);
 // A line such as the driver writes to the kernel's log, with HAXM_MODEL_LOG.
 void Log(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
-// What the driver does not survive: says so and kills the process, as an oops does.
+// What a client must not do: says so and kills the process, as an oops does.
+[[noreturn]] void Die(const char* what, const char* consequence);
 [[noreturn]] void Oops(const char* what);
 
 }  // namespace haxm_model

@@ -259,6 +259,20 @@ int CreateVcpu(const std::shared_ptr<Vm>& vm, uint64_t argument) {
   return 0;
 }
 
+std::vector<Area> LiveMemory() {
+  Registry* registry = TheRegistry();
+  const std::lock_guard<std::mutex> lock(registry->lock);
+  std::vector<Area> areas;
+  for (const auto& vm : registry->vms) {
+    if (!vm) continue;
+    for (const auto& [begin, size] : vm->ram().MappedBlocks()) areas.push_back({begin, size});
+    for (const auto& vcpu : vm->vcpus) {
+      if (vcpu) areas.push_back({vcpu->shared_pages(), 2 * kPageSize});
+    }
+  }
+  return areas;
+}
+
 void ForgetDriverInChild() { TheRegistry() = new Registry; }
 
 }  // namespace haxm_model

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "handles.h"
 
@@ -42,6 +43,13 @@ int SystemIoctl(uint32_t request, uint64_t argument);
 
 // In VmIoctl's place here because the registry names the node: the argument is a vCPU id.
 int CreateVcpu(const std::shared_ptr<Vm>& vm, uint64_t argument);
+
+// The client's memory that guests and the driver use: mapped RAM, tunnels, I/O buffers.
+struct Area {
+  uint64_t begin;
+  uint64_t size;
+};
+std::vector<Area> LiveMemory();
 
 void ForgetDriverInChild();
 

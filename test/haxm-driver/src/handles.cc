@@ -79,6 +79,8 @@ HandleUse::~HandleUse() {
 
 bool IsOurs(int fd) { return count.load(std::memory_order_relaxed) && fd >= 0 && fd < kTableSize && table[fd].load(); }
 
+Handle* Peek(int fd) { return fd >= 0 && fd < kTableSize ? table[fd].load(std::memory_order_relaxed) : nullptr; }
+
 void Attach(int fd, NodeKind kind, std::shared_ptr<Vm> vm, std::shared_ptr<Vcpu> vcpu) {
   if (!owner.load()) owner = Syscall(SYS_getpid);
   Handle* handle = Make();

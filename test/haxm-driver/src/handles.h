@@ -35,6 +35,9 @@ class HandleUse {
 
 bool IsOurs(int fd);
 
+// Without a reference, for a caller that knows that nobody closes it meanwhile.
+Handle* Peek(int fd);
+
 void Attach(int fd, NodeKind kind, std::shared_ptr<Vm> vm, std::shared_ptr<Vcpu> vcpu);
 
 // After the kernel has made `to` a duplicate of `from`, or given `fd` away again.

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "config.h"
 #include "handles.h"
 #include "interpose_stat.h"
 #include "next.h"
@@ -49,6 +50,9 @@ void FillX(const NodeStat& node, struct statx* to) {
   }
   to->stx_dev_minor = kDevtmpfs;
 }
+
+// HAXM_MODEL_OPEN=EACCES: permissions that even root has not.
+bool RefusesOpen(const NodeStat& stat) { return TheConfig().open_error == EACCES && (stat.mode & 0777) == TheConfig().mode; }
 
 }  // namespace
 
@@ -99,7 +103,9 @@ bool FstatatOurs(int directory, const char* path, struct stat* to, int flags, in
 bool AccessOurs(int directory, const char* path, int mode, int* result) {
   NodeStat stat;
   if (!StatOurs(directory, path, 0, &stat, result)) return false;
-  if (*result == 0 && mode != F_OK && geteuid() != 0) {
+  if (*result == 0 && mode != F_OK && RefusesOpen(stat)) {
+    *result = -EACCES;
+  } else if (*result == 0 && mode != F_OK && geteuid() != 0) {
     const unsigned shift = stat.uid == geteuid() ? 6 : stat.gid == getegid() ? 3 : 0;
     if ((stat.mode >> shift & 7 & static_cast<unsigned>(mode)) != static_cast<unsigned>(mode)) *result = -EACCES;
   } else if (*result == 0 && mode & X_OK && S_ISCHR(stat.mode)) {

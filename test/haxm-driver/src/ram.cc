@@ -160,6 +160,15 @@ std::vector<Slot> Ram::Slots() const {
   return SlotsLocked();
 }
 
+std::vector<std::pair<uint64_t, uint64_t>> Ram::MappedBlocks() const {
+  const std::shared_lock<std::shared_mutex> lock(lock_);
+  std::vector<std::pair<uint64_t, uint64_t>> blocks;
+  for (const Block& block : blocks_) {
+    if (block.mappings && block.readable) blocks.emplace_back(block.va, block.size);
+  }
+  return blocks;
+}
+
 Page Ram::Find(uint64_t gpa) const {
   const uint64_t number = gpa >> kShift;
   const std::shared_lock<std::shared_mutex> lock(lock_);

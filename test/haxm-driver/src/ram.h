@@ -6,6 +6,7 @@
 #include <list>
 #include <map>
 #include <shared_mutex>
+#include <utility>
 #include <vector>
 
 #include "interval_set.h"
@@ -43,6 +44,9 @@ class Ram {
   int Protect(uint64_t gpa, uint64_t size, uint32_t flags);
 
   std::vector<Slot> Slots() const;
+
+  // Address and size of the blocks that some range shows.
+  std::vector<std::pair<uint64_t, uint64_t>> MappedBlocks() const;
 
   Page Find(uint64_t gpa) const;
 

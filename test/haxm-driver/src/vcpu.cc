@@ -90,7 +90,7 @@ long Vcpu::Ioctl(uint32_t request, uint64_t argument) {
       tunnel_->exit_status = kStatusStateChange;
       return injected;
     }
-    return TheConfig().null_device ? RunNull() : Run();
+    return Run();
   }
   if (request == kInterrupt) return Interrupt(argument);
   const int runner = running_thread_.load();

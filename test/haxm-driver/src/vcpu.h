@@ -52,7 +52,9 @@ class Vcpu {
   Vcpu& operator=(const Vcpu&) = delete;
 
   uint32_t id() const { return id_; }
+  uint64_t shared_pages() const { return reinterpret_cast<uint64_t>(io_buffer_); }  // the I/O buffer and behind it the tunnel
   long Ioctl(uint32_t request, uint64_t argument);
+  long RunNull();  // null.cc: RUN with HAXM_MODEL_NULL
 
   Node node;
 
@@ -132,9 +134,6 @@ class Vcpu {
   bool AtBreakpoint();
   uint8_t NextByte() const;
   Next DeliverDebug();
-
-  // null.cc
-  long RunNull();
 
   kvm_regs& regs() { return run_->s.regs.regs; }
   const kvm_regs& regs() const { return run_->s.regs.regs; }
