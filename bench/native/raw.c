@@ -198,7 +198,8 @@ NAPI_MODULE_INIT() {
   const struct {
     const char* name;
     napi_callback call;
-  } functions[] = {{"threadCpuNs", thread_cpu_ns}, {"nullLoop", null_loop}, {"kvmOpen", kvm_open}, {"kvmSet", kvm_set}, {"kvmLoop", kvm_loop}};
+  } functions[] = {
+      {"threadCpuNs", thread_cpu_ns}, {"nullLoop", null_loop}, {"kvmOpen", kvm_open}, {"kvmSet", kvm_set}, {"kvmLoop", kvm_loop}};
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     napi_value function;
     if (napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].call, NULL, &function) != napi_ok) return NULL;
