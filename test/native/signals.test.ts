@@ -1,0 +1,97 @@
+import { constants } from 'node:os';
+import { childReport, runChild } from '../support/child';
+import { describeEachBackend, describeKvm } from '../support/hosts';
+
+describeEachBackend('signals', (backend) => {
+  it('of others do not end a run', async () => {
+    // A storm of SIGCHLD from children, of SIGUSR2 with a handler, and of SIGWINCH, which is ignored.
+    const script = `
+      const { spawn } = require('node:child_process');
+      const { vcpu } = make('${backend.name}', 'spin');
+      let [children, caught] = [0, 0];
+      process.on('SIGUSR2', () => caught++);
+      const run = vcpu.run();
+      const timer = setInterval(() => { process.kill(process.pid, 'SIGUSR2'); process.kill(process.pid, 'SIGWINCH'); }, 1);
+      const next = () => {
+        if (children >= 12 && caught > 20) { clearInterval(timer); report({ running: vcpu.running }); vcpu.stop(); return; }
+        spawn('/bin/true').on('exit', (status) => { if (status === 0) children++; next(); });
+      };
+      next();
+      run.then(({ reason }) => { if (reason !== 'killed') process.exitCode = 3; });`;
+    expect(await childReport(script)).toEqual({ running: true });
+  }, 30_000);
+
+  it('of others do not end enter() either', async () => {
+    const script = `
+      const { spawnSync, spawn } = require('node:child_process');
+      const { vcpu } = make('${backend.name}', 'outForEver');
+      // Sends signals to us as long as we are there.
+      const storm = spawn('/bin/sh', ['-c', 'while kill -WINCH ' + process.pid + ' 2>/dev/null && kill -CHLD ' + process.pid + '; do :; done']);
+      let kinds = new Set();
+      for (let i = 0; i < 3000; i++) kinds.add(vcpu.enter().kind);
+      storm.kill();
+      report([...kinds]);`;
+    expect(await childReport(script)).toEqual(['io']);
+  }, 30_000);
+
+  it('of the sampling profiler do not end a run', async () => {
+    const script = `
+      const { vcpu, vm } = make('${backend.name}', 'outForEver');
+      let count = 0;
+      vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => { if (++count === 20000) vcpu.stop(); } });
+      vcpu.run().then(({ reason }) => report({ reason, count }));`;
+    const { mkdtempSync, rmSync } = await import('node:fs');
+    const directory = mkdtempSync('/tmp/node-hax-prof-');
+    try {
+      const flags = ['--cpu-prof', '--cpu-prof-interval=200', `--cpu-prof-dir=${directory}`];
+      expect(await childReport(script, { flags })).toEqual({ reason: 'killed', count: 20000 });
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  }, 30_000);
+
+  it('for the kick may be another real-time signal', async () => {
+    const script = `
+      const { vcpu } = make('${backend.name}', 'spin');
+      setTimeout(() => vcpu.stop(), 10);
+      vcpu.run().then(({ reason }) => report({ reason }));`;
+    for (const number of [34, 40, 64]) {
+      expect(await childReport(script, { env: { HAX_KICK_SIGNAL: String(number) } })).toEqual({ reason: 'killed' });
+    }
+  });
+
+  it('for the kick are refused when they are none', async () => {
+    const script = `try { make('${backend.name}', 'halt'); report({}); } catch ({ code, message }) { report({ code, message }); }`;
+    for (const text of ['', '0', '1', '33', '65', '-1', '40x', 'SIGUSR1', String(constants.signals.SIGUSR1), '99999999999999999999', ' ']) {
+      const { code, message } = await childReport<{ code: string; message: string }>(script, { env: { HAX_KICK_SIGNAL: text } });
+      expect([text, code]).toEqual([text, 'ERR_HAX_INVALID_ARGUMENT']);
+      expect(message).toMatch(/HAX_KICK_SIGNAL must be a number from \d+ to 64, not/);
+    }
+  }, 30_000);
+
+  it('leave SIGUSR1 to the inspector', async () => {
+    const script = `
+      const { vcpu } = make('${backend.name}', 'spin');
+      vcpu.run();
+      setTimeout(() => process.kill(process.pid, 'SIGUSR1'), 10);
+      setTimeout(() => { report({ running: vcpu.running, url: require('node:inspector').url() !== undefined }); process.exit(); }, 500);`;
+    const { status, stdout } = await runChild(script, { flags: ['--inspect-port=127.0.0.1:0'] });
+    expect([status, JSON.parse(stdout)]).toEqual([0, { running: true, url: true }]);
+  });
+});
+
+describeKvm('a signal between two entries', () => {
+  it('leaves memory and registers as the guest had them', async () => {
+    // The guest counts; the profiler and children interrupt it thousands of times.
+    const script = `
+      const { vcpu, vm } = make('kvm', 'pattern');
+      let wrong = false;
+      vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => { wrong = true; } });
+      const run = vcpu.run();
+      const timer = setInterval(() => process.kill(process.pid, 'SIGWINCH'), 0);
+      process.on('SIGWINCH', () => {});
+      setTimeout(() => { clearInterval(timer); vcpu.stop(); }, 400);
+      run.then(({ reason }) => report({ reason, wrong, rounds: vm.memory.readU32(0x6000) > 10, interrupted: vcpu.counters.interrupted >= 0 }));`;
+    expect(await childReport(script)).toEqual({ reason: 'killed', wrong: false, rounds: true, interrupted: true });
+  });
+});
