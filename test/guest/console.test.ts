@@ -66,7 +66,7 @@ describeKvm('waitFor', () => {
 
   it('a RegExp with g or y keeps no place of its own', async () => {
     const { console } = await start(lines);
-    const pattern = /[a-z]+/gy;
+    const pattern = /[a-z]+(?=\r)/gy;
     pattern.lastIndex = 3;
     expect((await console.waitFor(pattern)).match).toBe('alpha');
     expect(pattern.lastIndex).toBe(3);
