@@ -70,12 +70,13 @@ bool Vcpu::FinishBeforeEntry() {
 // The client wrote 8 into the reason: what is open completes, but the guest is not entered.
 bool Vcpu::Pause() {
   if (tunnel_->exit_reason != kReasonPause) return false;
-  if (operation_.kind != Operation::Kind::kNone && !panicked_) {
+  while (operation_.kind != Operation::Kind::kNone && !panicked_) {
     previous_ = operation_;
     operation_ = Operation();
     resume_flag_ = false;
     const long result = Enter(true);
-    if (result != -EINTR && Deliver(result) == Next::kReturn) return true;
+    if (result == -EINTR) break;
+    if (Deliver(result) == Next::kReturn) return true;  // or it was the rest of a read over a page's end
   }
   tunnel_->exit_status = kStatusPaused;
   return true;
