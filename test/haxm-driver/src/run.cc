@@ -236,6 +236,15 @@ Vcpu::Next Vcpu::InternalError() {
     DropQueuedException();
     return Fault(gpa, kAccessFetch);
   }
+  Insn insn;
+  uint64_t touched;
+  if (DecodeAt(regs().rip, &insn) && insn.place != Insn::Place::kNone && !insn.supported &&
+      guest.Translate(OperandAddress(insn, regs(), guest, insn.writes), &touched) &&
+      vm_->ram().Find(touched).kind == PageKind::kUnmapped) {
+    tunnel_->exit_reason = kReasonEptViolation;
+    resume_flag_ = true;
+    return Panic("em_decode_insn() failed");  // KVM cannot do it either
+  }
   char line[160];
   uint8_t bytes[15] = {};
   guest.Read(linear, bytes, sizeof bytes);
