@@ -1,6 +1,7 @@
 /** The built command as a process: help, doctor, demo, the layout, and what becomes of closed outputs. */
 import { hax, shell } from '../support/command';
 import { describeKvm } from '../support/hosts';
+import { haxInProcess } from '../support/in-process';
 import { bootSector, ending, Files, print } from './images';
 
 jest.setTimeout(60_000);
@@ -48,6 +49,11 @@ describeKvm('on this device', () => {
     expect(status).toBe(0);
     expect(stdout.toString()).toMatch(/^Hello from a guest on \/dev\/\w+, through a UART written in TypeScript\.\r\n$/);
     expect(stderr).toMatch(/^The guest ended: halted\. It left for the UART \d+ times\.\n$/);
+  });
+
+  it('demo and doctor in this process', async () => {
+    expect(await haxInProcess(['demo'])).toMatchObject({ status: 0, stdout: expect.stringMatching(/^Hello from a guest on /) });
+    expect(await haxInProcess(['doctor', '--json'])).toMatchObject({ status: 0, stderr: '' });
   });
 
   it('doctor says what can run', async () => {
