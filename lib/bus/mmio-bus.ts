@@ -42,7 +42,7 @@ export class MmioBus {
 
   /** The owner's name of an address, if it has one. */
   ownerOf(gpa: number): string | undefined {
-    return this.#find(gpa)?.name;
+    return typeof gpa === 'number' ? this.#find(gpa)?.name : undefined;
   }
 
   /** A load of 1, 2 or 4 bytes; unsigned. A promise when the handler gave one. */

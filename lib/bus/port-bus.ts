@@ -68,7 +68,7 @@ export class PortBus {
 
   /** The owner's name of a port, if it has one. */
   ownerOf(port: number): string | undefined {
-    const index = this.#table[port];
+    const index = typeof port === 'number' ? this.#table[port] : undefined;
     return index === undefined || index === 0 ? undefined : this.#claims[index].name;
   }
 

@@ -3,6 +3,8 @@
  */
 import { inspect } from 'node:util';
 import { exitKinds, exitPage, exitDataSize } from '../native/layout';
+import { shown } from '../util/check';
+import { invalidArgument } from '../util/errors';
 
 export type IoDirection = 'in' | 'out';
 
@@ -188,6 +190,11 @@ const members: Record<string, readonly Exclude<Extract<keyof ExitView, string>, 
   notify: ['flags'],
 };
 
+function reply(value: unknown): bigint {
+  if (typeof value !== 'bigint') throw invalidArgument(`a reply of 64 bits is a bigint, not ${shown(value)}`);
+  return value;
+}
+
 /** The reused object behind {@link Exit}: every member reads the exit page. */
 export class ExitView {
   readonly #u32: Uint32Array;
@@ -238,7 +245,7 @@ export class ExitView {
     return this.#detail(0);
   }
   set value(value: bigint) {
-    this.#u64[exitPage.detail / 8] = value;
+    this.#u64[exitPage.detail / 8] = reply(value);
   }
   get fault(): boolean {
     return this.#detail(1) !== 0n;
@@ -250,7 +257,7 @@ export class ExitView {
     return this.#detail(0);
   }
   set result(value: bigint) {
-    this.#u64[exitPage.detail / 8] = value;
+    this.#u64[exitPage.detail / 8] = reply(value);
   }
   get arguments(): readonly bigint[] {
     return Array.from({ length: 6 }, (_, i) => this.#detail(i + 1));

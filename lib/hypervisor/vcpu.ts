@@ -236,7 +236,8 @@ export class Vcpu {
   /** KVM_SET_MSRS; those before a refused one are set. */
   setMsrs(values: Iterable<readonly [index: number, value: number | bigint]>): void {
     checkObject(values, 'what setMsrs() takes');
-    if (typeof values[Symbol.iterator] !== 'function') throw invalidArgument('setMsrs() takes a list of pairs of index and value');
+    if (typeof values[Symbol.iterator] !== 'function' || ArrayBuffer.isView(values))
+      throw invalidArgument('setMsrs() takes a list of pairs of index and value');
     this.#moveMsrs(
       Array.from(values, (pair) => {
         if (!Array.isArray(pair)) throw invalidArgument(`setMsrs() takes pairs of index and value, not ${shown(pair)}`);

@@ -94,6 +94,9 @@ export class Region {
   }
 
   #check(offset: number, length: number): void {
+    if (typeof offset !== 'number' || typeof length !== 'number') {
+      throw invalidArgument(`offset and length are numbers, not ${shown(offset)} and ${shown(length)}`);
+    }
     if (this.#closed) throw new HaxError('ERR_HAX_CLOSED', `the memory region at ${hex(this.gpa)} has been closed`);
     if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0 || offset + length > this.size) {
       throw new HaxError(
@@ -131,6 +134,7 @@ export class GuestMemory implements GuestMemoryAccess {
 
   /** The region that holds `gpa`, if any. */
   regionAt(gpa: number): Region | undefined {
+    if (typeof gpa !== 'number') throw invalidArgument(`a guest-physical address is a number, not ${shown(gpa)}`);
     let low = 0;
     let high = this.#regions.length;
     while (low < high) {
@@ -245,6 +249,7 @@ export class GuestMemory implements GuestMemoryAccess {
 
   #each(gpa: number, length: number, move: (region: Region, offset: number, from: number, to: number) => void): void {
     checkAddress(gpa);
+    if (length === 0) return;
     const only = this.regionAt(gpa);
     if (only && gpa + length - 1 <= only.last) {
       move(only, gpa - only.gpa, 0, length);
