@@ -5,10 +5,10 @@
 const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
-const { findHeaders } = require('../scripts/lib/headers.js');
+const { findHeaders } = require('../../scripts/lib/headers.js');
 
-const root = path.resolve(__dirname, '..');
-const source = path.join(__dirname, 'native/raw.c');
+const root = path.resolve(__dirname, '../..');
+const source = path.join(root, 'bench/native/raw.c');
 const built = path.join(root, 'out/bench/raw.node');
 
 function raw() {
