@@ -145,7 +145,7 @@ export function guestCpuid(supported: readonly CpuidEntry[], options: GuestCpuid
         break;
       case 0x80000008:
         // ECX: cores of the package less one 7:0, APIC id width 15:12.
-        e.ecx = amd ? ((bitsFor(cpus) << 12) | (cpus - 1)) >>> 0 : e.ecx;
+        e.ecx = amd ? ((bitsFor(cpus) << 12) | (Math.min(cpus, 256) - 1)) >>> 0 : e.ecx;
         break;
       case 0x8000001d:
       case 0x8000001e:
