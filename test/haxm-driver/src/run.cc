@@ -239,8 +239,7 @@ Vcpu::Next Vcpu::InternalError() {
   Insn insn;
   uint64_t touched;
   if (DecodeAt(regs().rip, &insn) && insn.place != Insn::Place::kNone && !insn.supported &&
-      guest.Translate(OperandAddress(insn, regs(), guest, insn.writes), &touched) &&
-      vm_->ram().Find(touched).kind == PageKind::kUnmapped) {
+      guest.Translate(OperandAddress(insn, regs(), guest, insn.writes), &touched) && vm_->ram().Find(touched).kind == PageKind::kUnmapped) {
     tunnel_->exit_reason = kReasonEptViolation;
     resume_flag_ = true;
     return Panic("em_decode_insn() failed");  // KVM cannot do it either
