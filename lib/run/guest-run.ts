@@ -1,0 +1,268 @@
+/**
+ * What a run in progress is, whatever thread the guest runs on: its end, its pauses, and how an exit is served from the VM's buses.
+ * inline.ts and threaded.ts decide when the guest is entered.
+ */
+import type { Width } from '../bus/device';
+import type { InterruptSource } from '../bus/interrupts';
+import type { PortBus } from '../bus/port-bus';
+import type { RunEnd } from '../hypervisor/end';
+import type { RunInProgress, Vcpu } from '../hypervisor/vcpu';
+import { exitDataSize, exitPage, ExitKind } from '../native/layout';
+import { HaxError } from '../util/errors';
+import { hex } from '../util/numbers';
+import { interruptFlag } from './halt';
+
+const sizeAt = exitPage.size / 4;
+const countAt = exitPage.count / 4;
+const directionAt = exitPage.direction / 4;
+const subcodeAt = exitPage.subcode / 4;
+const addressAt = exitPage.address / 4;
+const rawCodeAt = exitPage.rawCode / 4;
+const readyAt = exitPage.interruptReady / 4;
+const windowAt = exitPage.requestWindow / 4;
+const detailAt = exitPage.detail / 8;
+
+export abstract class GuestRun implements RunInProgress {
+  readonly result: Promise<RunEnd>;
+  protected readonly ports: PortBus;
+  protected readonly u8: Uint8Array;
+  protected readonly u16: Uint16Array;
+  protected readonly u32: Uint32Array;
+  protected readonly u64: BigUint64Array;
+  /** The interrupt controllers in user space, if that is where they are. */
+  protected readonly source: InterruptSource | undefined;
+  /** A handler may be on the stack. */
+  protected inSlice = false;
+  /** The guest is not to be entered: set with every end, error and reason to wait, so that the hot path looks at one field. */
+  protected over = false;
+  /** The controllers of ours have or had an interrupt: to be looked at before the next entry. */
+  protected interrupt = false;
+  protected settled = false;
+  /** A handler's promise has the reply to the exit in progress. */
+  protected parked = false;
+  /** HLT with interrupts on: the controllers of ours wake it. */
+  protected halted = false;
+  protected paused = false;
+  #resolve!: (end: RunEnd) => void;
+  #reject!: (error: unknown) => void;
+  #end: RunEnd | undefined;
+  #error: { value: unknown } | undefined;
+
+  constructor(
+    protected readonly vcpu: Vcpu,
+    private readonly signal: AbortSignal | undefined,
+  ) {
+    this.ports = vcpu.vm.ports;
+    this.u8 = new Uint8Array(vcpu.shared);
+    this.u16 = new Uint16Array(vcpu.shared);
+    this.u32 = new Uint32Array(vcpu.shared);
+    this.u64 = new BigUint64Array(vcpu.shared);
+    this.result = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.source = vcpu.vm.userIrqchip?.source;
+    signal?.addEventListener('abort', this.#abort);
+    if (this.source) {
+      this.interrupt = true;
+      this.source.onPending = () => this.interruptPending();
+    }
+  }
+
+  abstract pause(): void;
+  abstract setReferenced(referenced: boolean): void;
+  /** The guest may be entered again. */
+  protected abstract wake(): void;
+  /** An end was set while no handler runs: gets the guest out of the way and settles. */
+  protected abstract leave(): void;
+  /** The run is over: no slice any more. */
+  protected abstract release(): void;
+
+  end(end: RunEnd): void {
+    if (this.ended) return;
+    this.#end = end;
+    this.over = true;
+    // Inside a slice the run loop sees it once the handler has returned.
+    if (!this.inSlice) this.leave();
+  }
+
+  resume(): void {
+    if (!this.paused || this.settled) return;
+    this.paused = false;
+    if (!this.waits) this.wake();
+  }
+
+  /** Whether the end is known. */
+  protected get ended(): boolean {
+    return this.#end !== undefined || this.#error !== undefined;
+  }
+
+  /** Whether something has to happen before the guest can go on. */
+  protected get waits(): boolean {
+    return this.parked || this.halted || this.paused;
+  }
+
+  protected interruptPending(): void {
+    this.interrupt = true;
+    this.halted = false;
+    if (!this.waits) this.wake();
+  }
+
+  readonly #abort = (): void => this.fail(this.signal!.reason);
+
+  protected fail(error: unknown): void {
+    if (this.ended) return;
+    this.#error = { value: error };
+    this.over = true;
+    if (!this.inSlice) this.leave();
+  }
+
+  protected settle(): void {
+    if (this.settled) return;
+    this.settled = true;
+    this.signal?.removeEventListener('abort', this.#abort);
+    if (this.source) this.source.onPending = undefined;
+    try {
+      // So that registers and memory are those after the last exit; a reply that is still awaited cannot be taken.
+      if (!this.parked && !this.vcpu.closed) this.vcpu.complete();
+    } catch (error) {
+      this.#error ??= { value: error };
+    }
+    this.release();
+    if (this.#error) this.#reject(this.#error.value);
+    else this.#resolve(this.#end!);
+  }
+
+  /** Gives the guest an interrupt that waits, or asks to be told when it takes one. */
+  protected deliver(): void {
+    const source = this.source;
+    if (!source?.pending) {
+      this.u32[windowAt] = 0;
+      this.interrupt = false;
+      return;
+    }
+    if (this.u32[readyAt] === 0) {
+      this.u32[windowAt] = 1;
+      return;
+    }
+    this.vcpu.inject(source.acknowledge());
+    this.u32[readyAt] = 0;
+    this.u32[windowAt] = source.pending ? 1 : 0;
+  }
+
+  /** A port access of any count: one element after the other, each a transfer of its own on the bus. */
+  protected transfer(port: number): void {
+    const u32 = this.u32;
+    const size = u32[sizeAt] as Width;
+    const count = Math.min(u32[countAt], exitDataSize / size);
+    const input = u32[directionAt] === 0;
+    const bytes = Buffer.from(this.vcpu.shared, exitPage.data, size * count);
+    const step = (i: number): void | PromiseLike<unknown> => {
+      if (!input) return this.ports.write(port, bytes.readUIntLE(i * size, size), size);
+      const value = this.ports.read(port, size);
+      if (typeof value !== 'number') return value.then((settled) => bytes.writeUIntLE(settled, i * size, size));
+      bytes.writeUIntLE(value, i * size, size);
+    };
+    const rest = async (from: number, first: PromiseLike<unknown>): Promise<void> => {
+      await first;
+      for (let i = from; i < count && !this.settled; i++) await step(i);
+    };
+    try {
+      for (let i = 0; i < count && !this.#end; i++) {
+        const pending = step(i);
+        if (pending !== undefined) {
+          this.park(rest(i + 1, pending), () => undefined);
+          return;
+        }
+      }
+    } catch (error) {
+      this.portFailed(error, port);
+    }
+  }
+
+  protected portFailed(error: unknown, port: number): void {
+    const u32 = this.u32;
+    const access = u32[countAt] !== 1 ? 'string I/O at' : u32[directionAt] !== 0 ? 'OUT to' : 'IN from';
+    this.deviceFailed(error, `${access} port ${hex(port)}`);
+  }
+
+  #mmio(): void {
+    const u32 = this.u32;
+    const address = u32[addressAt] + u32[addressAt + 1] * 2 ** 32;
+    const size = u32[sizeAt];
+    this.vcpu.exits.countPage(address);
+    const bytes = this.u8.subarray(exitPage.data, exitPage.data + 8);
+    try {
+      const bus = this.vcpu.vm.mmio;
+      const pending = u32[directionAt] !== 0 ? bus.writeBytes(address, bytes, size) : bus.readBytes(address, bytes, size);
+      if (pending !== undefined) this.park(pending, () => undefined);
+    } catch (error) {
+      this.deviceFailed(error, `${u32[directionAt] !== 0 ? 'write to' : 'read from'} address ${hex(address)}`);
+    }
+  }
+
+  /** Serves any exit but a port access. */
+  protected serve(kind: number): void {
+    switch (kind) {
+      case ExitKind.Mmio:
+        this.#mmio();
+        break;
+      case ExitKind.Hlt:
+        // Comes here only when the kernel has no controllers.
+        if (this.source === undefined || (this.vcpu.getPosition().rflags & interruptFlag) === 0n) this.end({ reason: 'halted' });
+        else if (!this.source.pending) {
+          this.halted = true;
+          this.over = true;
+        }
+        break;
+      case ExitKind.Shutdown:
+        this.end({ reason: 'triple-fault', registers: this.vcpu.getState() });
+        break;
+      case ExitKind.SystemEvent:
+        this.end({ reason: (['powered-off', 'reset', 'panicked'] as const)[this.u32[subcodeAt] - 1] ?? 'killed' });
+        break;
+      case ExitKind.FailEntry:
+        this.end({ reason: 'fail-entry', hardwareReason: this.u64[detailAt], registers: this.vcpu.getState() });
+        break;
+      case ExitKind.InternalError: {
+        const length = this.u32[exitPage.instructionLength / 4];
+        const instruction = this.u8.slice(exitPage.instruction, exitPage.instruction + length);
+        this.end({ reason: 'internal-error', suberror: this.u32[subcodeAt], instruction, registers: this.vcpu.getState() });
+        break;
+      }
+      case ExitKind.IrqWindow:
+      case ExitKind.Msr: // unanswered: the guest gets #GP
+      case ExitKind.Hypercall: // unanswered: the guest reads -1
+        break;
+      default:
+        this.end({
+          reason: 'unhandled-exit',
+          kind: this.vcpu.exit.kind,
+          rawCode: this.u32[rawCodeAt],
+          registers: this.vcpu.getState(),
+        });
+    }
+  }
+
+  /** The handler's answer comes later: the vCPU waits, the event loop goes on. */
+  protected park<T>(pending: PromiseLike<T>, reply: (value: T) => void): void {
+    this.parked = true;
+    this.over = true;
+    pending.then(
+      (value) => {
+        if (this.settled) return;
+        reply(value);
+        this.parked = false;
+        if (!this.waits) this.wake();
+      },
+      (error: unknown) => this.deviceFailed(error, 'a promise of its handler'),
+    );
+  }
+
+  protected deviceFailed(cause: unknown, what: string): void {
+    if (this.ended || this.settled) return;
+    const { rip } = this.vcpu.getPosition();
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    this.fail(new HaxError('ERR_HAX_DEVICE_FAILED', `${what} failed at guest rip ${hex(rip)}: ${reason}`, { rip, cause }));
+  }
+}
