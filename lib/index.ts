@@ -13,6 +13,7 @@ export { Vcpu, type MpState, type RunOptions, type VcpuCounters } from './hyperv
 export type { Capabilities, Capability, FeatureName } from './hypervisor/capabilities';
 export { guestCpuid, type CpuidEntry, type GuestCpuidOptions } from './hypervisor/cpuid';
 export type * from './hypervisor/exit';
+export type { ExitHandler, ServedKind } from './hypervisor/exit-handlers';
 export { debugControl, type HaxmDebugOptions, type HaxmRunResult, type HaxmVcpu } from './hypervisor/haxm/vcpu';
 export { protectFlags, ramFlags, type HaxmVm, type SetRamOptions } from './hypervisor/haxm/vm';
 export type { HaxmMemory } from './hypervisor/haxm/memory';

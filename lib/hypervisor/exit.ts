@@ -127,7 +127,7 @@ export interface IoapicEoiExit {
 
 /**
  * KVM_EXIT_HYPERV. `type` 1: a SynIC MSR (`index`) was written; arguments are control, event page and message page. 2: a hypercall;
- * arguments are its input and two parameters, `result` is the reply. 3: the debugger's MSR `index`; arguments are control, send, receive
+ * arguments are its input and two parameters, `result` is the reply, HV_STATUS_INVALID_HYPERCALL_CODE unless changed. 3: the debugger's MSR `index`; arguments are control, send, receive
  * and pending page, `result` is the status to give.
  */
 export interface HypervExit {
@@ -135,6 +135,20 @@ export interface HypervExit {
   readonly type: number;
   readonly index: number;
   readonly arguments: readonly bigint[];
+  result: bigint;
+}
+
+/**
+ * KVM_EXIT_XEN: a hypercall of a guest of Xen's interface (KVM_CAP_XEN_HVM with KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL). `type` is 1,
+ * `number` the hypercall, `result` the reply, -ENOSYS unless changed; `cpl` is the guest's privilege level and `longMode` its ABI.
+ */
+export interface XenExit {
+  readonly kind: 'xen';
+  readonly type: number;
+  readonly number: number;
+  readonly arguments: readonly bigint[];
+  readonly cpl: number;
+  readonly longMode: boolean;
   result: bigint;
 }
 
@@ -166,6 +180,7 @@ export type Exit =
   | TprAccessExit
   | IoapicEoiExit
   | HypervExit
+  | XenExit
   | NotifyExit
   | PlainExit;
 
@@ -187,6 +202,7 @@ const members: Record<string, readonly Exclude<Extract<keyof ExitView, string>, 
   'tpr-access': ['rip', 'direction'],
   'ioapic-eoi': ['vector'],
   hyperv: ['type', 'index', 'arguments', 'result'],
+  xen: ['type', 'number', 'arguments', 'cpl', 'longMode', 'result'],
   notify: ['flags'],
 };
 
@@ -297,6 +313,12 @@ export class ExitView {
   }
   get cpu(): number {
     return Number(this.#detail(1));
+  }
+  get cpl(): number {
+    return Number(this.#detail(7) & 3n);
+  }
+  get longMode(): boolean {
+    return this.#detail(7) >> 8n !== 0n;
   }
   get suberror(): number {
     return this.#subcode;

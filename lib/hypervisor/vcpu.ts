@@ -1,3 +1,4 @@
+import type { Removable } from '../bus/claim';
 import { exitPage, fxsaveSize, maxMsrs, msrSize, stateBlock, StateMask } from '../native/layout';
 import type { NativeVcpu } from '../native/addon';
 import { checkBytes, checkObject, shown } from '../util/check';
@@ -7,6 +8,7 @@ import type { CpuState, CpuStateInit } from '../util/cpu-state';
 import { checkCpuid, packCpuid, type CpuidEntry } from './cpuid';
 import { ExitView, type Exit } from './exit';
 import { ExitCounters } from './exit-counters';
+import { ExitHandlers, type ExitHandler, type ServedKind } from './exit-handlers';
 import type { RunEnd } from './end';
 import { HaxmVcpu } from './haxm/vcpu';
 import { KvmVcpu } from './kvm/vcpu';
@@ -68,6 +70,7 @@ export class Vcpu {
   readonly shared: ArrayBuffer;
   /** What the run loop counts. */
   readonly exits = new ExitCounters();
+  readonly exitHandlers = new ExitHandlers();
   readonly #exit: ExitView;
   readonly #state: StateView;
   readonly #u64: BigUint64Array;
@@ -155,6 +158,16 @@ export class Vcpu {
       this.#run = undefined;
       this.#paused = false;
     });
+  }
+
+  /**
+   * Serves the exits of one kind during run(): MSRs and hypercalls that the kernel leaves to user space, breakpoints, a full dirty ring.
+   * Called on the thread that runs the vCPU, before the guest goes on. Unserved, an `msr` gives the guest #GP, a `hypercall`, `hyperv` or
+   * `xen` the error for an unknown one; `ioapic-eoi`, `set-tpr`, `tpr-access`, `nmi`, `bus-lock` and `notify` (while the guest's context is
+   * valid) go on; the rest end the run as `unhandled-exit`. Throws ERR_HAX_OVERLAP when the kind has a handler already.
+   */
+  onExit<K extends ServedKind>(kind: K, handler: ExitHandler<K>): Removable {
+    return this.exitHandlers.add(kind, handler);
   }
 
   /** Ends a run() in progress: it resolves with `end`, by default `{ reason: 'killed' }`. Without one it does nothing. */
@@ -285,7 +298,7 @@ export class Vcpu {
   }
 
   /** As {@link VirtualMachine.ioctl}, for the vCPU. Not while run() has it. */
-  ioctl(request: number, argument?: number | Uint8Array): number {
+  ioctl(request: number, argument?: number | Uint8Array | null): number {
     this.#checkIdle('ioctl');
     return this.native.ioctl(request, argument);
   }

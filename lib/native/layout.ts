@@ -78,6 +78,7 @@ export const exitKinds = [
   'dirty-ring-full',
   'bus-lock',
   'notify',
+  'xen',
 ] as const;
 
 export const enum ExitKind {
@@ -104,6 +105,7 @@ export const enum ExitKind {
   DirtyRingFull = 21,
   BusLock = 22,
   Notify = 23,
+  Xen = 24,
 }
 
 /** InterruptReason of the native side. */

@@ -11,13 +11,13 @@ import { exitDataSize, exitPage, ExitKind } from '../native/layout';
 import { HaxError } from '../util/errors';
 import { hex } from '../util/numbers';
 import { interruptFlag } from './halt';
+import { serveOther } from './other-exits';
 
 const sizeAt = exitPage.size / 4;
 const countAt = exitPage.count / 4;
 const directionAt = exitPage.direction / 4;
 const subcodeAt = exitPage.subcode / 4;
 const addressAt = exitPage.address / 4;
-const rawCodeAt = exitPage.rawCode / 4;
 const readyAt = exitPage.interruptReady / 4;
 const windowAt = exitPage.requestWindow / 4;
 const detailAt = exitPage.detail / 8;
@@ -231,16 +231,21 @@ export abstract class GuestRun implements RunInProgress {
         break;
       }
       case ExitKind.IrqWindow:
-      case ExitKind.Msr: // unanswered: the guest gets #GP
-      case ExitKind.Hypercall: // unanswered: the guest reads -1
         break;
       default:
-        this.end({
-          reason: 'unhandled-exit',
-          kind: this.vcpu.exit.kind,
-          rawCode: this.u32[rawCodeAt],
-          registers: this.vcpu.getState(),
-        });
+        this.#serveOther();
+    }
+  }
+
+  #serveOther(): void {
+    const { kind } = this.vcpu.exit;
+    try {
+      const served = serveOther(this.vcpu);
+      if (served === undefined) return;
+      if ('end' in served) this.end(served.end);
+      else this.park(served.pending, () => undefined);
+    } catch (error) {
+      this.deviceFailed(error, `the handler of exits of kind ${kind}`);
     }
   }
 

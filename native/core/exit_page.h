@@ -36,6 +36,7 @@ enum class ExitKind : uint32_t {
   kDirtyRingFull = 21,
   kBusLock = 22,
   kNotify = 23,
+  kXen = 24,
 };
 
 enum class InterruptReason : uint32_t { kKick = 1, kSlice = 2 };

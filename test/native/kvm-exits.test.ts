@@ -29,11 +29,23 @@ const cases: readonly [fill: string, exit: Record<string, unknown>][] = [
   ],
   [
     'KVM_EXIT_HYPERV; r->hyperv.type = 2; r->hyperv.u.hcall = {5, 9, {6, 7}};',
-    { kind: 'hyperv', type: 2, index: 0, arguments: ['5', '6', '7', '0', '0', '0'], result: '9' },
+    { kind: 'hyperv', type: 2, index: 0, arguments: ['5', '6', '7', '0', '0', '0'], result: '2' },
   ],
   [
     'KVM_EXIT_HYPERV; r->hyperv.type = 3; r->hyperv.u.syndbg = {0x400000f1, 0, 1, 2, 3, 4, 5};',
     { kind: 'hyperv', type: 3, index: 0x400000f1, arguments: ['1', '3', '4', '5', '0', '0'], result: '2' },
+  ],
+  [
+    `KVM_EXIT_XEN; r->xen.type = 1; r->xen.u.hcall = {1, 3, 29, 9, {1, 2, 3, 4, 5, 6}};`,
+    {
+      kind: 'xen',
+      type: 1,
+      number: 29,
+      arguments: ['1', '2', '3', '4', '5', '6'],
+      cpl: 3,
+      longMode: true,
+      result: String(2n ** 64n - 38n),
+    },
   ],
   [
     'KVM_EXIT_X86_RDMSR; r->msr.index = 0xc0000080; r->msr.data = 3;',
@@ -94,6 +106,7 @@ ${fills.join('\n')}
   page.detail[0] = 77;
   clear(); r->exit_reason = KVM_EXIT_HYPERV; r->hyperv.type = 2; kvm::MoveReply(page, r); printf("%llu ", r->hyperv.u.hcall.result);
   clear(); r->exit_reason = KVM_EXIT_HYPERV; r->hyperv.type = 3; kvm::MoveReply(page, r); printf("%llu ", r->hyperv.u.syndbg.status);
+  clear(); r->exit_reason = KVM_EXIT_XEN; r->xen.type = 1; kvm::MoveReply(page, r); printf("%llu ", r->xen.u.hcall.result);
   clear(); r->exit_reason = KVM_EXIT_X86_RDMSR; kvm::MoveReply(page, r); printf("%llu %d ", r->msr.data, r->msr.error);
   clear(); r->exit_reason = KVM_EXIT_HYPERCALL; kvm::MoveReply(page, r); printf("%llu", r->hypercall.ret);
   fclose(out);
@@ -121,7 +134,7 @@ ${fills.join('\n')}
       cases.forEach(([, exit], i) => expect(view(i).toJSON()).toEqual(exit));
       const unknown = view(cases.length).toJSON();
       expect(unknown).toEqual({ kind: 'unknown', backend: 'kvm', rawCode: 4711, data: new Array(256).fill(0x5a) });
-      expect(replies).toBe('77 77 77 0 77');
+      expect(replies).toBe('77 77 77 77 0 77');
     },
     120_000,
   );

@@ -11,6 +11,9 @@ namespace {
 constexpr uint32_t kExitMemoryFault = 39;
 constexpr uint32_t kInternalErrorEmulation = 1;
 constexpr uint64_t kEmulationHasInstruction = 1;
+// What hypercalls that nobody answers give: HV_STATUS_INVALID_HYPERCALL_CODE of Microsoft's TLFS, appendix A, and Xen's -ENOSYS.
+constexpr uint64_t kHypervUnknownCall = 2;
+constexpr uint64_t kXenUnknownCall = ~uint64_t{0} - 37;
 
 // Small moves without a call: nearly every access is one of these.
 inline void Copy(uint8_t* to, const uint8_t* from, uint32_t bytes) {
@@ -61,7 +64,7 @@ bool FillHyperv(const kvm_run* run, ExitPage* page) {
       page->detail[3] = run->hyperv.u.synic.msg_page;
       return false;
     case KVM_EXIT_HYPERV_HCALL:
-      page->detail[0] = run->hyperv.u.hcall.result;
+      page->detail[0] = kHypervUnknownCall;
       page->detail[1] = run->hyperv.u.hcall.input;
       page->detail[2] = run->hyperv.u.hcall.params[0];
       page->detail[3] = run->hyperv.u.hcall.params[1];
@@ -76,6 +79,17 @@ bool FillHyperv(const kvm_run* run, ExitPage* page) {
       return true;
   }
   return false;
+}
+
+// A hypercall of a guest that believes to run on Xen; there is no other type.
+bool FillXen(const kvm_run* run, ExitPage* page) {
+  const auto& call = run->xen.u.hcall;
+  page->subcode = run->xen.type;
+  page->address = call.input;
+  page->detail[0] = kXenUnknownCall;
+  for (int i = 0; i < 6; i++) page->detail[i + 1] = call.params[i];
+  page->detail[7] = call.cpl | uint64_t{call.longmode != 0} << 8;
+  return run->xen.type == KVM_EXIT_XEN_HCALL;
 }
 
 }  // namespace
@@ -101,6 +115,9 @@ void MoveReply(const ExitPage& page, kvm_run* run) {
     case KVM_EXIT_HYPERV:
       if (run->hyperv.type == KVM_EXIT_HYPERV_HCALL) run->hyperv.u.hcall.result = page.detail[0];
       if (run->hyperv.type == KVM_EXIT_HYPERV_SYNDBG) run->hyperv.u.syndbg.status = page.detail[0];
+      break;
+    case KVM_EXIT_XEN:
+      if (run->xen.type == KVM_EXIT_XEN_HCALL) run->xen.u.hcall.result = page.detail[0];
       break;
   }
 }
@@ -196,6 +213,9 @@ bool DescribeExit(kvm_run* run, ExitPage* page) {
     case KVM_EXIT_HYPERV:
       set(ExitKind::kHyperv);
       return FillHyperv(run, page);
+    case KVM_EXIT_XEN:
+      set(ExitKind::kXen);
+      return FillXen(run, page);
     case KVM_EXIT_DIRTY_RING_FULL:
       set(ExitKind::kDirtyRingFull);
       return false;

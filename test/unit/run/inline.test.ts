@@ -4,11 +4,13 @@ import type { InterruptSource } from '../../../lib/bus/interrupts';
 import { MmioBus } from '../../../lib/bus/mmio-bus';
 import { PortBus } from '../../../lib/bus/port-bus';
 import type { RunEnd } from '../../../lib/hypervisor/end';
+import { servedKinds } from '../../../lib/hypervisor/exit-handlers';
 import { installRunDriver, Vcpu } from '../../../lib/hypervisor/vcpu';
 import type { VirtualMachine } from '../../../lib/hypervisor/vm';
 import type { NativeVcpu, Next } from '../../../lib/native/addon';
 import { exitPage, ExitKind, InterruptReason, stateBlock, StateMask } from '../../../lib/native/layout';
 import { runInline } from '../../../lib/run/inline';
+import { codeOf } from '../../support/codes';
 
 const next = { goOn: 0, park: 1, end: 2 };
 
@@ -388,6 +390,103 @@ describe('ends', () => {
     made.vcpu.close();
     expect(await ended).toEqual({ reason: 'killed' });
     expect(made.native.completed).toBe(0);
+  });
+});
+
+describe('exits that a program may serve', () => {
+  const kinds = {
+    msr: ExitKind.Msr,
+    hypercall: ExitKind.Hypercall,
+    hyperv: ExitKind.Hyperv,
+    xen: ExitKind.Xen,
+    'ioapic-eoi': ExitKind.IoapicEoi,
+    'set-tpr': ExitKind.SetTpr,
+    'tpr-access': ExitKind.TprAccess,
+    nmi: ExitKind.Nmi,
+    'bus-lock': ExitKind.BusLock,
+    notify: ExitKind.Notify,
+    'dirty-ring-full': ExitKind.DirtyRingFull,
+    'memory-fault': ExitKind.MemoryFault,
+    debug: ExitKind.Debug,
+    exception: ExitKind.Exception,
+    unknown: ExitKind.Unknown,
+  } as const;
+  const ends: readonly string[] = ['dirty-ring-full', 'memory-fault', 'debug', 'exception', 'unknown'];
+
+  it.each(servedKinds)('%s', async (kind) => {
+    const unserved = await run(bench(), exit(kinds[kind], { rawCode: 7 }), halt);
+    expect(unserved).toMatchObject(ends.includes(kind) ? { reason: 'unhandled-exit', kind, rawCode: 7 } : { reason: 'halted' });
+    const made = bench();
+    const seen: string[] = [];
+    made.vcpu.onExit(kind, (each) => void seen.push(each.kind));
+    expect(await run(made, exit(kinds[kind]), exit(kinds[kind]), halt)).toEqual({ reason: 'halted' });
+    expect(seen).toEqual([kind, kind]);
+  });
+
+  it('a guest whose context is lost cannot go on', async () => {
+    const end = await run(bench(), exit(ExitKind.Notify, { detail: 1n }));
+    expect(end).toMatchObject({ reason: 'unhandled-exit', kind: 'notify' });
+  });
+
+  it('replies are there at the next entry, also when they come late', async () => {
+    for (const late of [false, true]) {
+      const made = bench();
+      made.vcpu.onExit('msr', (each) => {
+        const answer = (): void => {
+          each.value = 0x55n;
+          each.fault = false;
+        };
+        if (!late) return answer();
+        return turn().then(answer);
+      });
+      let reply: bigint | undefined;
+      mockScript.push(exit(ExitKind.Msr, { detail: 1n }), (page) => {
+        reply = page.getBigUint64(exitPage.detail, true);
+        halt(page);
+      });
+      const ended = made.vcpu.run();
+      if (late) {
+        expect(mockSlice()).toBe(next.park);
+        await turn();
+        await turn();
+      }
+      expect(mockSlice()).toBe(next.end);
+      expect([await ended, reply]).toEqual([{ reason: 'halted' }, 0x55n]);
+    }
+  });
+
+  it('what a handler throws or rejects with ends the run', async () => {
+    const made = bench();
+    const removable = made.vcpu.onExit('hypercall', () => {
+      throw new Error('no such call');
+    });
+    const message = expect.stringMatching(/^the handler of exits of kind hypercall failed at guest rip 0x1234: no such call$/);
+    await expect(run(made, exit(ExitKind.Hypercall))).rejects.toMatchObject({ code: 'ERR_HAX_DEVICE_FAILED', message });
+    removable.remove();
+    made.vcpu.onExit('hypercall', () => Promise.reject(new Error('too late')));
+    mockScript.push(exit(ExitKind.Hypercall));
+    const ended = made.vcpu.run();
+    expect(mockSlice()).toBe(next.park);
+    await expect(ended).rejects.toMatchObject({ code: 'ERR_HAX_DEVICE_FAILED', message: expect.stringContaining('too late') });
+  });
+
+  it('a kind has one handler, until it is taken away', async () => {
+    const { vcpu, ...rest } = bench();
+    const first = vcpu.onExit('debug', () => vcpu.stop({ reason: 'exit-code', status: 9 }));
+    expect(codeOf(() => vcpu.onExit('debug', () => undefined))).toBe('ERR_HAX_OVERLAP');
+    for (const [kind, handler] of [
+      ['io', () => undefined],
+      ['hlt', () => undefined],
+      [5, () => undefined],
+      ['msr', 5],
+      ['msr', undefined],
+    ])
+      // prettier-ignore
+      expect(codeOf(() => vcpu.onExit(kind as never, handler as never))).toBe('ERR_HAX_INVALID_ARGUMENT');
+    expect(await run({ vcpu, ...rest }, exit(ExitKind.Debug))).toEqual({ reason: 'exit-code', status: 9 });
+    first.remove();
+    first.remove();
+    expect(await run({ vcpu, ...rest }, exit(ExitKind.Debug))).toMatchObject({ reason: 'unhandled-exit', kind: 'debug' });
   });
 });
 
