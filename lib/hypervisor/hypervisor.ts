@@ -129,7 +129,7 @@ export class Hypervisor {
    * Uint8Array at least as large as the number says, read and written in place; others take a number. What the call returned.
    * Nothing else is checked: a wrong structure can end the process. Throws ERR_HAX_IOCTL with the errno.
    */
-  ioctl(request: number, argument?: number | Uint8Array): number {
+  ioctl(request: number, argument?: number | Uint8Array | null): number {
     this.#check();
     return this.#native.ioctl(request, argument);
   }

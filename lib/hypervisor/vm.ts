@@ -178,10 +178,11 @@ export class VirtualMachine {
 
   /**
    * The raw call of the VM, for what has no method: `request` is the ioctl number of the kernel's headers; a request with a structure takes a
-   * Uint8Array at least as large as the number says, read and written in place; others take a number. What the call returned.
+   * Uint8Array at least as large as the number says, read and written in place, or null for none; others take a number. What the call
+   * returned.
    * Nothing else is checked: a wrong structure can end the process. Throws ERR_HAX_IOCTL with the errno.
    */
-  ioctl(request: number, argument?: number | Uint8Array): number {
+  ioctl(request: number, argument?: number | Uint8Array | null): number {
     this.#check();
     return this.native.ioctl(request, argument);
   }

@@ -13,8 +13,8 @@ export interface NativeCapabilities {
   features: Record<string, { available: boolean; value: number; reason?: string }>;
 }
 
-/** The raw call of a device; a buffer must be as large as the request number says. What the call returned. */
-type RawIoctl = (request: number, argument?: number | Uint8Array) => number;
+/** The raw call of a device; a buffer must be as large as the request number says, null is no structure. What the call returned. */
+type RawIoctl = (request: number, argument?: number | Uint8Array | null) => number;
 
 /** Pages of a device, shared with it; they stay mapped until the buffer is collected. */
 type MapDevice = (offset: number, length: number) => ArrayBuffer;

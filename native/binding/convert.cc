@@ -130,6 +130,8 @@ Napi::Value Ioctl(const Napi::CallbackInfo& info, RawDevice* device) {
       return {};
     }
     argument = value;
+  } else if (info[1].IsNull()) {
+    // No structure: the kernel refuses the address 0, or means something by it.
   } else if (!info[1].IsUndefined()) {
     Napi::Uint8Array bytes;
     if (!Argument(info, 1, "argument", &bytes)) return {};

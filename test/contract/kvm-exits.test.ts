@@ -30,7 +30,7 @@ describeKvm("KVM's exits", (backend) => {
     const vcpu = vm.createVcpu();
     loadGuest(vm, vcpu, guestImage('flat32', 'mov dword ptr [0xfee000b0], 0; out 0x11, al; out 0x10, al; hlt'));
     const vector = 0x61;
-    const msi = { address_lo: 0xfee00000, address_hi: 0, data: 0x8000 | vector, devid: 0 }; // bit 15: level
+    const msi = { address_lo: 0xfee00000, address_hi: 0, data: 0x8000 | vector }; // bit 15: level
     vm.kvm.setGsiRouting([{ gsi: 3, type: C.KVM_IRQ_ROUTING_MSI, flags: 0, u: { msi } }]);
     vcpu.setMsrs([[0x1b, 0xfee00900]]);
     // Enabled, and with the vector in service (Intel SDM vol. 3, 11.8.4).

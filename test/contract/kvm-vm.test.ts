@@ -318,7 +318,7 @@ describeKvm("KVM's calls: interrupts and eventfds", (backend) => {
     };
     expect(vm.kvm.signalMsi({ address_lo: 0xfee00000, address_hi: 0, data: 0x51 })).toBe(1);
     expect(requested()).toEqual([0x51]);
-    const msi = { address_lo: 0xfee00000, address_hi: 0, data: 0x63, devid: 0 };
+    const msi = { address_lo: 0xfee00000, address_hi: 0, data: 0x63 };
     const entry = { gsi: 30, type: C.KVM_IRQ_ROUTING_MSI, flags: 0, u: { msi } };
     const pin = { gsi: 4, type: C.KVM_IRQ_ROUTING_IRQCHIP, flags: 0, u: { irqchip: { irqchip: C.KVM_IRQCHIP_PIC_MASTER, pin: 6 } } };
     vm.kvm.setGsiRouting([pin, entry]);

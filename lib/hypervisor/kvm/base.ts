@@ -8,7 +8,7 @@ import { capabilities, requests, type CapabilityName, type RequestName, type Str
 
 /** What an ioctl is made on. */
 export interface Node {
-  ioctl(request: number, argument?: number | Uint8Array): number;
+  ioctl(request: number, argument?: number | Uint8Array | null): number;
 }
 
 /** One made call, as subscribers of the diagnostics channel `node-hax:kvm` get it; `error` is undefined for a good one. */
@@ -69,7 +69,7 @@ export abstract class KvmCalls {
    * Makes a call of the table. Throws ERR_HAX_UNSUPPORTED with the capability's name where the kernel has it not, and ERR_HAX_IOCTL with
    * the call's name and errno where it refuses.
    */
-  protected call(request: RequestName, argument?: number | Uint8Array): number {
+  protected call(request: RequestName, argument?: number | Uint8Array | null): number {
     const known = findCall(this.scope, request);
     let error: HaxError | undefined;
     try {
@@ -117,16 +117,16 @@ export abstract class KvmCalls {
   /** KVM_GET_DEVICE_ATTR of this node: the value's bytes. */
   protected readAttribute(group: number, attr: number | bigint, size: number): Uint8Array {
     const value = new Uint8Array(Number(checkScalar(size, 'u16', 'size of an attribute')));
-    this.write('KVM_GET_DEVICE_ATTR', 'kvm_device_attr', { flags: 0, group, attr, addr: value.length > 0 ? addressOf(value) : 0n });
+    this.write('KVM_GET_DEVICE_ATTR', 'kvm_device_attr', { group, attr, addr: value.length > 0 ? addressOf(value) : 0n });
     return value;
   }
 
   protected writeAttribute(group: number, attr: number | bigint, value: Uint8Array): void {
-    this.write('KVM_SET_DEVICE_ATTR', 'kvm_device_attr', { flags: 0, group, attr, addr: value.length > 0 ? addressOf(value) : 0n });
+    this.write('KVM_SET_DEVICE_ATTR', 'kvm_device_attr', { group, attr, addr: value.length > 0 ? addressOf(value) : 0n });
   }
 
   protected askAttribute(group: number, attr: number | bigint): boolean {
-    const bytes = encode('kvm_device_attr', { flags: 0, group, attr, addr: 0n });
+    const bytes = encode('kvm_device_attr', { group, attr, addr: 0n });
     try {
       this.call('KVM_HAS_DEVICE_ATTR', bytes);
       return true;

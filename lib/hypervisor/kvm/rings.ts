@@ -1,8 +1,16 @@
 import { decode, encodeAt, offsetOf, sizeOf, type Input } from './codec';
-import { constants, type KvmCoalescedMmio, type KvmRegs, type KvmSregs, type KvmVcpuEvents } from './generated/uapi';
+import { constants, type StructName, type KvmCoalescedMmio, type KvmRegs, type KvmSregs, type KvmVcpuEvents } from './generated/uapi';
 
 const dirty = constants.KVM_DIRTY_GFN_F_DIRTY;
 const reset = constants.KVM_DIRTY_GFN_F_RESET;
+
+/** Index of a 32-bit member that is read and written atomically. */
+function wordOf(struct: StructName, member: string): number {
+  const at = offsetOf(struct, member);
+  // Atomics would round it.
+  if (at % 4 !== 0) throw new RangeError(`${struct}.${member} at byte ${at} is not aligned`);
+  return at / 4;
+}
 
 /** A written page: `offset` counts pages from the start of the slot; the slot's upper half is the address space (SMM). */
 export interface DirtyPage {
@@ -28,7 +36,7 @@ export class DirtyRing {
     const pages: DirtyPage[] = [];
     while (pages.length < this.entries) {
       const at = this.#next * sizeOf('kvm_dirty_gfn');
-      const flags = (at + offsetOf('kvm_dirty_gfn', 'flags')) / 4;
+      const flags = at / 4 + wordOf('kvm_dirty_gfn', 'flags');
       // Order matters: the kernel sets the flag last, and may reuse the entry as soon as it is changed.
       if (Atomics.load(this.#words, flags) !== dirty) break;
       const { slot, offset } = decode('kvm_dirty_gfn', this.#bytes, at);
@@ -54,8 +62,8 @@ export class CoalescedRing {
 
   /** Takes the writes, oldest first; of `data` the first `len` bytes count. `pio` 1: `phys_addr` is a port. */
   drain(): KvmCoalescedMmio[] {
-    const firstAt = offsetOf('kvm_coalesced_mmio_ring', 'first') / 4;
-    const last = Atomics.load(this.#words, offsetOf('kvm_coalesced_mmio_ring', 'last') / 4) % this.#capacity;
+    const firstAt = wordOf('kvm_coalesced_mmio_ring', 'first');
+    const last = Atomics.load(this.#words, wordOf('kvm_coalesced_mmio_ring', 'last')) % this.#capacity;
     let first = Atomics.load(this.#words, firstAt) % this.#capacity;
     const writes: KvmCoalescedMmio[] = [];
     for (; first !== last; first = (first + 1) % this.#capacity) {
@@ -71,7 +79,7 @@ export class CoalescedRing {
 export class SyncRegs {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
-  readonly #at = offsetOf('kvm_run', 's');
+  readonly #at = offsetOf('kvm_run', 's') + offsetOf('kvm_run_s', 'regs');
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;

@@ -51,7 +51,8 @@ export abstract class VcpuEventCalls extends VcpuStateCalls {
 
   /** KVM_TRANSLATE (4.15): the guest-physical address behind a linear one, by the vCPU's page tables. */
   translate(linearAddress: number | bigint): KvmTranslation {
-    const value = { linear_address: linearAddress, physical_address: 0, valid: 0, writeable: 0, usermode: 0 };
+    // No answer of the kernel's, so that one is told from none.
+    const value = { linear_address: linearAddress, physical_address: 0, valid: 0xff, writeable: 0xff, usermode: 0xff };
     const bytes = encode('kvm_translation', value);
     this.call('KVM_TRANSLATE', bytes);
     return decode('kvm_translation', bytes);
@@ -63,9 +64,14 @@ export abstract class VcpuEventCalls extends VcpuStateCalls {
   }
 
   /**
-   * KVM_SET_SIGNAL_MASK (4.21): signals (1 to 64) that are blocked while the guest runs instead of the thread's own mask. A mask with the kick's signal in it makes kicks wait for the next exit.
+   * KVM_SET_SIGNAL_MASK (4.21): signals (1 to 64) that are blocked while the guest runs instead of the thread's own mask; undefined: that
+   * mask again. With the kick's signal blocked (41 on Linux unless HAX_KICK_SIGNAL says otherwise) a kick waits for the next exit.
    */
-  setSignalMask(blocked: readonly number[]): void {
+  setSignalMask(blocked: readonly number[] | undefined): void {
+    if (blocked === undefined) {
+      this.call('KVM_SET_SIGNAL_MASK', null);
+      return;
+    }
     if (!Array.isArray(blocked)) throw invalidArgument(`setSignalMask() takes a list of signals, not ${shown(blocked)}`);
     let set = 0n;
     for (const signal of blocked as readonly number[]) set |= 1n << BigInt(checkInteger(signal, 'a signal', 1, 64) - 1);
@@ -90,7 +96,7 @@ export abstract class VcpuEventCalls extends VcpuStateCalls {
 
   /** KVM_TPR_ACCESS_REPORTING: exits of kind `tpr-access` on or off. EINVAL: the local APIC is not the kernel's. */
   tprAccessReporting(enabled: boolean): void {
-    this.write('KVM_TPR_ACCESS_REPORTING', 'kvm_tpr_access_ctl', { enabled: enabled ? 1 : 0, flags: 0 });
+    this.write('KVM_TPR_ACCESS_REPORTING', 'kvm_tpr_access_ctl', { enabled: enabled ? 1 : 0 });
   }
 
   /** KVM_SET_VAPIC_ADDR: guest-physical address of the page that a guest's TPR patches use. EINVAL: the local APIC is not the kernel's. */
@@ -111,7 +117,7 @@ export abstract class VcpuEventCalls extends VcpuStateCalls {
 
   /** KVM_PRE_FAULT_MEMORY (4.143): fills the second-level page tables for a range. What is left of it: EINTR and EAGAIN stop it half way. */
   preFaultMemory(gpa: number | bigint, size: number | bigint): { gpa: bigint; size: bigint } {
-    const bytes = encode('kvm_pre_fault_memory', { gpa, size, flags: 0 });
+    const bytes = encode('kvm_pre_fault_memory', { gpa, size });
     this.call('KVM_PRE_FAULT_MEMORY', bytes);
     const left = decode('kvm_pre_fault_memory', bytes);
     return { gpa: left.gpa, size: left.size };

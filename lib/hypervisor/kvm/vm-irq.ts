@@ -91,13 +91,13 @@ export abstract class VmIrqCalls extends VmMemoryCalls {
    */
   setGsiRouting(entries: readonly Input<KvmIrqRoutingEntry>[]): void {
     if (!Array.isArray(entries)) throw invalidArgument(`setGsiRouting() takes a list, not ${shown(entries)}`);
-    const head = { nr: entries.length, flags: 0 };
+    const head = { nr: entries.length };
     this.call('KVM_SET_GSI_ROUTING', encodeList('kvm_irq_routing', head, 'kvm_irq_routing_entry', entries));
   }
 
   /** KVM_SIGNAL_MSI (4.71): a message-signalled interrupt. Above 0: delivered; 0: the guest has blocked it. */
   signalMsi(msi: Pick<Input<KvmMsi>, 'address_lo' | 'address_hi' | 'data'> & Partial<Input<KvmMsi>>): number {
-    return this.write('KVM_SIGNAL_MSI', 'kvm_msi', { flags: 0, devid: 0, ...msi });
+    return this.write('KVM_SIGNAL_MSI', 'kvm_msi', { flags: 0, ...msi });
   }
 
   /** KVM_IRQFD (4.75): plain, with resampling, or taken away. EBUSY: the eventfd has an interrupt already. */

@@ -809,12 +809,7 @@ export const structs: Readonly<Record<StructName, Layout>> = {
   },
   kvm_device_attr: {
     size: 24,
-    fields: {
-      flags: { offset: 0, type: 'u32' },
-      group: { offset: 4, type: 'u32' },
-      attr: { offset: 8, type: 'u64' },
-      addr: { offset: 16, type: 'u64' },
-    },
+    fields: { group: { offset: 4, type: 'u32' }, attr: { offset: 8, type: 'u64' }, addr: { offset: 16, type: 'u64' } },
   },
   kvm_dirty_gfn: {
     size: 16,
@@ -877,7 +872,7 @@ export const structs: Readonly<Record<StructName, Layout>> = {
       level: { offset: 4, type: 'u32' },
     },
   },
-  kvm_irq_routing: { size: 8, fields: { nr: { offset: 0, type: 'u32' }, flags: { offset: 4, type: 'u32' } } },
+  kvm_irq_routing: { size: 8, fields: { nr: { offset: 0, type: 'u32' } } },
   kvm_irq_routing_entry: {
     size: 48,
     fields: {
@@ -901,12 +896,7 @@ export const structs: Readonly<Record<StructName, Layout>> = {
   kvm_irq_routing_irqchip: { size: 8, fields: { irqchip: { offset: 0, type: 'u32' }, pin: { offset: 4, type: 'u32' } } },
   kvm_irq_routing_msi: {
     size: 16,
-    fields: {
-      address_lo: { offset: 0, type: 'u32' },
-      address_hi: { offset: 4, type: 'u32' },
-      data: { offset: 8, type: 'u32' },
-      devid: { offset: 12, type: 'u32' },
-    },
+    fields: { address_lo: { offset: 0, type: 'u32' }, address_hi: { offset: 4, type: 'u32' }, data: { offset: 8, type: 'u32' } },
   },
   kvm_irq_routing_xen_evtchn: {
     size: 12,
@@ -944,7 +934,6 @@ export const structs: Readonly<Record<StructName, Layout>> = {
       address_hi: { offset: 4, type: 'u32' },
       data: { offset: 8, type: 'u32' },
       flags: { offset: 12, type: 'u32' },
-      devid: { offset: 16, type: 'u32' },
     },
   },
   kvm_msr_entry: { size: 16, fields: { index: { offset: 0, type: 'u32' }, data: { offset: 8, type: 'u64' } } },
@@ -1019,10 +1008,7 @@ export const structs: Readonly<Record<StructName, Layout>> = {
       flags: { offset: 12, type: 'u32' },
     },
   },
-  kvm_pre_fault_memory: {
-    size: 64,
-    fields: { gpa: { offset: 0, type: 'u64' }, size: { offset: 8, type: 'u64' }, flags: { offset: 16, type: 'u64' } },
-  },
+  kvm_pre_fault_memory: { size: 64, fields: { gpa: { offset: 0, type: 'u64' }, size: { offset: 8, type: 'u64' } } },
   kvm_regs: {
     size: 144,
     fields: {
@@ -1149,7 +1135,7 @@ export const structs: Readonly<Record<StructName, Layout>> = {
       events: { offset: 456, type: 'kvm_vcpu_events' },
     },
   },
-  kvm_tpr_access_ctl: { size: 40, fields: { enabled: { offset: 0, type: 'u32' }, flags: { offset: 4, type: 'u32' } } },
+  kvm_tpr_access_ctl: { size: 40, fields: { enabled: { offset: 0, type: 'u32' } } },
   kvm_translation: {
     size: 24,
     fields: {
@@ -1323,7 +1309,6 @@ export interface KvmDebugregs {
 }
 /** struct kvm_device_attr, 24 bytes. */
 export interface KvmDeviceAttr {
-  flags: number;
   group: number;
   attr: bigint;
   addr: bigint;
@@ -1415,7 +1400,6 @@ export interface KvmIrqLevel {
 /** struct kvm_irq_routing, 8 bytes. */
 export interface KvmIrqRouting {
   nr: number;
-  flags: number;
 }
 /** struct kvm_irq_routing_entry, 48 bytes. */
 export interface KvmIrqRoutingEntry {
@@ -1446,7 +1430,6 @@ export interface KvmIrqRoutingMsi {
   address_lo: number;
   address_hi: number;
   data: number;
-  devid: number;
 }
 /** struct kvm_irq_routing_xen_evtchn, 12 bytes. */
 export interface KvmIrqRoutingXenEvtchn {
@@ -1488,7 +1471,6 @@ export interface KvmMsi {
   address_hi: number;
   data: number;
   flags: number;
-  devid: number;
 }
 /** struct kvm_msr_entry, 16 bytes. */
 export interface KvmMsrEntry {
@@ -1572,7 +1554,6 @@ export interface KvmPmuEventFilter {
 export interface KvmPreFaultMemory {
   gpa: bigint;
   size: bigint;
-  flags: bigint;
 }
 /** struct kvm_regs, 144 bytes. */
 export interface KvmRegs {
@@ -1693,7 +1674,6 @@ export interface KvmSyncRegs {
 /** struct kvm_tpr_access_ctl, 40 bytes. */
 export interface KvmTprAccessCtl {
   enabled: number;
-  flags: number;
 }
 /** struct kvm_translation, 24 bytes. */
 export interface KvmTranslation {
