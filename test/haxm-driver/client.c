@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -229,10 +230,10 @@ int main(int count, char** words) {
   static const struct {
     const char* name;
     void (*part)(void);
-  } parts[] = {
-      {"openings", openings}, {"lifetimes", lifetimes},   {"cpuid", cpuid},        {"ports", ports},     {"mmio", mmio},
-      {"between", between},   {"interrupts", interrupts}, {"memory", memory_part}, {"threads", threads}, {"protected", protected_mode},
-      {"fork", forks},        {"null", null_device},      {"switch", switches}};
+  } parts[] = {{"openings", openings}, {"lifetimes", lifetimes},      {"cpuid", cpuid},           {"ports", ports},
+               {"mmio", mmio},         {"between", between},          {"interrupts", interrupts}, {"memory", memory_part},
+               {"threads", threads},   {"protected", protected_mode}, {"signals", signals},       {"fork", forks},
+               {"null", null_device},  {"switch", switches}};
   setvbuf(stdout, NULL, _IOLBF, 0);
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
     if (count >= 2 && strcmp(words[1], parts[i].name) == 0) {

@@ -277,6 +277,27 @@ static void threads(void) {
   finish(&m);
 }
 
+static void on_alarm(int number) { (void)number; }
+
+/* Signals at any moment are nothing to the driver. */
+static void signals(void) {
+  struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+  const struct itimerval often = {{0, 100}, {0, 100}};
+  const struct itimerval never = {{0, 0}, {0, 0}};
+  sigaction(SIGALRM, &action, NULL);
+  int made = 0;
+  setitimer(ITIMER_REAL, &often, NULL);
+  for (int i = 0; i < 20; i++) {
+    struct machine m = {0};
+    open_vm(&m);
+    open_vcpu(&m, 0);
+    made += m.vm >= 0 && m.vcpu >= 0;
+    finish(&m);
+  }
+  setitimer(ITIMER_REAL, &never, NULL);
+  IS("VMs made under a rain of signals", made, 20);
+}
+
 /* Flat 32-bit, and 64-bit: what real mode does not show. */
 static void protected_mode(void) {
   struct machine m;

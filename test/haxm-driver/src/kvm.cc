@@ -25,7 +25,7 @@ void Complain(const char* what, long error) {
 class TinyGuest {
  public:
   TinyGuest(const KvmHost& host, const char* code, size_t size) : run_size_(host.run_size) {
-    vm_ = static_cast<int>(Ioctl(host.fd, KVM_CREATE_VM));
+    vm_ = static_cast<int>(CreateKvmVm(host));
     vcpu_ = static_cast<int>(Ioctl(vm_, KVM_CREATE_VCPU));
     page_ = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     void* mapped = mmap(nullptr, run_size_, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu_, 0);
@@ -114,6 +114,15 @@ KvmHost Open() {
 const KvmHost* TheKvm() {
   static const KvmHost host = Open();
   return host.fd >= 0 ? &host : nullptr;
+}
+
+long CreateKvmVm(const KvmHost& host) {
+  long result;
+  do {
+    // Any signal interrupts it, and nothing has happened then; the driver knows no such error.
+    result = Ioctl(host.fd, KVM_CREATE_VM);
+  } while (result == -EINTR);
+  return result;
 }
 
 int MoveUp(int fd) {

@@ -47,6 +47,9 @@ struct KvmHost {
 // nullptr, with the reason on stderr, when the device cannot serve.
 const KvmHost* TheKvm();
 
+// KVM_CREATE_VM: the descriptor, or the negative error number.
+long CreateKvmVm(const KvmHost& host);
+
 // The descriptor moved out of the client's way, to where it does not change which numbers the client's files get.
 int MoveUp(int fd);
 

@@ -52,8 +52,11 @@ Vm::~Vm() {
 bool Vm::Open() {
   const KvmHost* host = TheKvm();
   if (!host) return false;
-  const long fd = haxm_model::Ioctl(host->fd, KVM_CREATE_VM);
-  if (fd < 0) return false;
+  const long fd = CreateKvmVm(*host);
+  if (fd < 0) {
+    Log("haxm-model: KVM_CREATE_VM: %ld", fd);
+    return false;
+  }
   fd_ = MoveUp(static_cast<int>(fd));
   haxm_model::Ioctl(fd_, KVM_SET_TSS_ADDR, 0xfeffd000);  // only a processor without unrestricted guests looks at it
   return InterceptMsrs(fd_);
