@@ -18,6 +18,9 @@
         }],
         ["OS=='linux'", {
           "libraries": ["-ldl"],
+          "cflags_cc": ["-include", "core/glibc_floor.h"],
+          # Without run-time types shared_ptr needs a function of libstdc++ 9, newer than the one that Node needs.
+          "cflags_cc!": ["-fno-rtti"],
           # The watcher's thread outlives the worker that started it: without this, the last worker to end would unmap its code.
           "ldflags": ["-Wl,-z,nodelete"],
         }],
