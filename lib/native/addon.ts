@@ -2,9 +2,9 @@
  * The one place that loads the .node file, and its types. Loading happens at first use, never at import, so that a program can
  * import node-hax on any platform and ask `doctor()` why it will not run.
  */
-import { existsSync } from 'node:fs';
 import * as path from 'node:path';
 import { HaxError, type HaxErrorCode } from '../util/errors';
+import { candidates, loadFirst } from './locate';
 
 export interface NativeCapabilities {
   backend: string;
@@ -121,44 +121,18 @@ function makeError(code: HaxErrorCode, message: string, operation: string, errno
   return new HaxError(code, message, { operation, backend, hint, ...(errno ? { errno } : {}) });
 }
 
-const root = path.resolve(__dirname, '../..');
-
-function libc(): string {
-  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
-  return report?.header?.glibcVersionRuntime ? 'glibc' : 'musl';
-}
-
-/** Where the addon may be, in the order of looking: HAX_ADDON (sanitizer builds), a local build, a prebuilt binary. */
-function candidates(): string[] {
-  const asked = process.env.HAX_ADDON;
-  if (asked) return [path.resolve(asked)];
-  const built = path.join(root, 'build', 'Release', 'node_hax.node');
-  if (existsSync(built)) return [built];
-  return [built, path.join(root, 'prebuilds', `${process.platform}-${process.arch}`, `node-hax.${libc()}.node`)];
-}
-
-function load(): Addon {
-  const files = candidates();
-  try {
-    // Required here, not above: a program that only imports node-hax does not pay for it.
-    const bindings = require('bindings') as (options: object) => Addon; // eslint-disable-line @typescript-eslint/no-require-imports
-    const addon = bindings({ bindings: 'node_hax.node', module_root: root, try: files.map((file) => [file]) });
-    addon.initialize(makeError);
-    return addon;
-  } catch (cause) {
-    const where = files.map((file) => (existsSync(file) ? file : `${file} (not there)`)).join(', ');
-    throw new HaxError(
-      'ERR_HAX_NO_ADDON',
-      `the addon of node-hax did not load on ${process.platform}-${process.arch}, Node ${process.versions.node}; tried ${where}`,
-      { cause },
-    );
-  }
+function load(file: string): Addon {
+  // Required here, not above: a program that only imports node-hax does not pay for it.
+  const bindings = require('bindings') as (options: object) => Addon; // eslint-disable-line @typescript-eslint/no-require-imports
+  const addon = bindings({ bindings: path.basename(file), module_root: path.dirname(file), try: [[file]] });
+  addon.initialize(makeError);
+  return addon;
 }
 
 let loaded: Addon | undefined;
 
 /** The addon; throws ERR_HAX_NO_ADDON that names every file tried when none loads. */
 export function addon(): Addon {
-  loaded ??= load();
+  loaded ??= loadFirst(candidates(), load);
   return loaded;
 }

@@ -17,7 +17,7 @@ export const errorTable = {
   ERR_HAX_INVALID_ARGUMENT: 'Correct the argument named in the message.',
   ERR_HAX_IOCTL: 'The hypervisor refused the call; `operation` and `errno` say which and why.',
   ERR_HAX_MEMORY: 'Map guest memory that covers the whole range first.',
-  ERR_HAX_NO_ADDON: 'Build the addon with `npm rebuild node-hax`, or install a package with a prebuilt binary for this platform.',
+  ERR_HAX_NO_ADDON: 'Let npm build it: `npm install-scripts approve node-hax && npm rebuild node-hax` (before npm 12 the second alone).',
   ERR_HAX_NO_DEVICE: 'Enable virtualization and load the module: `modprobe kvm_intel` or `modprobe kvm_amd`.',
   ERR_HAX_NO_IRQCHIP: "Create the VM with an interrupt controller: createVm({ irqchip: 'kernel' }).",
   ERR_HAX_NO_MEMORY: 'Ask for less guest memory, or free some on the host.',

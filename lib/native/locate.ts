@@ -1,0 +1,69 @@
+/** Where the addon may be, and what to say when it is nowhere. */
+import { existsSync, readFileSync } from 'node:fs';
+import * as path from 'node:path';
+import { HaxError } from '../util/errors';
+
+const root = path.resolve(__dirname, '../..');
+
+/** The C library of this Node: prebuilt binaries are made for each. Undefined where there is only one. */
+export function libc(): 'glibc' | 'musl' | undefined {
+  if (process.platform !== 'linux') return undefined;
+  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
+  return report?.header?.glibcVersionRuntime ? 'glibc' : 'musl';
+}
+
+/** `linux-x64, glibc, Node 20.20.2` */
+export function describePlatform(): string {
+  return [`${process.platform}-${process.arch}`, libc(), `Node ${process.versions.node}`].filter((part) => part !== undefined).join(', ');
+}
+
+/**
+ * Files in the order of looking: HAX_ADDON alone where it is set (sanitizer builds); else a local build, then a prebuilt binary, whose name
+ * takes 5 ms to find out.
+ */
+export function candidates(directory = root): (() => string)[] {
+  const asked = process.env.HAX_ADDON;
+  if (asked) return [() => path.resolve(asked)];
+  return [
+    () => path.join(directory, 'build', 'Release', 'node_hax.node'),
+    () => path.join(directory, 'prebuilds', `${process.platform}-${process.arch}`, ['node-hax', libc(), 'node'].filter(Boolean).join('.')),
+  ];
+}
+
+/** What scripts/install.js left behind where it had to build and could not. */
+function installationFailed(directory: string): string {
+  try {
+    return ` At its installation: ${readFileSync(path.join(directory, 'build', 'install-failed.txt'), 'utf8').trim()}`;
+  } catch {
+    return '';
+  }
+}
+
+/** Whether there is anything to build: both backends are for x86-64. */
+function isSupported(): boolean {
+  return process.arch === 'x64' && ['linux', 'win32', 'darwin', 'netbsd'].includes(process.platform);
+}
+
+/** Tries one file after the other until one loads; throws ERR_HAX_NO_ADDON that names each, with its reason. */
+export function loadFirst<T>(files: (() => string)[], load: (file: string) => T, directory = root): T {
+  const tried: string[] = [];
+  const causes: unknown[] = [];
+  for (const where of files) {
+    const file = where();
+    if (!existsSync(file)) {
+      tried.push(`${file} (not there)`);
+      continue;
+    }
+    try {
+      return load(file);
+    } catch (error) {
+      causes.push(error);
+      tried.push(`${file} (${error instanceof Error ? error.message.split('\n')[0] : String(error)})`);
+    }
+  }
+  const message = `the addon of node-hax did not load on ${describePlatform()}; tried ${tried.join(', ')}.${installationFailed(directory)}`;
+  const hint = isSupported()
+    ? undefined
+    : 'Use node-hax on x86-64, with Linux (or Windows, macOS or NetBSD with HAXM); it has no hypervisor here.';
+  throw new HaxError('ERR_HAX_NO_ADDON', message, { hint, cause: causes[0] });
+}
