@@ -12,8 +12,28 @@ export { VirtualMachine, type CreateVcpuOptions, type MapMemoryOptions } from '.
 export { Vcpu, type MpState, type RunOptions, type VcpuCounters } from './hypervisor/vcpu';
 export type { Capabilities, Capability, FeatureName } from './hypervisor/capabilities';
 export { guestCpuid, type CpuidEntry, type GuestCpuidOptions } from './hypervisor/cpuid';
-export type * from './hypervisor/exit';
 export type { ExitHandler, ServedKind } from './hypervisor/exit-handlers';
+export type {
+  ExceptionExit,
+  Exit,
+  FailEntryExit,
+  HypercallExit,
+  HypervExit,
+  InternalErrorExit,
+  InterruptedExit,
+  IoDirection,
+  IoExit,
+  IoapicEoiExit,
+  MemoryFaultExit,
+  MmioExit,
+  MsrExit,
+  NotifyExit,
+  PlainExit,
+  SetTprExit,
+  SystemEventExit,
+  TprAccessExit,
+  UnknownExit,
+} from './hypervisor/exit';
 export { debugControl, type HaxmDebugOptions, type HaxmRunResult, type HaxmVcpu } from './hypervisor/haxm/vcpu';
 export { protectFlags, ramFlags, type HaxmVm, type SetRamOptions } from './hypervisor/haxm/vm';
 export type { HaxmMemory } from './hypervisor/haxm/memory';
@@ -52,7 +72,7 @@ export { doctor } from './doctor/doctor';
 export type * from './doctor/report';
 export { EventFd, KvmDescriptor, MemFd, allocateMemory } from './hypervisor/kvm/eventfd';
 export { capabilities as kvmCapabilities, constants as kvmConstants, requests as kvmRequests } from './hypervisor/kvm/generated/uapi';
-export type * from './hypervisor/kvm/generated/uapi';
+export type * from './hypervisor/kvm/generated/types';
 export { kvmCalls, type KvmCall } from './hypervisor/kvm/calls';
 export type { CallMade } from './hypervisor/kvm/base';
 export type { KvmDevice } from './hypervisor/kvm/device';

