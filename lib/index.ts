@@ -33,6 +33,7 @@ export type {
   SystemEventExit,
   TprAccessExit,
   UnknownExit,
+  XenExit,
 } from './hypervisor/exit';
 export { debugControl, type HaxmDebugOptions, type HaxmRunResult, type HaxmVcpu } from './hypervisor/haxm/vcpu';
 export { protectFlags, ramFlags, type HaxmVm, type SetRamOptions } from './hypervisor/haxm/vm';

@@ -35,7 +35,10 @@ afterEach(() => rmSync(directory, { recursive: true }));
 /** A shared object made of C, as a prebuilt binary would be. */
 function compile(source: string, ...flags: string[]): string {
   const file = path.join(directory, 'made.node');
-  const done = spawnSync('gcc', ['-shared', '-fPIC', '-x', 'c', '-', '-x', 'none', '-o', file, ...flags], { input: source, encoding: 'utf8' });
+  const done = spawnSync('gcc', ['-shared', '-fPIC', '-x', 'c', '-', '-x', 'none', '-o', file, ...flags], {
+    input: source,
+    encoding: 'utf8',
+  });
   expect(done.status).toBe(0);
   return file;
 }
