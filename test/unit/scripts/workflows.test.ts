@@ -1,0 +1,141 @@
+/** The rules for .github/workflows and what the workflows call, each with its cause planted. */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import * as path from 'node:path';
+
+const scripts = path.resolve(__dirname, '../../../scripts');
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(path.join(tmpdir(), 'node-hax-workflows-'));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+function run(name: string, args: string[], env = process.env): { status: number | null; stdout: string; stderr: string } {
+  const { status, stdout, stderr } = spawnSync(path.join(scripts, name), args, { encoding: 'utf8', env });
+  return { status, stdout, stderr };
+}
+
+const pinned = 'actions/checkout@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0';
+const sound = `name: a
+on: [push]
+permissions:
+  contents: read
+jobs:
+  one:
+    runs-on: ubuntu-24.04
+    timeout-minutes: 5
+    steps:
+      - uses: ${pinned}
+      - run: echo "\${{ github.sha }}"
+`;
+
+describe('scripts/check-workflows', () => {
+  function check(text: string): { status: number | null; stderr: string } {
+    mkdirSync(path.join(directory, '.github/workflows'), { recursive: true });
+    writeFileSync(path.join(directory, '.github/workflows/a.yml'), text);
+    return run('check-workflows', [directory]);
+  }
+
+  it('accepts a sound workflow, and those of this repository', () => {
+    expect(check(sound)).toMatchObject({ status: 0, stderr: '' });
+    expect(run('check-workflows', [])).toMatchObject({ status: 0, stderr: '' });
+  });
+
+  it.each([
+    ['an action by its tag', sound.replace(pinned, 'actions/checkout@v5'), 'line 10: - uses: actions/checkout@v5: pin it'],
+    ['a hash without the version', sound.replace(' # v5.0.0', ''), 'pin it as'],
+    ['a short hash', sound.replace('08c6903cd8c0fde910a37f88322edcfb5dd907a8', '08c6903'), 'pin it as'],
+    ['a job without a limit', sound.replace('    timeout-minutes: 5\n', ''), 'job one: give it timeout-minutes'],
+    ['no permissions', sound.replace('permissions:\n  contents: read\n', ''), 'give it permissions at the top'],
+    ['shell that does not parse', sound.replace('echo', 'if'), 'job one, step 2: '],
+    ['shell code out of an event', sound.replace('github.sha', 'github.event.head_commit.message'), 'hand github.event over in env'],
+    ['what the schema does not know', sound.replace('runs-on', 'runs_on'), 'the schema refuses it'],
+    ['a self-hosted runner that forks reach', sound.replace('ubuntu-24.04', '[self-hosted, haxm]'), 'needs the condition'],
+    [
+      'a self-hosted runner that pull requests reach',
+      sound.replace('ubuntu-24.04', '[self-hosted, haxm]').replace('[push]', '[pull_request]'),
+      'must not be reached by pull_request',
+    ],
+  ])('refuses %s', (_, text, problem) => {
+    const { status, stderr } = check(text);
+    expect(status).toBe(1);
+    expect(stderr).toContain(problem);
+  });
+});
+
+describe('scripts/check-results', () => {
+  const test = (status: string, kind: string, title = 'works'): object => ({
+    status,
+    title,
+    fullName: `${kind} ${title}`,
+    ancestorTitles: [kind],
+  });
+  function check(tests: object[], ...args: string[]): { status: number | null; stderr: string } {
+    const file = path.join(directory, 'results.json');
+    const numbers = { numFailedTests: 0, numRuntimeErrorTestSuites: 0, numPendingTests: 0, numTodoTests: 0, numPassedTests: 0 };
+    const failed = tests.filter((each) => (each as { status: string }).status === 'failed').length;
+    const passed = tests.filter((each) => (each as { status: string }).status === 'passed').length;
+    const testResults = [{ name: '/x/test/contract/a.test.ts', assertionResults: tests }];
+    writeFileSync(file, JSON.stringify({ ...numbers, numPassedTests: passed, numFailedTests: failed, testResults }));
+    return run('check-results', [...args, file]);
+  }
+
+  it('is content when all ran', () => {
+    expect(check([test('passed', 'hardware KVM')], '--needs', 'hardware KVM')).toMatchObject({ status: 0, stderr: '' });
+  });
+
+  it('takes a suite that skipped itself for a failure', () => {
+    const { status, stderr } = check([test('passed', 'null'), test('pending', 'hardware KVM')]);
+    expect([status, stderr]).toEqual([1, 'check-results: skipped on hardware KVM, and on no list: works\n']);
+  });
+
+  it('fails when nothing ran, nothing of what was wanted, or a test failed', () => {
+    expect(check([])).toMatchObject({ status: 1, stderr: expect.stringContaining('no test ran') });
+    expect(check([test('passed', 'null')], '--needs', 'hardware HAXM').stderr).toContain('no test of hardware HAXM ran');
+    expect(check([test('passed', 'null'), test('failed', 'null', 'other')])).toMatchObject({ status: 1 });
+  });
+});
+
+describe('scripts/with-module', () => {
+  /** A modprobe that writes down what it is told, and refuses `refused`. */
+  function withModule(refused: string, loaded: string, ...command: string[]): { status: number | null; log: string; stderr: string } {
+    const log = path.join(directory, 'log');
+    const script = `#!/bin/sh\necho "$*" >>${log}\n[ "$*" != "${refused}" ]\n`;
+    for (const [name, text] of [
+      ['modprobe', script],
+      ['sudo', '#!/bin/sh\nshift\nexec "$@"\n'],
+    ])
+      writeFileSync(path.join(directory, name), text, { mode: 0o755 });
+    writeFileSync(path.join(directory, 'modules'), loaded);
+    const env = { ...process.env, PATH: `${directory}:${process.env.PATH}`, HAX_PROC_MODULES: path.join(directory, 'modules') };
+    const { status, stderr } = run('with-module', ['haxm', ...command], env);
+    return { status, stderr, log: readFileSync(log, 'utf8') };
+  }
+
+  it('loads the module, and unloads it whatever the command does', () => {
+    expect(withModule('', 'kvm_intel 1 0\n', 'sh', '-c', 'exit 7')).toMatchObject({
+      status: 7,
+      log: '-r kvm_intel\nhaxm\n-r haxm\nkvm_intel\n',
+    });
+  });
+
+  it('does not run the command without the module', () => {
+    expect(withModule('haxm', '', 'false')).toMatchObject({ status: 125, stderr: expect.stringContaining('haxm does not load') });
+  });
+
+  it('tells of a module that stays', () => {
+    expect(withModule('-r haxm', '', 'true')).toMatchObject({ status: 125, stderr: expect.stringContaining('haxm does not unload') });
+  });
+});
+
+test('scripts/compare-exit-costs puts devices beside each other', () => {
+  const files = ['kvm', 'HAX'].map((name, index) => {
+    const file = path.join(directory, name);
+    writeFileSync(file, JSON.stringify({ device: `/dev/${name}`, ns: { 'port write': 1200 + index, 'port read': 1300 } }));
+    return file;
+  });
+  expect(run('compare-exit-costs', files).stdout).toBe(
+    '| nanoseconds an exit | /dev/kvm | /dev/HAX |\n| --- | ---: | ---: |\n| port write | 1200 | 1201 |\n| port read | 1300 | 1300 |\n',
+  );
+});
