@@ -1,5 +1,6 @@
 import { addon, type NativeDescriptor } from '../../native/addon';
-import { HaxError } from '../../util/errors';
+import { shown } from '../../util/check';
+import { HaxError, invalidArgument } from '../../util/errors';
 import { checkScalar } from './codec';
 
 /** A descriptor that a call of KVM returned. close() lets go of it; what the kernel still uses lives on there. */
@@ -33,6 +34,12 @@ export class KvmDescriptor {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/** The number of a descriptor for a structure of the kernel's. `name` goes into the message of ERR_HAX_INVALID_ARGUMENT. */
+export function fdOf(descriptor: unknown, name: string): number {
+  if (!(descriptor instanceof KvmDescriptor)) throw invalidArgument(`${name} must be an EventFd, not ${shown(descriptor)}`);
+  return descriptor.fd;
 }
 
 /** Takes over a descriptor number that an ioctl has just returned. */

@@ -1,4 +1,5 @@
-import { HaxError } from '../../util/errors';
+import { shown } from '../../util/check';
+import { HaxError, invalidArgument } from '../../util/errors';
 import { checkInteger } from '../../util/numbers';
 import type { Hypervisor } from '../hypervisor';
 import { Extensions, KvmCalls } from './base';
@@ -71,7 +72,8 @@ export class KvmSystem extends KvmCalls {
 
   /** KVM_GET_MSRS (4.18) of the system: feature MSRs as guests may get them; those before the first unknown index. */
   getMsrs(indices: readonly number[]): KvmMsrEntry[] {
-    const bytes = packMsrs(indices.map((index) => ({ index, data: 0n })));
+    if (!Array.isArray(indices)) throw invalidArgument(`getMsrs() takes a list of indices, not ${shown(indices)}`);
+    const bytes = packMsrs((indices as number[]).map((index) => ({ index, data: 0n })));
     return decodeList('kvm_msr_entry', bytes, sizeOf('kvm_msrs'), this.call('KVM_GET_MSRS', bytes));
   }
 

@@ -1,8 +1,8 @@
-import { shown } from '../../util/check';
+import { checkObject, shown } from '../../util/check';
 import { invalidArgument } from '../../util/errors';
 import { checkInteger } from '../../util/numbers';
 import { checkScalar, decode, encode, encodeList, sizeOf, type Input } from './codec';
-import type { EventFd } from './eventfd';
+import { fdOf, type EventFd } from './eventfd';
 import {
   constants,
   type KvmIoapicState,
@@ -101,21 +101,25 @@ export abstract class VmIrqCalls extends VmMemoryCalls {
   }
 
   /** KVM_IRQFD (4.75): plain, with resampling, or taken away. EBUSY: the eventfd has an interrupt already. */
-  irqfd({ fd, gsi, resamplefd, deassign = false }: IrqfdOptions): void {
+  irqfd(options: IrqfdOptions): void {
+    checkObject(options, 'what irqfd() takes');
+    const { fd, gsi, resamplefd, deassign = false } = options;
     if (resamplefd) this.extensions.require('KVM_CAP_IRQFD_RESAMPLE', 'KVM_IRQFD');
     const flags = (deassign ? constants.KVM_IRQFD_FLAG_DEASSIGN : 0) | (resamplefd ? constants.KVM_IRQFD_FLAG_RESAMPLE : 0);
-    this.write('KVM_IRQFD', 'kvm_irqfd', { fd: fd.fd, gsi, flags, resamplefd: resamplefd?.fd ?? 0 });
+    this.write('KVM_IRQFD', 'kvm_irqfd', { fd: fdOf(fd, 'fd'), gsi, flags, resamplefd: resamplefd ? fdOf(resamplefd, 'resamplefd') : 0 });
   }
 
   /** KVM_IOEVENTFD (4.59): a doorbell that costs no exit. EEXIST: the range has one; ENOENT: nothing to take away. */
-  ioeventfd({ fd, addr, len, pio = false, datamatch, deassign = false }: IoeventfdOptions): void {
+  ioeventfd(options: IoeventfdOptions): void {
+    checkObject(options, 'what ioeventfd() takes');
+    const { fd, addr, len, pio = false, datamatch, deassign = false } = options;
     if (len === 0) this.extensions.require('KVM_CAP_IOEVENTFD_ANY_LENGTH', 'KVM_IOEVENTFD');
     const flag = (on: boolean, bit: number): number => (on ? bit : 0);
     const flags =
       flag(datamatch !== undefined, constants.KVM_IOEVENTFD_FLAG_DATAMATCH) |
       flag(pio, constants.KVM_IOEVENTFD_FLAG_PIO) |
       flag(deassign, constants.KVM_IOEVENTFD_FLAG_DEASSIGN);
-    this.write('KVM_IOEVENTFD', 'kvm_ioeventfd', { datamatch: datamatch ?? 0, addr, len, fd: fd.fd, flags });
+    this.write('KVM_IOEVENTFD', 'kvm_ioeventfd', { datamatch: datamatch ?? 0, addr, len, fd: fdOf(fd, 'fd'), flags });
   }
 
   /** KVM_REGISTER_COALESCED_MMIO (4.116): writes to the zone wait in the ring of {@link KvmVcpu.mapCoalescedRing} instead of exiting. */
@@ -151,10 +155,12 @@ export abstract class VmIrqCalls extends VmMemoryCalls {
   /** KVM_HYPERV_EVENTFD (4.113): a doorbell for HVCALL_SIGNAL_EVENT on a connection below 2^24. */
   hypervEventfd(connId: number, fd: EventFd, deassign = false): void {
     const flags = deassign ? constants.KVM_HYPERV_EVENTFD_DEASSIGN : 0;
-    this.write('KVM_HYPERV_EVENTFD', 'kvm_hyperv_eventfd', { conn_id: connId, fd: deassign ? -1 : fd.fd, flags });
+    this.write('KVM_HYPERV_EVENTFD', 'kvm_hyperv_eventfd', { conn_id: connId, fd: deassign ? -1 : fdOf(fd, 'fd'), flags });
   }
 
-  #zone({ addr, size, pio = false }: CoalescedZone): { addr: bigint; size: number; pio: number } {
+  #zone(zone: CoalescedZone): { addr: bigint; size: number; pio: number } {
+    checkObject(zone, 'a coalesced zone');
+    const { addr, size, pio = false } = zone;
     if (pio) this.extensions.require('KVM_CAP_COALESCED_PIO', 'KVM_REGISTER_COALESCED_MMIO');
     return { addr: checkScalar(addr, 'u64', 'addr'), size, pio: pio ? 1 : 0 };
   }

@@ -1,4 +1,4 @@
-import { checkBytes, shown } from '../../util/check';
+import { checkBytes, checkObject, shown } from '../../util/check';
 import { invalidArgument } from '../../util/errors';
 import { checkInteger } from '../../util/numbers';
 import { addressOf, KvmCalls } from './base';
@@ -24,14 +24,14 @@ export abstract class VmMemoryCalls extends KvmCalls {
    * lowest free slots, so choose high numbers beside it. EEXIST: overlaps another slot; EINVAL: unaligned, or no such change.
    */
   setUserMemoryRegion(region: WithMemory<KvmUserspaceMemoryRegion>): void {
-    const value = { ...region, userspace_addr: this.#address(region.userspace_addr, region.memory_size) };
+    const value = this.#withAddress(region);
     this.write('KVM_SET_USER_MEMORY_REGION', 'kvm_userspace_memory_region', value);
     this.#keep(region);
   }
 
   /** KVM_SET_USER_MEMORY_REGION2 (4.140): the same with a guest_memfd for private memory. */
   setUserMemoryRegion2(region: WithMemory<KvmUserspaceMemoryRegion2>): void {
-    const value = { ...region, userspace_addr: this.#address(region.userspace_addr, region.memory_size) };
+    const value = this.#withAddress(region);
     this.write('KVM_SET_USER_MEMORY_REGION2', 'kvm_userspace_memory_region2', value);
     this.#keep(region);
   }
@@ -101,13 +101,16 @@ export abstract class VmMemoryCalls extends KvmCalls {
   /** Bytes of the largest region that the VM has mapped in slots of its own. */
   protected abstract largestRegion(): number;
 
-  #address(memory: HostMemory, size: number | bigint): bigint {
-    if (typeof memory === 'bigint' || typeof memory === 'number') return checkScalar(memory, 'u64', 'userspace_addr');
+  #withAddress<R extends { userspace_addr: HostMemory; memory_size: number | bigint }>(region: R): R & { userspace_addr: bigint } {
+    checkObject(region, 'a memory region');
+    const { userspace_addr: memory, memory_size: size } = region;
+    if (typeof memory === 'bigint' || typeof memory === 'number')
+      return { ...region, userspace_addr: checkScalar(memory, 'u64', 'userspace_addr') };
     checkBytes(memory, 'userspace_addr');
     if (BigInt(memory.length) < checkScalar(size, 'u64', 'memory_size')) {
       throw invalidArgument(`userspace_addr has ${memory.length} bytes, which is less than memory_size ${shown(size)}`);
     }
-    return addressOf(memory);
+    return { ...region, userspace_addr: addressOf(memory) };
   }
 
   #keep({ slot, memory_size, userspace_addr }: { slot: number; memory_size: number | bigint; userspace_addr: HostMemory }): void {

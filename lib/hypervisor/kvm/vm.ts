@@ -1,4 +1,4 @@
-import { checkBytes } from '../../util/check';
+import { checkBytes, checkObject } from '../../util/check';
 import { invalidArgument } from '../../util/errors';
 import { checkInteger } from '../../util/numbers';
 import type { VirtualMachine } from '../vm';
@@ -86,9 +86,12 @@ export class KvmVm extends VmIrqCalls {
    * KVM_X86_SET_MSR_FILTER (4.97): which MSRs the guest gets from the kernel; others are #GP, or exits of kind `msr` with
    * KVM_CAP_X86_USER_SPACE_MSR. At most 16 ranges; none at all with default allow takes the filter away. MSRs 0x800 to 0x8ff cannot be denied.
    */
-  x86SetMsrFilter(ranges: readonly MsrRange[], { defaultDeny = false } = {}): void {
+  x86SetMsrFilter(ranges: readonly MsrRange[], options: { readonly defaultDeny?: boolean } = {}): void {
+    checkObject(options, 'options of x86SetMsrFilter()');
     if (!Array.isArray(ranges)) throw invalidArgument('x86SetMsrFilter() takes a list of ranges');
-    const list = (ranges as readonly MsrRange[]).map(({ flags, base, nmsrs, bitmap }) => {
+    const list = (ranges as readonly MsrRange[]).map((range) => {
+      checkObject(range, 'a range of MSRs');
+      const { flags, base, nmsrs, bitmap } = range;
       checkBytes(bitmap, 'bitmap');
       checkInteger(nmsrs, 'nmsrs', 1, 0x3000);
       if (bitmap.length * 8 < nmsrs)
@@ -98,12 +101,14 @@ export class KvmVm extends VmIrqCalls {
       words.set(bitmap.subarray(0, words.length));
       return { words, range: { flags, base, nmsrs, bitmap: addressOf(words) } };
     });
-    const flags = defaultDeny ? constants.KVM_MSR_FILTER_DEFAULT_DENY : constants.KVM_MSR_FILTER_DEFAULT_ALLOW;
+    const flags = options.defaultDeny ? constants.KVM_MSR_FILTER_DEFAULT_DENY : constants.KVM_MSR_FILTER_DEFAULT_ALLOW;
     this.write('KVM_X86_SET_MSR_FILTER', 'kvm_msr_filter', { flags, ranges: list.map(({ range }) => range) });
   }
 
   /** KVM_SET_PMU_EVENT_FILTER (4.120): which events the guest's performance counters may count. At most 300. */
-  setPmuEventFilter({ action, fixed_counter_bitmap, flags, events }: PmuEventFilter): void {
+  setPmuEventFilter(filter: PmuEventFilter): void {
+    checkObject(filter, 'a filter of events');
+    const { action, fixed_counter_bitmap, flags, events } = filter;
     checkInteger(events?.length, 'number of events', 0, 300);
     const head = { action, nevents: events.length, fixed_counter_bitmap, flags };
     const bytes = encode('kvm_pmu_event_filter', head, events.length * 8);
