@@ -3,6 +3,7 @@
 
 #include "backends/registry.h"
 #include "binding/binding.h"
+#include "binding/threads.h"
 
 namespace hax::binding {
 
@@ -63,6 +64,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   data->vcpu = Napi::Persistent(VcpuHandle::Define(env));
   data->descriptor = Napi::Persistent(DescriptorHandle::Define(env));
   data->runner = Napi::Persistent(DefineSliceRunner(env));
+  data->thread_runner = Napi::Persistent(ThreadRunner::Define(env));
   data->nothing = Napi::Persistent(Napi::Function::New(
       env, [](const Napi::CallbackInfo&) {}, "nothing"));
   exports["initialize"] = Napi::Function::New<Initialize>(env, "initialize");
@@ -75,9 +77,17 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports["adoptDescriptor"] = Napi::Function::New<Adopt>(env, "adoptDescriptor");
   exports["backends"] = Napi::Function::New<Backends>(env, "backends");
   exports["SliceRunner"] = data->runner.Value();
+  exports["ThreadRunner"] = data->thread_runner.Value();
+  exports["setPump"] = Napi::Function::New<SetPump>(env, "setPump");
   exports["loopIsAccessible"] = Napi::Boolean::New(env, LoopIsAccessible());
-  napi_value run;
-  if (napi_create_function(env, "run", NAPI_AUTO_LENGTH, Run, nullptr, &run) == napi_ok) exports["run"] = Napi::Value(env, run);
+  const auto define = [&](const char* name, napi_callback callback) {
+    napi_value function;
+    if (napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function) == napi_ok) {
+      exports[name] = Napi::Value(env, function);
+    }
+  };
+  define("run", Run);
+  define("nextExit", NextExit);
   return exports;
 }
 

@@ -31,6 +31,12 @@ export class ExitCounters {
   readonly pages = new Map<number, number>();
   slices = 0;
 
+  /** For loops that are not in a hurry; inline mode counts by itself. */
+  count(kind: number, port: number): void {
+    if (kind === (ExitKind.Io as number)) this.ports[port]++;
+    else this.kinds[kind]++;
+  }
+
   countPage(address: number): void {
     const page = Math.floor(address / 4096) * 4096;
     // A guest can walk through all of its address space: the table does not follow it.

@@ -1,7 +1,7 @@
 import type { Removable } from '../bus/claim';
 import { exitPage, fxsaveSize, maxMsrs, msrSize, stateBlock, StateMask } from '../native/layout';
 import type { NativeVcpu } from '../native/addon';
-import { checkBytes, checkObject, shown } from '../util/check';
+import { checkBoolean, checkBytes, checkObject, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger } from '../util/numbers';
 import type { CpuState, CpuStateInit } from '../util/cpu-state';
@@ -18,6 +18,14 @@ import type { VirtualMachine } from './vm';
 export interface RunOptions {
   /** Ends the run: the promise rejects with the signal's reason. */
   signal?: AbortSignal;
+  /**
+   * Runs the guest on a native thread of its own instead of in slices of this one. Devices still work here, one access after the other.
+   * Needed where several vCPUs of one VM are to run at a time. While the guest is in, calls that look at the vCPU throw ERR_HAX_RUNNING:
+   * make them in a handler of its own, or after pause().
+   */
+  threaded?: boolean;
+  /** Threaded only: the host's CPUs that the thread may use, by number. Any by default. Linux only. */
+  affinity?: readonly number[];
 }
 
 /** A run in progress; the run loop (lib/run) makes one, the vCPU forwards to it. */
@@ -42,6 +50,17 @@ let driver: RunDriver | undefined;
 
 export function installRunDriver(run: RunDriver): void {
   driver = run;
+}
+
+/** What cpu_set_t has bits for. */
+const maxHostCpus = 1024;
+
+function checkAffinity(affinity: readonly number[], threaded: boolean): void {
+  if (!threaded) throw invalidArgument('affinity goes with threaded: an inline run stays on the JavaScript thread');
+  if (!Array.isArray(affinity) || affinity.length === 0) {
+    throw invalidArgument(`affinity is a list of the host's CPUs that is not empty, not ${shown(affinity)}`);
+  }
+  for (const cpu of affinity) checkInteger(cpu, 'a CPU in affinity', 0, maxHostCpus - 1);
 }
 
 /** How often a vCPU was entered and why it came back, since it was made. */
@@ -146,7 +165,9 @@ export class Vcpu {
   run(options: RunOptions = {}): Promise<RunEnd> {
     this.#checkIdle('run');
     checkObject(options, 'what run() takes');
-    const { signal } = options;
+    const { signal, threaded = false, affinity } = options;
+    checkBoolean(threaded, 'threaded');
+    if (affinity !== undefined) checkAffinity(affinity, threaded);
     if (signal !== undefined && typeof signal?.addEventListener !== 'function')
       throw invalidArgument(`signal must be an AbortSignal, not ${shown(signal)}`);
     if (!driver) throw new HaxError('ERR_HAX_UNSUPPORTED', 'no run loop is installed; import node-hax, not one of its files');

@@ -1,10 +1,10 @@
 import { installRunDriver } from '../hypervisor/vcpu';
 import { installUserIrqchip } from '../hypervisor/vm';
-import { runInline } from '../run/inline';
+import { runGuest } from '../run/run';
 import { makeUserIrqchip } from './user-irqchip';
 
 /** Gives the hypervisor layer what it must not know: the run loop, and the controllers of VMs with `irqchip: 'user'`. Idempotent. */
 export function install(): void {
-  installRunDriver(runInline);
+  installRunDriver(runGuest);
   installUserIrqchip(makeUserIrqchip);
 }

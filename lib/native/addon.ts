@@ -87,6 +87,27 @@ export interface NativeSliceRunner {
   setCap(cap: number): void;
 }
 
+/** A vCPU on a native thread of its own. Registers and memory may be looked at while it is not in the guest. */
+export interface NativeThreadRunner {
+  /** Makes the thread; the guest is entered at resume(). */
+  start(): void;
+  /** Gets the guest out and ends the thread. */
+  stop(): void;
+  /** Lets the thread enter the guest, if ready(). */
+  resume(): void;
+  /** Whether the guest is out and its last exit has been taken by nextExit() or takeExit(). */
+  ready(): boolean;
+  /** Has the guest come out as `interrupted` soon. */
+  poke(): void;
+  /** Gets the guest out and waits for that; its exit is in the queue. */
+  hold(): void;
+  /** Takes this vCPU's exit out of the queue; false when there is none. */
+  takeExit(): boolean;
+  /** Throws what entering the guest failed with, when the exit is of kind `none`. */
+  check(): void;
+  setReferenced(referenced: boolean): void;
+}
+
 export interface Addon {
   initialize(makeError: (code: HaxErrorCode, message: string, operation: string, errno: number) => HaxError): void;
   backends(): string[];
@@ -103,6 +124,12 @@ export interface Addon {
   detach(buffer: ArrayBuffer): void;
   readonly loopIsAccessible: boolean;
   readonly SliceRunner: new (vcpu: NativeVcpu, slice: () => Next, cap: number) => NativeSliceRunner;
+  /** `slot` is what nextExit() says; `cpus` are the host's CPUs as 32-bit numbers, none for any. */
+  readonly ThreadRunner: new (vcpu: NativeVcpu, slot: number, cpus: Uint8Array) => NativeThreadRunner;
+  /** The function that serves exits of vCPU threads, called in the loop's check phase. */
+  setPump(pump: () => void): void;
+  /** The slot of the next exit to serve; -1 when there is none or the loop wants a turn. */
+  readonly nextExit: () => number;
   /** Enters the vCPU of the slice in progress once; the exit page says what happened. */
   readonly run: () => void;
 }

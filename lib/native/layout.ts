@@ -82,6 +82,7 @@ export const exitKinds = [
 ] as const;
 
 export const enum ExitKind {
+  None = 0,
   Io = 1,
   Mmio = 2,
   Hlt = 3,

@@ -117,11 +117,16 @@ export abstract class GuestRun implements RunInProgress {
     if (!this.inSlice) this.leave();
   }
 
+  /** Nobody tells this run anything any more. */
+  protected detach(): void {
+    this.signal?.removeEventListener('abort', this.#abort);
+    if (this.source) this.source.onPending = undefined;
+  }
+
   protected settle(): void {
     if (this.settled) return;
     this.settled = true;
-    this.signal?.removeEventListener('abort', this.#abort);
-    if (this.source) this.source.onPending = undefined;
+    this.detach();
     try {
       // So that registers and memory are those after the last exit; a reply that is still awaited cannot be taken.
       if (!this.parked && !this.vcpu.closed) this.vcpu.complete();
@@ -167,8 +172,10 @@ export abstract class GuestRun implements RunInProgress {
       await first;
       for (let i = from; i < count && !this.settled; i++) await step(i);
     };
+    // An end that a handler brings leaves the rest undone; one that was there before does not.
+    const ended = this.ended;
     try {
-      for (let i = 0; i < count && !this.#end; i++) {
+      for (let i = 0; i < count && this.ended === ended; i++) {
         const pending = step(i);
         if (pending !== undefined) {
           this.park(rest(i + 1, pending), () => undefined);

@@ -17,3 +17,8 @@ export function checkObject(value: unknown, name: string): void {
 export function checkBytes(value: unknown, name: string): void {
   if (!types.isUint8Array(value)) throw invalidArgument(`${name} must be a Uint8Array, not ${shown(value)}`);
 }
+
+/** Throws ERR_HAX_INVALID_ARGUMENT unless `value` is true or false. */
+export function checkBoolean(value: unknown, name: string): void {
+  if (typeof value !== 'boolean') throw invalidArgument(`${name} must be true or false, not ${shown(value)}`);
+}

@@ -10,6 +10,7 @@
 
 #include "core/hypervisor.h"
 #include "core/loop_watch.h"
+#include "core/vcpu_thread.h"
 
 namespace hax::binding {
 
@@ -18,7 +19,7 @@ class LoopContext;
 // One of these for each environment (main thread, worker) and each load of the addon in it; no state is shared between them.
 struct AddonData {
   Napi::FunctionReference make_error;  // (code, message, operation, errno) => HaxError, given by initialize()
-  Napi::FunctionReference hypervisor, vm, memory, vcpu, descriptor, runner;
+  Napi::FunctionReference hypervisor, vm, memory, vcpu, descriptor, runner, thread_runner;
   LoopContext* loop = nullptr;             // owns itself; ends with the environment
   std::shared_ptr<LoopWatch> enter_watch;  // deadlines of EnterBlocking(); made at its first use
   Napi::FunctionReference nothing;         // () => undefined: calling it tells whether JavaScript may still run
@@ -58,6 +59,7 @@ Napi::Value Adopt(const Napi::CallbackInfo& info);
 // A vCPU that a thread may have selected: the pointer goes when the handle is closed, the box stays.
 struct VcpuBox {
   std::shared_ptr<Vcpu> vcpu;
+  VcpuThread* thread = nullptr;  // that runs it, in threaded mode
 };
 
 // A class whose objects wrap a shared_ptr of core and are made by C++ only. `close` drops the pointer; later calls throw ERR_HAX_CLOSED.
@@ -159,6 +161,7 @@ class VcpuHandle final : public Handle<VcpuHandle, VcpuBox> {
   using Handle::Handle;
 
  private:
+  // The vCPU, unless its guest runs on another thread: every call of the device would block until it comes out.
   bool Vcpu_(Napi::Env env, std::shared_ptr<Vcpu>* out);
   Napi::Value RawIoctl(const Napi::CallbackInfo& info);
   Napi::Value RawMap(const Napi::CallbackInfo& info);
@@ -191,6 +194,9 @@ class DescriptorHandle final : public Handle<DescriptorHandle, Descriptor> {
 
 // Enters the guest until an exit and blocks meanwhile; looks up now and then, so that a worker can be terminated.
 void EnterBlocking(Napi::Env env, const std::shared_ptr<Vcpu>& vcpu);
+
+// The slice function and the pump catch what devices throw: what gets here is a bug of ours, unless the worker is being terminated.
+void ReportUncaught(Napi::Env env);
 
 // loop.cc: the class SliceRunner and the static run() of the hot path.
 Napi::Function DefineSliceRunner(Napi::Env env);

@@ -28,13 +28,12 @@ bool JavaScriptRuns(Napi::Env env) {
   return napi_call_function(env, env.Undefined(), env.GetInstanceData<AddonData>()->nothing.Value(), 0, nullptr, &result) == napi_ok;
 }
 
-// The slice function catches what devices throw: this is a bug of ours, unless the worker is being terminated.
+}  // namespace
+
 void ReportUncaught(Napi::Env env) {
   napi_value error;
   if (napi_get_and_clear_last_exception(env, &error) == napi_ok && JavaScriptRuns(env)) napi_fatal_exception(env, error);
 }
-
-}  // namespace
 
 // One vCPU whose slices call a JavaScript function: `() => Next`.
 class SliceRunner final : public Napi::ObjectWrap<SliceRunner> {
@@ -94,7 +93,7 @@ class SliceRunner final : public Napi::ObjectWrap<SliceRunner> {
     Napi::Env env = info.Env();
     LoopContext* context = LoopContext::Get(env);
     if (!context || started_ || ended_) return {};
-    if (!Check(env, context->Start(this))) return {};
+    context->Start(this);
     started_ = true;
     parked_ = false;
     Ref();  // the context points to this object
@@ -158,8 +157,10 @@ LoopContext* LoopContext::Get(Napi::Env env) {
   }
   uv->check_init(loop, &context->check_);
   uv->idle_init(loop, &context->idle_);
-  context->check_.data = context;
-  context->idle_.data = context;
+  // Nothing to do in its callback: the check phase comes next.
+  uv->async_init(loop, &context->async_, [](uv_async_t*) {});
+  uv->unref(reinterpret_cast<uv_handle_t*>(&context->async_));
+  for (auto* handle : context->handles()) handle->data = context;
   napi_add_async_cleanup_hook(
       env, [](napi_async_cleanup_hook_handle hook, void* self) { static_cast<LoopContext*>(self)->Close(hook); }, context, &context->hook_);
   data->loop = context;
@@ -168,6 +169,8 @@ LoopContext* LoopContext::Get(Napi::Env env) {
 
 void LoopContext::Close(napi_async_cleanup_hook_handle hook) {
   hook_ = hook;
+  // Before the handle goes that they wake.
+  threads_.EndAll();
   watch_->Remove();
   const auto closed = [](uv_handle_t* handle) {
     auto* self = static_cast<LoopContext*>(handle->data);
@@ -175,23 +178,37 @@ void LoopContext::Close(napi_async_cleanup_hook_handle hook) {
     napi_remove_async_cleanup_hook(self->hook_);
     delete self;
   };
-  uv_.close(reinterpret_cast<uv_handle_t*>(&check_), closed);
-  uv_.close(reinterpret_cast<uv_handle_t*>(&idle_), closed);
+  for (auto* handle : handles()) uv_.close(handle, closed);
 }
 
-Status LoopContext::Start(SliceRunner* runner) {
+void LoopContext::Start(SliceRunner* runner) {
   runners_.push_back(runner);
-  if (runners_.size() == 1) {
-    uv_.check_start(&check_, [](uv_check_t* handle) { static_cast<LoopContext*>(handle->data)->OnCheck(); });
-  }
-  UpdateReferences();
+  StartChecks();
   Idle(true);
-  return Status::Ok();
 }
 
 void LoopContext::Stop(SliceRunner* runner) {
   runners_.erase(std::remove(runners_.begin(), runners_.end(), runner), runners_.end());
-  if (runners_.empty()) {
+  StopChecks();
+}
+
+void LoopContext::AddThread(ThreadRunner* runner) {
+  threads_.Add(runner);
+  StartChecks();
+}
+
+void LoopContext::RemoveThread(ThreadRunner* runner) {
+  threads_.Remove(runner);
+  StopChecks();
+}
+
+void LoopContext::StartChecks() {
+  uv_.check_start(&check_, [](uv_check_t* handle) { static_cast<LoopContext*>(handle->data)->OnCheck(); });
+  UpdateReferences();
+}
+
+void LoopContext::StopChecks() {
+  if (runners_.empty() && threads_.empty()) {
     uv_.check_stop(&check_);
     Idle(false);
   }
@@ -199,7 +216,8 @@ void LoopContext::Stop(SliceRunner* runner) {
 }
 
 void LoopContext::UpdateReferences() {
-  const bool referenced = std::any_of(runners_.begin(), runners_.end(), [](SliceRunner* runner) { return runner->referenced(); });
+  const bool referenced =
+      threads_.referenced() || std::any_of(runners_.begin(), runners_.end(), [](SliceRunner* runner) { return runner->referenced(); });
   for (auto* handle : {reinterpret_cast<uv_handle_t*>(&check_), reinterpret_cast<uv_handle_t*>(&idle_)}) {
     referenced ? uv_.ref(handle) : uv_.unref(handle);
   }
@@ -229,6 +247,12 @@ SliceRunner* LoopContext::NextRunnable() {
 void LoopContext::OnCheck() {
   // Our own idle handle would make the loop look busy.
   Idle(false);
+  const bool more = threads_.Serve(env_);
+  RunSlice();
+  if (more || std::any_of(runners_.begin(), runners_.end(), [](SliceRunner* each) { return each->runnable(); })) Idle(true);
+}
+
+void LoopContext::RunSlice() {
   SliceRunner* runner = NextRunnable();
   if (!runner) return;
   uv_.update_time(loop_);
@@ -236,7 +260,6 @@ void LoopContext::OnCheck() {
   if (timeout == 0 && !gave_turn_) {
     // Due timers, immediates, closing handles, descriptors not yet polled: the loop goes first.
     gave_turn_ = true;
-    Idle(true);
     return;
   }
   gave_turn_ = false;
@@ -248,7 +271,6 @@ void LoopContext::OnCheck() {
     const uint64_t due = timeout < 0 ? UINT64_MAX : uv_.now(loop_) + static_cast<uint64_t>(timeout);
     runner->RunSlice(env_, this, now + std::min(runner->cap(), until_due), due);
   }
-  if (std::any_of(runners_.begin(), runners_.end(), [](SliceRunner* each) { return each->runnable(); })) Idle(true);
 }
 
 AddonData::~AddonData() {

@@ -2,10 +2,12 @@
 #ifndef NODE_HAX_BINDING_LOOP_H_
 #define NODE_HAX_BINDING_LOOP_H_
 
+#include <array>
 #include <memory>
 #include <vector>
 
 #include "binding/binding.h"
+#include "binding/threads.h"
 #include "binding/uv.h"
 #include "core/loop_watch.h"
 
@@ -13,40 +15,55 @@ namespace hax::binding {
 
 class SliceRunner;
 
-// The check and idle handles of one environment's loop and the runners that take turns in it. Only the check phase knows the truth
-// about what the loop has to do, so slices begin there; the idle handle makes the loop come round again. Owns itself: the
-// environment's cleanup hook closes the handles, and the last close callback deletes it.
+// The handles of one environment's loop and the runners that take turns in it. Only the check phase knows the truth about what the loop
+// has to do, so slices begin there; the idle handle makes the loop come round again, the async handle wakes it when a vCPU with a thread
+// of its own has an exit. Owns itself: the environment's cleanup hook closes the handles, and the last close callback deletes it.
 class LoopContext {
  public:
   static LoopContext* Get(Napi::Env env);
 
-  Status Start(SliceRunner* runner);
+  void Start(SliceRunner* runner);
   void Stop(SliceRunner* runner);
   void Wake() { Idle(true); }
+  void AddThread(ThreadRunner* runner);
+  void RemoveThread(ThreadRunner* runner);
   void UpdateReferences();
 
+  // In the check phase: whether the loop has anything due.
+  bool HasWork() const { return uv_.backend_timeout(loop_) == 0; }
+
+  ThreadHub* threads() { return &threads_; }
   uv_loop_t* loop() const { return loop_; }
   const Uv& uv() const { return uv_; }
   LoopWatch* watch() const { return watch_.get(); }
 
  private:
-  LoopContext(Napi::Env env, const Uv& uv, uv_loop_t* loop) : env_(env), uv_(uv), loop_(loop) {}
+  LoopContext(Napi::Env env, const Uv& uv, uv_loop_t* loop)
+      : env_(env), uv_(uv), loop_(loop), threads_([this] { uv_.async_send(&async_); }) {}
+  void StartChecks();
+  void StopChecks();
   void OnCheck();
+  void RunSlice();
   void Idle(bool active);
   void Close(napi_async_cleanup_hook_handle hook);
   SliceRunner* NextRunnable();
+  std::array<uv_handle_t*, 3> handles() {
+    return {reinterpret_cast<uv_handle_t*>(&check_), reinterpret_cast<uv_handle_t*>(&idle_), reinterpret_cast<uv_handle_t*>(&async_)};
+  }
 
   Napi::Env env_;
   const Uv& uv_;
   uv_loop_t* loop_;
   uv_check_t check_;
   uv_idle_t idle_;
+  uv_async_t async_;
   std::shared_ptr<LoopWatch> watch_;
   std::vector<SliceRunner*> runners_;
   size_t next_ = 0;
+  ThreadHub threads_;
   bool idle_active_ = false;
   bool gave_turn_ = false;  // the last turn went to the loop, because it had something due
-  int open_handles_ = 2;
+  int open_handles_ = 3;
   napi_async_cleanup_hook_handle hook_ = nullptr;
 };
 

@@ -25,6 +25,10 @@ Napi::Function VcpuHandle::Define(Napi::Env env) {
 bool VcpuHandle::Vcpu_(Napi::Env env, std::shared_ptr<Vcpu>* out) {
   std::shared_ptr<VcpuBox> box;
   if (!Open(env, &box)) return false;
+  if (box->thread && !box->thread->idle()) {
+    Throw(env, Status::Error(Code::kRunning, "vCPU", "this vCPU runs on a thread of its own; pause() or stop() it first"));
+    return false;
+  }
   *out = box->vcpu;
   return true;
 }
@@ -63,13 +67,13 @@ Napi::Value VcpuHandle::Enter(const Napi::CallbackInfo& info) {
 
 Napi::Value VcpuHandle::Complete(const Napi::CallbackInfo& info) {
   std::shared_ptr<Vcpu> vcpu;
-  if (Vcpu_(info.Env(), &vcpu)) Check(info.Env(), vcpu->Complete());
+  if (Vcpu_(info.Env(), &vcpu)) Check(info.Env(), core_->thread ? core_->thread->Complete() : vcpu->Complete());
   return {};
 }
 
 Napi::Value VcpuHandle::Kick(const Napi::CallbackInfo& info) {
-  std::shared_ptr<Vcpu> vcpu;
-  if (Vcpu_(info.Env(), &vcpu)) vcpu->Kick(InterruptReason::kKick);
+  std::shared_ptr<VcpuBox> box;
+  if (Open(info.Env(), &box)) box->vcpu->Kick(InterruptReason::kKick);
   return {};
 }
 

@@ -9,6 +9,8 @@
 __asm__(".symver dlsym, dlsym@GLIBC_2.2.5");
 __asm__(".symver pthread_create, pthread_create@GLIBC_2.2.5");
 __asm__(".symver pthread_detach, pthread_detach@GLIBC_2.2.5");
+__asm__(".symver pthread_join, pthread_join@GLIBC_2.2.5");
+__asm__(".symver pthread_setname_np, pthread_setname_np@GLIBC_2.12");
 __asm__(".symver pthread_sigmask, pthread_sigmask@GLIBC_2.2.5");
 
 // Since 2.32 shared_ptr asks libc whether the process has one thread. A definition of our own, always 0, is no symbol of libc's, and right:

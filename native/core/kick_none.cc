@@ -9,7 +9,7 @@ Status InstallKickSignal() { return Status::Ok(); }
 
 void SendKickSignal(int) {}
 
-// Not 0, which means that no thread has entered the guest.
-int KickableThreadId() { return 1; }
+// All threads are alike: nobody sends them signals.
+int KickableThreadId() { return kick_slot.thread_id = 1; }
 
 }  // namespace hax

@@ -5,6 +5,7 @@
 // the look is seen by it. After it, the signal is handled either before the device has been entered, and then the handler has set the
 // flag, or inside, and then it ends the entry. Look and handler are one thread's: program order is enough.
 // Where there is no signal for one thread the kicker sets the flag, and the fence is needed.
+// A vCPU may change its thread between two entries: the first entry by another thread sends kicks there, with a fence.
 // The word is consumed only outside the guest. docs/decisions/0003-kick-without-fence.md has what that saves.
 #ifndef NODE_HAX_CORE_STOP_WORD_H_
 #define NODE_HAX_CORE_STOP_WORD_H_
@@ -27,20 +28,22 @@ class StopWord {
     if (!kKicksBySignal) return SetFlag(1);
     const int thread = thread_.load(std::memory_order_seq_cst);
     // A thread that kicks its own vCPU is not in the guest.
-    if (thread != 0 && thread != kick_slot.thread_id) SendKickSignal(thread);
+    if (thread != kNobody && thread != kick_slot.thread_id) SendKickSignal(thread);
   }
 
   // False: a kick waits, do not enter the guest.
   bool Enter() {
-    if (slot_ != &kick_slot) Own();
+    KickSlot& slot = kick_slot;
+    // By number, not by the slot's address: a thread that begins may get the memory of one that has ended.
+    if (thread_.load(std::memory_order_relaxed) != slot.thread_id) Own();
     SetFlag(0);
-    slot_->flag = flag_;
+    slot.flag = flag_;
     kKicksBySignal ? std::atomic_signal_fence(std::memory_order_seq_cst) : std::atomic_thread_fence(std::memory_order_seq_cst);
     if (word_.load(std::memory_order_seq_cst) == 0) return true;
     Leave();
     return false;
   }
-  void Leave() { slot_->flag = nullptr; }
+  void Leave() { kick_slot.flag = nullptr; }
 
   bool pending() const { return word_.load(std::memory_order_acquire) != 0; }
 
@@ -52,19 +55,17 @@ class StopWord {
   void Forget(InterruptReason reason) { word_.fetch_and(~Bit(reason), std::memory_order_seq_cst); }
 
  private:
+  static constexpr int kNobody = -1;  // not 0, which a thread's slot has before its first entry
+
   // The first entry by this thread: kicks go to it from here on.
-  void Own() {
-    slot_ = &kick_slot;
-    thread_.store(KickableThreadId(), std::memory_order_seq_cst);
-  }
+  void Own() { thread_.store(KickableThreadId(), std::memory_order_seq_cst); }
   void SetFlag(uint8_t value) {
     if (flag_) __atomic_store_n(flag_, value, __ATOMIC_RELAXED);
   }
   static uint32_t Bit(InterruptReason reason) { return uint32_t{1} << static_cast<uint32_t>(reason); }
 
   std::atomic<uint32_t> word_{0};
-  std::atomic<int> thread_{0};  // the kernel's id of the thread that entered last, 0 for none
-  KickSlot* slot_ = nullptr;    // that thread's
+  std::atomic<int> thread_{kNobody};  // the kernel's id of the thread that entered last
   uint8_t* flag_ = nullptr;
 };
 

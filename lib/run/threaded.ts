@@ -1,0 +1,183 @@
+/**
+ * Threaded mode: the vCPU runs on a native thread of its own, its exits are served on the JavaScript thread that owns the devices.
+ * native/core/vcpu_thread.h has the hand-over; docs/decisions/0004-threaded-mode.md tells why it is as it is.
+ */
+import type { RunEnd } from '../hypervisor/end';
+import type { RunOptions, Vcpu } from '../hypervisor/vcpu';
+import type { VirtualMachine } from '../hypervisor/vm';
+import { addon, type NativeThreadRunner } from '../native/addon';
+import { exitPage, ExitKind } from '../native/layout';
+import { GuestRun } from './guest-run';
+import { isHaltedForEver } from './halt';
+
+/** How often guests that do not exit are asked whether anything can wake them, milliseconds. */
+const haltCheckInterval = 200;
+
+const interrupted: number = ExitKind.Interrupted;
+const kindAt = exitPage.kind / 4;
+const portAt = exitPage.port / 4;
+
+/** The threaded runs of one VM: its devices serve one access after the other, and its guest ends as a whole. */
+interface Siblings {
+  readonly runs: Set<ThreadedRun>;
+  /** A handler of the VM is on the stack. */
+  serving: boolean;
+  timer: NodeJS.Timeout | undefined;
+}
+
+const siblingsOf = new WeakMap<VirtualMachine, Siblings>();
+/** The runs of this JavaScript thread by their slots. */
+const runs = new Map<number, ThreadedRun>();
+let lastSlot = 0;
+
+/** What native/binding/threads.cc calls when vCPUs have exited. */
+function pump(): void {
+  const { nextExit } = addon();
+  for (let slot = nextExit(); slot >= 0; slot = nextExit()) runs.get(slot)?.exited();
+}
+
+/** With the kernel's controllers a halted vCPU sleeps inside KVM_RUN. When every one of a VM does so for ever, the guest has ended. */
+function lookAtHalted({ runs }: Siblings): void {
+  const all = [...runs];
+  const quiet = all.map((run) => run.isQuiet()).every(Boolean);
+  if (quiet && all.every((run) => run.stayHalted())) for (const run of all) run.end({ reason: 'halted' });
+  else for (const run of all) run.goOn();
+}
+
+export class ThreadedRun extends GuestRun {
+  readonly #runner: NativeThreadRunner;
+  readonly #slot = ++lastSlot;
+  readonly #siblings: Siblings;
+  /** Has served an exit since the last look at halted guests. */
+  #active = true;
+  /** Getting out: the exit that comes up is served, and the guest stays out. */
+  #leaving = false;
+
+  constructor(vcpu: Vcpu, { signal, affinity = [] }: RunOptions) {
+    super(vcpu, signal);
+    const { vm } = vcpu;
+    this.#siblings = siblingsOf.get(vm) ?? { runs: new Set(), serving: false, timer: undefined };
+    siblingsOf.set(vm, this.#siblings);
+    try {
+      this.#runner = new (addon().ThreadRunner)(vcpu.native, this.#slot, new Uint8Array(Uint32Array.from(affinity).buffer));
+      addon().setPump(pump);
+      this.#runner.start();
+    } catch (error) {
+      this.detach();
+      throw error;
+    }
+    runs.set(this.#slot, this);
+    this.#siblings.runs.add(this);
+    if (vm.hasKernelIrqchip) this.#siblings.timer ??= setInterval(lookAtHalted, haltCheckInterval, this.#siblings).unref();
+    this.#enter();
+  }
+
+  /** The vCPU is out of the guest, with an exit that nobody has served yet. */
+  exited(): void {
+    const { u32 } = this;
+    const kind = u32[kindAt];
+    this.inSlice = this.#siblings.serving = true;
+    try {
+      this.vcpu.exits.count(kind, u32[portAt]);
+      if (kind === (ExitKind.Io as number)) this.transfer(u32[portAt]);
+      else if (kind === (ExitKind.None as number)) this.#runner.check();
+      else if (kind !== interrupted) this.serve(kind);
+    } catch (error) {
+      this.fail(error);
+    }
+    this.inSlice = this.#siblings.serving = false;
+    if (kind !== interrupted) this.#active = true;
+    if (this.ended) this.settle();
+    else if (this.waits) this.#completeIfPaused();
+    else if (!this.#leaving) this.#enter();
+  }
+
+  override end(end: RunEnd): void {
+    if (!this.ended) this.#getOut();
+    super.end(end);
+  }
+
+  override pause(): void {
+    if (this.paused || this.settled) return;
+    this.paused = true;
+    this.#getOut();
+    this.#completeIfPaused();
+  }
+
+  override setReferenced(referenced: boolean): void {
+    this.#runner.setReferenced(referenced);
+  }
+
+  /** Whether it has served nothing since the last call. */
+  isQuiet(): boolean {
+    const quiet = !this.#active && !this.waits;
+    this.#active = false;
+    return quiet;
+  }
+
+  /** Gets the guest out. True, and it stays out, when only another vCPU could wake it; false when it has gone on. */
+  stayHalted(): boolean {
+    this.#runner.hold();
+    if (!this.#runner.takeExit()) return false;
+    if (this.u32[kindAt] === interrupted && isHaltedForEver(this.vcpu, true)) return true;
+    this.exited();
+    return false;
+  }
+
+  /** After {@link stayHalted}. */
+  goOn(): void {
+    if (!this.waits) this.wake();
+  }
+
+  protected override fail(error: unknown): void {
+    if (!this.ended) this.#getOut();
+    super.fail(error);
+  }
+
+  protected override wake(): void {
+    if (!this.inSlice && this.#runner.ready()) this.#enter();
+  }
+
+  protected override interruptPending(): void {
+    this.interrupt = true;
+    this.halted = false;
+    if (this.inSlice || this.waits) return;
+    if (this.#runner.ready()) this.#enter();
+    else this.#runner.poke();
+  }
+
+  /** With an exit that waits for a handler of another vCPU to return, the pump settles. */
+  protected override leave(): void {
+    if (this.#runner.ready() || this.vcpu.closed) this.settle();
+  }
+
+  protected override release(): void {
+    this.#runner.stop();
+    runs.delete(this.#slot);
+    const siblings = this.#siblings;
+    siblings.runs.delete(this);
+    if (siblings.runs.size > 0) return;
+    clearInterval(siblings.timer);
+    siblings.timer = undefined;
+  }
+
+  #enter(): void {
+    this.over = false;
+    if (this.interrupt) this.deliver();
+    this.#runner.resume();
+  }
+
+  /** Gets the guest out, and what it came out with served, unless a handler of the VM is at work: then the pump does that after it. */
+  #getOut(): void {
+    if (this.inSlice || this.settled) return;
+    this.#runner.hold();
+    if (this.#siblings.serving || this.vcpu.closed || !this.#runner.takeExit()) return;
+    this.#leaving = true;
+    this.exited();
+    this.#leaving = false;
+  }
+
+  #completeIfPaused(): void {
+    if (this.paused && !this.parked && this.#runner.ready()) this.vcpu.complete();
+  }
+}

@@ -1,0 +1,77 @@
+// Threaded mode: the vCPUs of one environment that have native threads of their own. Their exits wait in one queue; the loop's check
+// phase calls a JavaScript function, the pump, which serves them: `while ((slot = nextExit()) >= 0) …`. docs/run-loop.md tells why.
+#ifndef NODE_HAX_BINDING_THREADS_H_
+#define NODE_HAX_BINDING_THREADS_H_
+
+#include <memory>
+#include <vector>
+
+#include "binding/binding.h"
+#include "core/vcpu_thread.h"
+
+namespace hax::binding {
+
+class LoopContext;
+
+// One vCPU on a thread: `new ThreadRunner(vcpu, slot, cpus)`. `slot` is what nextExit() says; cpus are 32-bit numbers, none for any.
+class ThreadRunner final : public Napi::ObjectWrap<ThreadRunner> {
+ public:
+  explicit ThreadRunner(const Napi::CallbackInfo& info);
+  ~ThreadRunner() override;
+  static Napi::Function Define(Napi::Env env);
+
+  bool referenced() const { return referenced_; }
+  uint32_t slot() const { return slot_; }
+  const VcpuThread* thread() const { return thread_.get(); }
+  void End();
+
+ private:
+  Napi::Value Start(const Napi::CallbackInfo& info);
+  Napi::Value Stop(const Napi::CallbackInfo& info);
+  Napi::Value Resume(const Napi::CallbackInfo& info);
+  Napi::Value Ready(const Napi::CallbackInfo& info);
+  Napi::Value Poke(const Napi::CallbackInfo& info);
+  Napi::Value Hold(const Napi::CallbackInfo& info);
+  Napi::Value TakeExit(const Napi::CallbackInfo& info);
+  Napi::Value Check(const Napi::CallbackInfo& info);
+  Napi::Value SetReferenced(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<VcpuBox> box_;
+  std::unique_ptr<VcpuThread> thread_;
+  LoopContext* context_ = nullptr;  // between start() and the end
+  std::vector<uint32_t> cpus_;
+  uint32_t slot_ = 0;
+  bool referenced_ = true;
+};
+
+class ThreadHub {
+ public:
+  explicit ThreadHub(std::function<void()> wake) : queue_(std::move(wake)) {}
+
+  ExitQueue* queue() { return &queue_; }
+  void Add(ThreadRunner* runner) { runners_.push_back(runner); }
+  void Remove(ThreadRunner* runner);
+  bool empty() const { return runners_.empty(); }
+  bool referenced() const;
+  void EndAll();
+
+  void set_pump(Napi::Function pump) { pump_ = Napi::Persistent(pump); }
+  // Serves what waits, for a while; true when the loop should come back without sleeping.
+  bool Serve(Napi::Env env);
+  // The slot of the next exit, or -1: nothing to serve, or the loop's turn.
+  int32_t Next(const LoopContext& context);
+
+ private:
+  ExitQueue queue_;
+  std::vector<ThreadRunner*> runners_;
+  Napi::FunctionReference pump_;
+  uint64_t until_ = 0;
+};
+
+// setPump(function) and nextExit().
+Napi::Value SetPump(const Napi::CallbackInfo& info);
+napi_value NextExit(napi_env env, napi_callback_info info);
+
+}  // namespace hax::binding
+
+#endif  // NODE_HAX_BINDING_THREADS_H_

@@ -1,0 +1,155 @@
+#include "core/vcpu_thread.h"
+
+#include <algorithm>
+
+namespace hax {
+
+void ExitQueue::Post(VcpuThread* thread) {
+  bool wake;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    waiting_.push_back(thread);
+    count_.store(waiting_.size(), std::memory_order_release);
+    // Once: the owner looks at the whole queue.
+    wake = !owner_looks_ && waiting_.size() == 1;
+  }
+  if (wake) wake_();
+}
+
+VcpuThread* ExitQueue::Take() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!owner_looks_) {
+    owner_looks_ = true;
+    if (left_at_ != 0) spinner_.Slept(Spinner::Now() - left_at_);
+    left_at_ = 0;
+  }
+  if (waiting_.empty()) return nullptr;
+  VcpuThread* const first = waiting_.front();
+  waiting_.pop_front();
+  count_.store(waiting_.size(), std::memory_order_release);
+  return first;
+}
+
+VcpuThread* ExitQueue::TakeOrSpin() {
+  VcpuThread* const first = Take();
+  if (first) return first;
+  return spinner_.Wait([this] { return !empty(); }) ? Take() : nullptr;
+}
+
+bool ExitQueue::Leave() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!waiting_.empty()) return false;
+  owner_looks_ = false;
+  left_at_ = Spinner::Now();
+  return true;
+}
+
+bool ExitQueue::Remove(VcpuThread* thread) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = std::find(waiting_.begin(), waiting_.end(), thread);
+  if (found == waiting_.end()) return false;
+  waiting_.erase(found);
+  count_.store(waiting_.size(), std::memory_order_release);
+  return true;
+}
+
+bool ExitQueue::Contains(const VcpuThread* thread) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return std::find(waiting_.begin(), waiting_.end(), thread) != waiting_.end();
+}
+
+Status VcpuThread::Start(std::shared_ptr<Vcpu> vcpu, ExitQueue* queue, const std::vector<uint32_t>& cpus,
+                         std::unique_ptr<VcpuThread>* out) {
+  std::unique_ptr<VcpuThread> self(new VcpuThread(std::move(vcpu), queue));
+  VcpuThread* const raw = self.get();
+  Status status = Thread::Start(
+      "hax vCPU", cpus, [raw] { raw->Loop(); }, &self->thread_);
+  if (status.ok()) *out = std::move(self);
+  return status;
+}
+
+VcpuThread::~VcpuThread() {
+  if (!thread_) return;
+  Hold();
+  Give(Turn::kEnd);
+  thread_.reset();
+  queue_->Remove(this);
+}
+
+void VcpuThread::Loop() {
+  for (;;) {
+    switch (AwaitTurn()) {
+      case Turn::kRun: {
+        const auto failed = [](void* self, const Status& error) -> void* {
+          auto* const thread = static_cast<VcpuThread*>(self);
+          thread->failure_ = error;
+          thread->vcpu_->shared()->exit.kind = static_cast<uint32_t>(ExitKind::kNone);
+          return nullptr;
+        };
+        vcpu_->Run({failed, this});
+        GiveBack();
+        break;
+      }
+      case Turn::kComplete:
+        completed_ = vcpu_->Complete();
+        GiveBack();
+        break;
+      case Turn::kEnd:
+      case Turn::kOwner:
+        return;
+    }
+  }
+}
+
+VcpuThread::Turn VcpuThread::AwaitTurn() {
+  const auto given = [this] { return turn_.load(std::memory_order_acquire) != Turn::kOwner; };
+  if (!spinner_.Wait(given)) {
+    const uint64_t start = Spinner::Now();
+    std::unique_lock<std::mutex> lock(mutex_);
+    given_.wait(lock, given);
+    lock.unlock();
+    spinner_.Slept(Spinner::Now() - start);
+  }
+  return turn_.load(std::memory_order_acquire);
+}
+
+void VcpuThread::Give(Turn turn) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    turn_.store(turn, std::memory_order_release);
+  }
+  given_.notify_one();
+}
+
+void VcpuThread::GiveBack() {
+  const bool exited = turn_.load(std::memory_order_relaxed) == Turn::kRun;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    turn_.store(Turn::kOwner, std::memory_order_release);
+    // Inside, so that after Hold() the exit is in the queue.
+    if (exited) queue_->Post(this);
+  }
+  given_back_.notify_one();
+}
+
+void VcpuThread::Resume() { Give(Turn::kRun); }
+
+void VcpuThread::Hold() {
+  if (!idle()) vcpu_->Kick(InterruptReason::kSlice);
+  AwaitIdle();
+  // It may have come out by itself.
+  vcpu_->ForgetKick(InterruptReason::kSlice);
+}
+
+Status VcpuThread::Complete() {
+  Give(Turn::kComplete);
+  AwaitIdle();
+  return completed_;
+}
+
+void VcpuThread::AwaitIdle() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  given_back_.wait(lock, [this] { return idle(); });
+}
+
+}  // namespace hax

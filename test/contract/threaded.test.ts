@@ -1,0 +1,283 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { RunEnd, Vcpu, VirtualMachine } from 'node-hax';
+import { assemble } from '../support/assemble';
+import { codeOf, codeOfAsync } from '../support/codes';
+import { guestImage, loadGuest, loadProgram, ramSize, sink, type Program } from '../support/guests';
+import { describeEachBackend, describeKvm, type Backend } from '../support/hosts';
+
+const threaded = { threaded: true };
+const killed: RunEnd = { reason: 'killed' };
+
+/** A VM with several vCPUs that each run a program. */
+function several(backend: Backend, programs: readonly Program[]): { vm: VirtualMachine; vcpus: Vcpu[] } {
+  const vm = backend.vm();
+  vm.mapMemory({ gpa: 0, size: ramSize });
+  const vcpus = programs.map((program) => {
+    const vcpu = vm.createVcpu({ cpus: programs.length });
+    loadProgram(vm, vcpu, program);
+    return vcpu;
+  });
+  return { vm, vcpus };
+}
+
+describeEachBackend('threaded mode', (backend) => {
+  it('serves the accesses of several vCPUs, each in order and none twice', async () => {
+    const programs = [0, 1, 2, 3].map((i): Program => ({ kind: 'out', port: 0x10 + i, value: i, times: 500 }));
+    const { vm, vcpus } = several(backend, programs);
+    const counts = [0, 0, 0, 0];
+    let nested = false;
+    let inHandler = false;
+    programs.forEach((_, i) =>
+      vm.ports.add(
+        { at: 0x10 + i, length: 1 },
+        sink((value) => {
+          nested ||= inHandler;
+          inHandler = true;
+          if (value === i) counts[i]++;
+          inHandler = false;
+        }),
+      ),
+    );
+    const ends = await Promise.all(vcpus.map((vcpu) => vcpu.run(threaded)));
+    expect(ends).toEqual(vcpus.map(() => ({ reason: 'halted' })));
+    expect({ counts, nested }).toEqual({ counts: [500, 500, 500, 500], nested: false });
+    expect(vcpus.map((vcpu) => vcpu.exits.snapshot().kinds.io)).toEqual([500, 500, 500, 500]);
+  });
+
+  it('answers reads, also by a promise', async () => {
+    const { vm, vcpus } = several(backend, [
+      { kind: 'in', port: 0x60 },
+      { kind: 'in', port: 0x61 },
+    ]);
+    vm.ports.add({ at: 0x60, length: 1 }, { read: () => 0x5a, write: () => undefined });
+    vm.ports.add({ at: 0x61, length: 1 }, { read: () => delay(10, 0xa5), write: () => undefined });
+    await Promise.all(vcpus.map((vcpu) => vcpu.run(threaded)));
+    expect(vcpus.map((vcpu) => vcpu.getState().rax & 0xffn)).toEqual([0x5an, 0xa5n]);
+  });
+
+  it('leaves the event loop to others while guests spin', async () => {
+    const { vcpus } = several(backend, [{ kind: 'spin' }, { kind: 'spin' }]);
+    const runs = vcpus.map((vcpu) => vcpu.run(threaded));
+    for (let i = 0; i < 5; i++) await delay(1);
+    expect(vcpus.map((vcpu) => vcpu.running)).toEqual([true, true]);
+    vcpus.forEach((vcpu) => vcpu.stop());
+    expect(await Promise.all(runs)).toEqual([killed, killed]);
+  });
+
+  it('refuses a look at a vCPU whose guest is in, and a second run', async () => {
+    const { vcpu } = backend.program({ kind: 'spin' });
+    const run = vcpu.run(threaded);
+    await delay(5);
+    const calls: [string, () => unknown][] = [
+      ['getState', () => vcpu.getState()],
+      ['setState', () => vcpu.setState({ rax: 1 })],
+      ['complete', () => vcpu.complete()],
+      ['inject', () => vcpu.inject(32)],
+      ['setCpuid', () => vcpu.setCpuid([])],
+      ['enter', () => vcpu.enter()],
+      ['ioctl', () => vcpu.ioctl(0)],
+    ];
+    expect(calls.map(([name, call]) => [name, codeOf(call)])).toEqual(calls.map(([name]) => [name, 'ERR_HAX_RUNNING']));
+    expect(await codeOfAsync(() => vcpu.run(threaded))).toBe('ERR_HAX_RUNNING');
+    vcpu.kick(); // the one call that is allowed
+    vcpu.stop();
+    expect(await run).toEqual(killed);
+    expect(typeof vcpu.getState().rip).toBe('bigint');
+  });
+
+  it('gives registers in a handler and takes them', async () => {
+    const { vm, vcpu } = backend.program({ kind: 'out', port: 0x10, times: 4 });
+    const seen: bigint[] = [];
+    vm.ports.add(
+      { at: 0x10, length: 1 },
+      sink(() => {
+        seen.push(vcpu.getState().rcx);
+        if (seen.length === 1) vcpu.setState({ rcx: vcpu.getState().rcx - 2n });
+      }),
+    );
+    expect(await vcpu.run(threaded)).toEqual({ reason: 'halted' });
+    expect(seen.length).toBe(2);
+  });
+
+  it('pauses and resumes all at a consistent point', async () => {
+    const times = 2000;
+    const programs = [0, 1, 2].map((i): Program => ({ kind: 'out', port: 0x10 + i, times }));
+    const { vm, vcpus } = several(backend, programs);
+    const counts = [0, 0, 0];
+    programs.forEach((_, i) =>
+      vm.ports.add(
+        { at: 0x10 + i, length: 1 },
+        sink(() => void counts[i]++),
+      ),
+    );
+    const runs = vcpus.map((vcpu) => vcpu.run(threaded));
+    for (let round = 0; round < 20; round++) {
+      await delay(1);
+      vcpus.forEach((vcpu) => vcpu.pause());
+      const before = [...counts];
+      // Each access that has left the guest has reached its device, and rcx counts the rest. A vCPU that has halted is out of the run.
+      for (const [i, vcpu] of vcpus.entries()) {
+        if (!vcpu.running) continue;
+        const left = Number(vcpu.getState().rcx & 0xffffn);
+        // LOOP comes after OUT: one is between them or not.
+        expect([times - counts[i], times - counts[i] + 1]).toContain(left);
+      }
+      await delay(1);
+      expect(counts).toEqual(before);
+      vcpus.forEach((vcpu) => vcpu.resume());
+    }
+    expect(await Promise.all(runs)).toEqual(vcpus.map(() => ({ reason: 'halted' })));
+    expect(counts).toEqual([times, times, times]);
+  });
+
+  it('pauses, stops and closes from handlers, its own and those of others', async () => {
+    const { vm, vcpus } = several(backend, [
+      { kind: 'out', port: 0x10, times: 60_000 },
+      { kind: 'out', port: 0x11, times: 60_000 },
+      { kind: 'out', port: 0x12, times: 60_000 },
+    ]);
+    const [own, other, third] = vcpus;
+    let count = 0;
+    vm.ports.add(
+      { at: 0x10, length: 1 },
+      sink(() => {
+        count++;
+        if (count % 10 === 0) vcpus.forEach((vcpu) => vcpu.pause());
+        if (count % 20 === 0) vcpus.forEach((vcpu) => vcpu.resume());
+        if (count === 100) {
+          own.stop();
+          other.stop();
+          third.close();
+        }
+      }),
+    );
+    vm.ports.add(
+      { at: 0x11, length: 1 },
+      sink(() => undefined),
+    );
+    const runs = vcpus.map((vcpu) => vcpu.run(threaded));
+    const timer = setInterval(() => vcpus.forEach((vcpu) => vcpu.resume()), 1);
+    expect(await Promise.all(runs)).toEqual([killed, killed, killed]);
+    clearInterval(timer);
+    expect(count).toBe(100);
+  });
+
+  it('goes on where it was, run after run, in either mode', async () => {
+    const { vm, vcpu } = backend.program({ kind: 'out', port: 0x10, times: 1000 });
+    let count = 0;
+    vm.ports.add(
+      { at: 0x10, length: 1 },
+      sink(() => {
+        if (++count % 50 === 0) vcpu.stop();
+      }),
+    );
+    let runs = 0;
+    while ((await vcpu.run({ threaded: runs % 3 !== 0 })).reason === 'killed') {
+      vcpu.kick();
+      if (runs++ % 5 === 0) expect(vcpu.enter()).toMatchObject({ kind: 'interrupted', reason: 'kick' });
+    }
+    expect([count, runs]).toEqual([1000, 20]);
+  });
+
+  it('ends by an abort, by a device that throws and by one that rejects', async () => {
+    const reason = new Error('enough');
+    const controller = new AbortController();
+    const aborted = backend.program({ kind: 'spin' }).vcpu.run({ ...threaded, signal: controller.signal });
+    setTimeout(() => controller.abort(reason), 5);
+    await expect(aborted).rejects.toBe(reason);
+
+    for (const write of [
+      (): never => {
+        throw new Error('device trouble');
+      },
+      () => Promise.reject(new Error('device trouble')),
+    ]) {
+      const { vm, vcpu } = backend.program({ kind: 'out', port: 0x10 });
+      vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: write });
+      expect(await codeOfAsync(() => vcpu.run(threaded))).toBe('ERR_HAX_DEVICE_FAILED');
+    }
+  });
+
+  it('keeps to the CPUs of the host that it is given, and says which it cannot have', async () => {
+    const { vcpu } = backend.program({ kind: 'out', port: 0x10, times: 20 });
+    expect(await vcpu.run({ ...threaded, affinity: [0] })).toEqual({ reason: 'halted' });
+    for (const affinity of [[], [-1], [1.5], [4096], 'all']) {
+      expect(await codeOfAsync(async () => vcpu.run({ ...threaded, affinity: affinity as number[] }))).toBe('ERR_HAX_INVALID_ARGUMENT');
+    }
+    expect(await codeOfAsync(async () => vcpu.run({ affinity: [0] }))).toBe('ERR_HAX_INVALID_ARGUMENT');
+    expect(await codeOfAsync(async () => vcpu.run({ ...threaded, affinity: [1023] }))).toBe('ERR_HAX_INVALID_ARGUMENT');
+    expect(await codeOfAsync(async () => vcpu.run({ threaded: 1 as never }))).toBe('ERR_HAX_INVALID_ARGUMENT');
+    expect(vcpu.running).toBe(false);
+  });
+});
+
+describeKvm('several vCPUs under the controllers of the kernel', (backend) => {
+  /** Starts the other processor by INIT and SIPI (Intel SDM vol. 3, 8.4.4.1), and sends it vector 0x40 when it says that it is there. */
+  const boot = `mov dword ptr [0xfee000f0], 0x1ff; mov dword ptr [0xfee00310], 0x01000000
+    mov dword ptr [0xfee00300], 0x4500; mov dword ptr [0xfee00300], 0x4602
+    1: cmp byte ptr [0x7000], 1; jne 1b; mov dword ptr [0xfee00300], 0x4040
+    2: cmp byte ptr [0x7001], 1; jne 2b; mov al, 0x42; out 0x10, al; cli; hlt`;
+  /** At 0x2000, where vector 2 of the SIPI leads. Its APIC is programmed through MSRs: real mode does not reach its addresses. */
+  const application = `xor ax, ax; mov ds, ax; mov ss, ax; mov sp, 0x6f00; lea ax, [3f]; mov [0x100], ax; mov word ptr [0x102], 0x200
+    mov ecx, 0x1b; rdmsr; or eax, 0xc00; wrmsr; mov ecx, 0x80f; mov eax, 0x1ff; xor edx, edx; wrmsr
+    mov al, 0x41; out 0x10, al; mov byte ptr [0x7000], 1; sti; 2: hlt; jmp 2b
+    3: mov al, 0x43; out 0x10, al; mov byte ptr [0x7001], 1; cli; hlt`;
+
+  function pair(): { vm: VirtualMachine; vcpus: Vcpu[]; written: number[] } {
+    const vm = backend.vm({ irqchip: 'kernel' });
+    vm.mapMemory({ gpa: 0, size: ramSize });
+    const vcpus = [vm.createVcpu({ cpus: 2 }), vm.createVcpu({ cpus: 2 })];
+    loadGuest(vm, vcpus[0], guestImage('flat32', boot));
+    vm.memory.write(0x2000, assemble(application, { bits: 16, origin: 0 }));
+    const written: number[] = [];
+    vm.ports.add(
+      { at: 0x10, length: 1 },
+      sink((value) => void written.push(value)),
+    );
+    return { vm, vcpus, written };
+  }
+
+  it('start each other by INIT and SIPI, interrupt each other, and end when all are halted for ever', async () => {
+    const { vcpus, written } = pair();
+    expect(vcpus.map((vcpu) => vcpu.mpState)).toEqual(['runnable', 'uninitialized']);
+    const ends = await Promise.all(vcpus.map((vcpu) => vcpu.run(threaded)));
+    expect({ ends, written }).toEqual({ ends: [{ reason: 'halted' }, { reason: 'halted' }], written: [0x41, 0x43, 0x42] });
+    expect(vcpus.map((vcpu) => vcpu.mpState)).toEqual(['halted', 'halted']);
+  });
+
+  it('can be paused and resumed while one waits for its start', async () => {
+    const { vcpus, written } = pair();
+    const [processor, other] = vcpus;
+    const otherRun = other.run(threaded);
+    await delay(2);
+    for (let i = 0; i < 5; i++) {
+      other.pause();
+      expect(other.mpState).toBe('uninitialized');
+      other.resume();
+    }
+    const ends = await Promise.all([processor.run(threaded), otherRun]);
+    expect({ ends, written }).toEqual({ ends: [{ reason: 'halted' }, { reason: 'halted' }], written: [0x41, 0x43, 0x42] });
+  });
+
+  it('wait for an interrupt line as long as it takes', async () => {
+    const vm = backend.vm({ irqchip: 'kernel' });
+    vm.mapMemory({ gpa: 0, size: ramSize });
+    const vcpu = vm.createVcpu();
+    // IRQ 4 of the 8259 at vector 0x24; its handler writes and halts for ever.
+    const source = `mov al, 0x11; out 0x20, al; mov al, 0x20; out 0x21, al; mov al, 4; out 0x21, al; mov al, 1; out 0x21, al
+      mov al, 0xef; out 0x21, al; lea ax, [3f]; mov [0x90], ax; mov word ptr [0x92], 0; sti; 2: hlt; jmp 2b
+      3: mov al, 0x44; out 0x10, al; cli; hlt`;
+    loadGuest(vm, vcpu, guestImage('real', source));
+    const written: number[] = [];
+    vm.ports.add(
+      { at: 0x10, length: 1 },
+      sink((value) => void written.push(value)),
+    );
+    const run = vcpu.run(threaded);
+    await delay(600); // three looks at whether it is halted for ever
+    expect({ running: vcpu.running, written }).toEqual({ running: true, written: [] });
+    vm.irqLine(4).set(true);
+    expect(await run).toEqual({ reason: 'halted' });
+    expect(written).toEqual([0x44]);
+  });
+});
