@@ -64,6 +64,8 @@ export interface GuestCpuidOptions {
 
 /** Leaf 1. */
 const leaf1 = { ecxMonitor: 1 << 3, ecxX2apic: 1 << 21, ecxTscDeadline: 1 << 24, ecxHypervisor: 1 << 31, edxApic: 1 << 9, edxHtt: 1 << 28 };
+/** Leaf 6, EAX: the local APIC's timer runs at a constant rate in every power state. */
+const leaf6Arat = 1 << 2;
 /** KVM_FEATURE bits of leaf 0x40000001 (Documentation/virt/kvm/x86/cpuid.rst) that need the kernel's local APIC. */
 const kvmApicFeatures =
   (1 << 4) | // KVM_FEATURE_ASYNC_PF
@@ -79,7 +81,6 @@ const kvmApicFeatures =
 /** Leaves whose contents describe the host's own sharing of caches and threads, or hardware that no guest of ours has. */
 const droppedLeaves = new Set([
   0x5, // MONITOR/MWAIT: exits or is a no-op under a hypervisor
-  0x6, // thermal and power management: the MSRs behind it are the host's
   0x9, // direct cache access
   0xa, // performance monitoring: no PMU is promised
   0xf, // resource monitoring
@@ -130,6 +131,10 @@ export function guestCpuid(supported: readonly CpuidEntry[], options: GuestCpuid
           const sharing = level >= 3 ? (1 << bitsFor(cpus)) - 1 : 0;
           e.eax = ((e.eax & 0x3fff) | (sharing << 14) | ((Math.min(1 << bitsFor(cpus), 64) - 1) << 26)) >>> 0;
         }
+        break;
+      case 6:
+        // Of power management only ARAT, EAX 2: the kernel's APIC timer never stops. Linux does not stop its tick when idle without it.
+        Object.assign(e, { eax: kernelApic ? leaf6Arat : 0, ebx: 0, ecx: 0, edx: 0 });
         break;
       case 7:
         // SGX and processor trace have lost their leaves above.

@@ -95,13 +95,19 @@ describe('guestCpuid', () => {
   });
 
   it('takes away leaves and features that the machine lacks', () => {
-    const dropped = [5, 6, 9, 0xa, 0xf, 0x10, 0x12, 0x14, 0x17, 0x1b, 0x8000001d, 0x8000001e];
+    const dropped = [5, 9, 0xa, 0xf, 0x10, 0x12, 0x14, 0x17, 0x1b, 0x8000001d, 0x8000001e];
     const kept = [2, 3, 7, 0xd, 0x15, 0x16, 0x40000000, 0x80000000, 0x80000002, 0x80000007];
     const table = guestCpuid([intel, ...[...dropped, ...kept].map((leaf) => entry(leaf, 0, ones))], { apicId: 0, kernelApic: true });
     expect(table.map((e) => e.function)).toEqual([0, ...kept]);
     // SGX (2) and processor trace (25) of leaf 7; further indices are not features of it.
     expect(find(table, 7).ebx).toBe((0xffffffff & ~((1 << 2) | (1 << 25))) >>> 0);
     expect(find(guestCpuid([intel, entry(7, 1, ones)], { apicId: 0, kernelApic: true }), 7, 1).ebx).toBe(0xffffffff);
+  });
+
+  it("says of power management only that the kernel's APIC timer never stops", () => {
+    const arat = (kernelApic: boolean): CpuidEntry => find(guestCpuid([intel, entry(6, 0, ones)], { apicId: 0, kernelApic }), 6);
+    expect(arat(true)).toEqual(entry(6, 0, { eax: 4 }));
+    expect(arat(false)).toEqual(entry(6));
   });
 
   it("says the same in AMD's leaves, and leaves Intel's alone", () => {
