@@ -23,7 +23,11 @@ export const minMemory = extendedStart;
 /** Where boot loaders put what they pass on: above the boot sector and the real-mode IVT, below the extended BIOS data area. */
 export const bootArea: PhysicalRange = { start: 64 * KiB, size: conventionalEnd - 64 * KiB };
 /** ACPI tables: in the part of the BIOS area that guests also search for the RSDP. */
-export const acpiArea: PhysicalRange = { start: 0xe0000, size: extendedStart - 0xe0000 };
+export const acpiArea: PhysicalRange = { start: 0xe0000, size: 64 * KiB };
+/** What a PC has its BIOS in; of ours there is only the code at {@link resetVector}. */
+export const biosArea: PhysicalRange = { start: 0xf0000, size: extendedStart - 0xf0000 };
+/** F000:FFF0, where guests jump to reset a PC. */
+export const resetVector = 0xffff0;
 
 export const localApicAddress = 0xfee00000;
 export const ioApicAddress = 0xfec00000;
@@ -65,10 +69,7 @@ export function ramRanges(bytes: number): PhysicalRange[] {
 export function memoryMap(bytes: number): E820Entry[] {
   return buildE820({
     ram: ramRanges(bytes),
-    reserved: [
-      { start: conventionalEnd, size: acpiArea.start - conventionalEnd },
-      { ...acpiArea, type: e820Type.acpi },
-    ],
+    reserved: [{ start: conventionalEnd, size: acpiArea.start - conventionalEnd }, { ...acpiArea, type: e820Type.acpi }, biosArea],
   });
 }
 

@@ -11,7 +11,7 @@ import { Pvpanic } from '../devices/pvpanic';
 import type { RunEnd } from '../hypervisor/end';
 import type { VirtualMachine } from '../hypervisor/vm';
 import type { Clock } from '../time/clock';
-import { acpiArea, ioApicAddress, localApicAddress, ports, resetValue, sleepTypeS5 } from './layout';
+import { acpiArea, ioApicAddress, localApicAddress, ports, resetValue, resetVector, sleepTypeS5 } from './layout';
 
 /** Puts the devices on the VM's ports and the tables into its memory; returns the address of the RSDP. `stop` ends the guest. */
 export function addPower(vm: VirtualMachine, clock: Clock, stop: (end: RunEnd) => void): number {
@@ -24,6 +24,7 @@ export function addPower(vm: VirtualMachine, clock: Clock, stop: (end: RunEnd) =
     if (event === 'panicked') stop({ reason: 'panicked' });
   });
   vm.ports.add({ at: ports.pvpanic, length: 1 }, pvpanic);
+  vm.memory.write(resetVector, resetCode);
   let flavour: Pick<AcpiOptions, 'platform' | 'reset' | 'overrides'>;
   if (vm.hasKernelIrqchip) {
     vm.ports.add(ports.acpiPower, new AcpiPower({ sleepTypeS5, resetValue, onPowerOff, onReset }));
@@ -49,6 +50,13 @@ export function addPower(vm: VirtualMachine, clock: Clock, stop: (end: RunEnd) =
 
 /** What pulses the reset line of the keyboard controller at its command port. */
 const resetPulse = 0xfe;
+
+/**
+ * Real mode: mov al, 0xfe; out 0x64, al; and should that not end it: hlt; jmp to it. Boot sectors jump here, and so does Linux with
+ * hardware-reduced ACPI: it takes that for a sign of EFI, whose services it then prefers to the FADT's reset register, and finding none
+ * tries the BIOS (arch/x86/kernel/reboot.c, reboot_init and native_machine_emergency_restart).
+ */
+const resetCode = Uint8Array.of(0xb0, resetPulse, 0xe6, ports.keyboard.command, 0xf4, 0xeb, 0xfd);
 
 /** The timer of the kernel's PIT is wired to GSI 2, as on a PC. */
 const pitOverride = { irq: 0, gsi: 2, polarity: 'conform', trigger: 'conform' } as const;

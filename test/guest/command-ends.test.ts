@@ -89,6 +89,14 @@ describeKvm('how a run ends', (_, host) => {
       });
     });
 
+    it('a jump to where a PC has its BIOS: status 4 under --no-reboot', async () => {
+      const image = files.write('bios', flat16('ljmp 0xf000, 0xfff0'));
+      expect(await hax(['run', '--no-reboot', '--format', 'flat', image])).toMatchObject({
+        status: 4,
+        stderr: 'hax: the guest reset the machine (--no-reboot)\n',
+      });
+    });
+
     it('otherwise the machine starts again, each time with fresh memory and devices', async () => {
       // A mark in memory and one in the UART's scratch register must be gone.
       const image = files.write(

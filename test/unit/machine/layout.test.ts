@@ -53,6 +53,6 @@ it('is printed one line a range, in ascending order', () => {
     expect(part).toEqual([...part].sort());
   }
   expect(lines).toContain('  000000000000-00000009fbff  RAM');
-  expect(lines).toContain('  0000000e0000-0000000fffff  ACPI tables');
+  expect(lines).toContain('  0000000e0000-0000000effff  ACPI tables');
   expect(lines).toContain('  000100000000-00017fffffff  RAM');
 });
