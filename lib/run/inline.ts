@@ -12,7 +12,7 @@ import { isHaltedForEver } from './halt';
 /** The longest slice while the guest exits, nanoseconds: what a callback that the loop cannot see may have to wait. */
 const shortCap = 10e6;
 /** A guest that never exits, most often because it is halted, is looked at less and less often; the loop's events still end its slices. */
-const longCap = 160e6;
+const longCap = 480e6;
 /** How often a guest that does not exit is asked whether anything can wake it, milliseconds. */
 const haltCheckInterval = 100;
 
