@@ -233,7 +233,7 @@ int main(int count, char** words) {
   } parts[] = {{"openings", openings}, {"lifetimes", lifetimes},      {"cpuid", cpuid},           {"ports", ports},
                {"mmio", mmio},         {"between", between},          {"interrupts", interrupts}, {"memory", memory_part},
                {"threads", threads},   {"protected", protected_mode}, {"signals", signals},       {"fork", forks},
-               {"null", null_device},  {"switch", switches}};
+               {"null", null_device},  {"switch", switches},          {"shadow", shadow}};
   setvbuf(stdout, NULL, _IOLBF, 0);
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
     if (count >= 2 && strcmp(words[1], parts[i].name) == 0) {

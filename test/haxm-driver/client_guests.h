@@ -188,6 +188,33 @@ static void interrupts(void) {
   finish(&m);
 }
 
+/* Of the observations: GET_REGS behind an HLT in the shadow of STI brings the shadow back. */
+static void shadow(void) {
+  struct machine m;
+  struct vcpu_state_t state;
+  /* sti; hlt; cli; hlt; jmp to the second hlt.   Handler at 2000: out 30,al; iret */
+  START(&m, "\xfb\xf4\xfa\xf4\xeb\xfd");
+  memcpy(m.ram + 0x30 * 4, "\x00\x20\x00\x00", 4);
+  memcpy(m.ram + 0x2000, "\xe6\x30\xcf", 3);
+  real_mode(&m, 0x1000);
+  IS("HLT behind STI", status_of(&m), HAX_EXIT_HLT);
+  raise_vector(&m, 0x30);
+  IS("is left by a vector", status_of(&m), HAX_EXIT_IO);
+  IS("and CLI comes behind it", status_of(&m), HAX_EXIT_HLT);
+  IS("at the second HLT", REG(&m, rip), 0x1004);
+  get_regs(&m, &state);
+  state._rip = 0x1000;
+  set_regs(&m, &state);
+  IS("HLT behind STI again", status_of(&m), HAX_EXIT_HLT);
+  get_regs(&m, &state);
+  raise_vector(&m, 0x30);
+  ioctl(m.vcpu, HAX_VCPU_IOCTL_RUN, 0);
+  IS("after GET_REGS the second HLT does not exit", m.tunnel->_exit_status, HAX_EXIT_INTERRUPT);
+  IS("the guest goes round there", REG(&m, rip) - 0x1003 < 2, 1);
+  IS("without interrupts", REG(&m, rflags) & 0x200, 0);
+  finish(&m);
+}
+
 static void protect(const struct machine* m, uint64_t gpa, uint32_t flags) {
   struct hax_protect_ram_info info = {gpa, 4096, flags, 0};
   ioctl(m->vm, HAX_VM_IOCTL_PROTECT_RAM, &info);
@@ -265,6 +292,7 @@ static void threads(void) {
   pthread_join(thread, NULL);
   IS("INTERRUPT during RUN", m.tunnel->io._port, 0x30);
   pthread_create(&thread, NULL, spin_there, &m);
+  for (int i = 0; i < 1000 && *(volatile uint32_t*)&m.tunnel->_exit_status == HAX_EXIT_IO; i++) usleep(1000);
   for (int i = 0; i < 50; i++) {
     set_ram(m.vm, 0x400000, 0x1000, 0, m.ram + (size_t)(i % 16) * 4096);
     set_ram(m.vm, 0x2000, 0x1000, 0, m.ram + 0x2000);

@@ -49,7 +49,7 @@ static const char kRunGuest[] =
     "\x66\xb8\x00\x00\x00\x00\x0f\xa2\x66\x53\x66\x52\x66\x51\xf4" /* 10ae eax=0; cpuid; push ebx, edx, ecx; hlt */
     "\xb8\x42\x42\x90\xf4"                                      /* 10bd ax=4242; nop; hlt */
     "\x31\xc0\x8e\xd8\xc7\x06\xc0\x00\xe2\x10\xc7\x06\xc2\x00\x00\x00\xfb\xf4" /* 10c2 vector 30 = 0:10e2; sti; hlt */
-    "\xfa\xb8\x51\x51\x90\x90\xf4"                              /* 10d4 cli; ax=5151; nop; nop; hlt */
+    "\x90\xb8\x51\x51\x90\xfa\xf4"                              /* 10d4 nop; ax=5151; nop; cli; hlt */
     "\x66\xff\x06\x00\x35\xeb\xf9"                              /* 10db inc dword [3500]; jmp 10db */
     "\x50\xb0\x49\xe6\xe9\x58\xcf"                              /* 10e2 push ax; al=49; out e9,al; pop ax; iret */
     "Hello";                                                    /* 10e9 */

@@ -238,7 +238,7 @@ if (reason) console.log(`the HAXM driver model is not tested: ${reason}`);
   });
 
   describe('serves a client of any kind', () => {
-    test.each(['openings', 'lifetimes', 'ports', 'mmio', 'between', 'interrupts', 'memory', 'threads', 'signals', 'protected'])(
+    test.each(['openings', 'lifetimes', 'ports', 'mmio', 'between', 'interrupts', 'shadow', 'memory', 'threads', 'signals', 'protected'])(
       '%s',
       (part) => {
         const { status, stdout, stderr } = run([client, part]);

@@ -43,7 +43,7 @@ bool Vcpu::Watches() const {
 
 void Vcpu::ArmDebug() {
   const bool enabled = debug_.control & kDebugEnable;
-  const bool stepping = (enabled && debug_.control & kDebugStep) || Watches();
+  const bool stepping = (enabled && debug_.control & kDebugStep) || Watches() || blocked_;
   if (debug_armed_ && !stepping) return;
   // With the driver HLT ends in its own exit, not in a step's.
   const bool step = stepping && NextByte() != kHlt;
@@ -59,7 +59,7 @@ void Vcpu::ArmDebug() {
     regs_dirty_ = false;
   }
   haxm_model::Ioctl(fd_, KVM_SET_GUEST_DEBUG, &wanted);
-  debug_armed_ = true;
+  debug_armed_ = !blocked_;
 }
 
 // Is there a breakpoint at the next instruction that only the model can see? Tells the tunnel.

@@ -128,6 +128,7 @@ void Vcpu::ShowState(VcpuState* state) {
 int Vcpu::GetRegs(uint64_t argument, bool wide) {
   VcpuState state{};
   if (fd_ >= 0) Settle();
+  shadow_back_ = halt_behind_sti_;
   ShowState(&state);
   if (!wide) return CopyOut(argument, state);
   VcpuState520 other{};

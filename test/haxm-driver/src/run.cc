@@ -9,6 +9,12 @@
 
 namespace haxm_model {
 
+namespace {
+
+constexpr uint8_t kSti = 0xfb;
+
+}  // namespace
+
 long Vcpu::Run() {
   const std::lock_guard<std::mutex> lock(run_lock_);
   running_thread_ = static_cast<int>(Syscall(SYS_gettid));
@@ -32,6 +38,7 @@ long Vcpu::Run() {
 long Vcpu::Execute() {
   if (FinishBeforeEntry() || Pause()) return 0;
   for (;;) {
+    TakeShadow();
     if (!panicked_) Flush();
     if (panicked_) {
       Log("haxm_error: vcpu has panicked, id:%u", id_);
@@ -120,16 +127,22 @@ int Vcpu::HighestPending() const {
   return -1;
 }
 
+// GET_REGS reads the shadow of interrupts from before the exit's end of it: one instruction runs in it, and no interrupt comes before.
+void Vcpu::TakeShadow() {
+  blocked_ = shadow_back_ && regs().rflags & kFlagInterrupt;
+  shadow_back_ = halt_behind_sti_ = false;
+}
+
 void Vcpu::Inject() {
   const int vector = HighestPending();
-  if (vector >= 0 && window_known_ && run_->ready_for_interrupt_injection && run_->if_flag) {
+  if (vector >= 0 && !blocked_ && window_known_ && run_->ready_for_interrupt_injection && run_->if_flag) {
     kvm_interrupt interrupt{static_cast<uint32_t>(vector)};
     if (haxm_model::Ioctl(fd_, KVM_INTERRUPT, &interrupt) == 0) {
       pending_[vector / 64] &= ~(uint64_t{1} << vector % 64);
       window_known_ = false;
     }
   }
-  run_->request_interrupt_window = AnyPending() || tunnel_->request_interrupt_window;
+  run_->request_interrupt_window = !blocked_ && (AnyPending() || tunnel_->request_interrupt_window);
 }
 
 Vcpu::Next Vcpu::Stop(uint32_t status) {
@@ -152,8 +165,10 @@ Vcpu::Next Vcpu::Resumable() {
 }
 
 Vcpu::Next Vcpu::Deliver(long result) {
-  tunnel_->ready_for_interrupt_injection = !AnyPending() && run_->ready_for_interrupt_injection ? 1 : 0;
-  if (result == -EINTR || result == -EAGAIN) return Stop(kStatusInterrupt);
+  const bool interrupted = result == -EINTR || result == -EAGAIN;
+  shadow_back_ = blocked_ && interrupted;
+  tunnel_->ready_for_interrupt_injection = !AnyPending() && !shadow_back_ && run_->ready_for_interrupt_injection ? 1 : 0;
+  if (interrupted) return Stop(kStatusInterrupt);
   if (result < 0) return Failed(result);
   switch (run_->exit_reason) {
     case KVM_EXIT_IO:
@@ -193,6 +208,10 @@ Vcpu::Next Vcpu::Halt() {
   tunnel_->exit_status = kStatusHlt;
   if (AnyPending()) return Resumable();
   tunnel_->ready_for_interrupt_injection = 1;
+  uint8_t before = 0;
+  const GuestView guest = view();
+  guest.Read(guest.Linear(SegmentName::kCs, regs().rip - 2), &before, 1);
+  halt_behind_sti_ = before == kSti;
   return Stop(kStatusHlt);
 }
 

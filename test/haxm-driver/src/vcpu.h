@@ -74,6 +74,7 @@ class Vcpu {
   void Flush();
   long Enter(bool immediate);
   void Inject();
+  void TakeShadow();
   int HighestPending() const;
   bool AnyPending() const { return HighestPending() >= 0; }
   Next Deliver(long result);
@@ -156,7 +157,10 @@ class Vcpu {
 
   bool panicked_ = false;
   bool entry_failed_ = false;
-  bool window_known_ = false;  // KVM's ready flag holds for the registers as they are
+  bool window_known_ = false;     // KVM's ready flag holds for the registers as they are
+  bool halt_behind_sti_ = false;  // the last exit was HLT in the shadow of STI
+  bool shadow_back_ = false;      // and GET_REGS has brought the shadow back
+  bool blocked_ = false;          // so that the next instruction runs in it
   Operation operation_;
   Operation previous_;  // a read that the last entry completed: its instruction may go on to write
 
