@@ -203,6 +203,32 @@ describeHaxm('what the driver leaves to its client', (backend) => {
     }
   });
 
+  it.each(['sti; hlt', 'sti; nop; hlt'])('injects an interrupt right behind %s, also when registers have been read', (sleep) => {
+    for (const read of [false, true]) {
+      const { vcpu } = backend.guest(
+        'real',
+        `mov word ptr [0x30 * 4], offset isr; mov word ptr [0x30 * 4 + 2], 0
+         ${sleep}; cli; out 0xe9, al; hlt; 1: jmp 1b; isr: out 0x30, al; iret`,
+      );
+      expect(vcpu.enter().kind).toBe('hlt');
+      if (read) expect(vcpu.getState().rflags & 0x200n).toBe(0x200n);
+      vcpu.inject(0x30);
+      expect(vcpu.enter()).toMatchObject({ kind: 'io', port: 0x30 });
+      expect(vcpu.enter()).toMatchObject({ kind: 'io', port: 0xe9 });
+      expect(vcpu.enter().kind).toBe('hlt');
+    }
+  });
+
+  it('leaves a guest behind HLT where it was put', () => {
+    const { vcpu } = backend.guest('real', 'sti; hlt; 1: jmp 1b; 2: out 0xe9, al; hlt');
+    expect(vcpu.enter().kind).toBe('hlt');
+    const { rip } = vcpu.getState();
+    vcpu.setState({ rip: rip + 2n, rflags: 2n });
+    expect(vcpu.getState().rip).toBe(rip + 2n);
+    vcpu.inject(0x30);
+    expect(vcpu.enter()).toMatchObject({ kind: 'io', port: 0xe9 });
+  });
+
   it('tells a shutdown once, with registers', () => {
     // XCHG with device memory is none of the instructions that the driver emulates.
     const { vcpu } = backend.guest('real', 'mov bx, 0xa000; mov ds, bx; xchg [0x10], al; hlt');

@@ -111,6 +111,7 @@ class HaxmVcpu final : public Vcpu {
 
   // state.cc
   Status GetRegisters(VcpuState* state);
+  Status ReadRegisters(VcpuState* state);
   Status SetRegisters(const VcpuState& state);
   Status GetSystem(const VcpuState& from);
   Status PrepareSystem(VcpuState* to);
@@ -119,6 +120,7 @@ class HaxmVcpu final : public Vcpu {
   Status SetBatch(const MsrState* list, uint32_t count, uint32_t* done);
   Status Takes(const MsrState* list, uint32_t count, bool* all);
   Status ClearUpperRax();
+  Status HaltAgain();
 
   std::shared_ptr<HaxmVm> vm_;
   const std::shared_ptr<Node> node_;
@@ -134,6 +136,8 @@ class HaxmVcpu final : public Vcpu {
   uint32_t reply_size_ = 0;
   uint32_t reply_count_ = 0;
   bool exit_kept_ = false;  // Complete() met a new exit: the next Run() hands it over
+  bool halted_ = false;     // the guest stands behind an HLT that exited
+  bool halt_read_ = false;  // and its registers have been read since
   bool dead_ = false;       // status 7 is for ever
 };
 

@@ -40,6 +40,7 @@ Status HaxmVcpu::Ioctl(uint64_t request, uintptr_t argument, int* result) {
 Status HaxmVcpu::RawRun(uint64_t request, int* result) {
   reply_waits_ = false;
   exit_kept_ = false;
+  halted_ = halt_read_ = false;
   if (!stop_.Enter()) {
     (void)stop_.Consume();
     tunnel_->user_event_pending = 1;

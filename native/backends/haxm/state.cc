@@ -52,8 +52,14 @@ void GeneralToHaxm(const StateBlock& from, VcpuState* to) {
 
 }  // namespace
 
-// The layout is told by which of the two numbers the driver knows.
 Status HaxmVcpu::GetRegisters(VcpuState* state) {
+  Status status = ReadRegisters(state);
+  if (status.ok()) halt_read_ = halted_;
+  return status;
+}
+
+// The layout is told by which of the two numbers the driver knows.
+Status HaxmVcpu::ReadRegisters(VcpuState* state) {
   *state = {};
   if (!with_xcr0_) {
     Status status = node_->Call(kGetRegs, state);
@@ -147,9 +153,11 @@ Status HaxmVcpu::SetState(uint32_t mask) {
     Status status = GetRegisters(&to);
     if (status.ok() && (mask & kStateSystem)) status = PrepareSystem(&to);
     if (!status.ok()) return status;
+    const uint64_t rip = to.rip;
     if (mask & kStateGeneral) GeneralToHaxm(state, &to);
     status = SetRegisters(to);
     if (!status.ok()) return status;
+    if (to.rip != rip) halted_ = halt_read_ = false;
   }
   if (mask & kStateFpu) {
     FxLayout fpu;

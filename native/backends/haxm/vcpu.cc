@@ -1,4 +1,5 @@
 // The vCPU node: the tunnel, entering the guest, interrupts and CPUID.
+#include <cerrno>
 #include <cstring>
 
 #include "backends/haxm/haxm.h"
@@ -12,6 +13,9 @@ constexpr size_t kPage = 4096;
 constexpr uint16_t kPowerUpFcw = 0x037f;    // FNINIT, Intel SDM vol. 1, 8.1.5
 constexpr uint32_t kPowerUpMxcsr = 0x1f80;  // Intel SDM vol. 1, 10.2.3
 constexpr size_t kMxcsrOffset = 24;
+constexpr uint64_t kFlagInterrupt = 0x200;  // RFLAGS.IF, Intel SDM vol. 1, 3.4.3.3
+// How often the host may interrupt one instruction before that is an error.
+constexpr int kMaxAttempts = 1000;
 
 }  // namespace
 
@@ -56,6 +60,8 @@ Status HaxmVcpu::Run() {
     stop_.Leave();
     if (start) page.guest_ns += MonotonicNanoseconds() - start;
     reply_waits_ = false;
+    halted_ = error == 0 && tunnel_->exit_status == kExitHlt;
+    halt_read_ = false;
     page.interrupt_ready = tunnel_->ready_for_interrupt_injection;
     if (error != 0) return EntryFailed(error);
     if (FillExit()) return Status::Ok();
@@ -87,7 +93,44 @@ Status HaxmVcpu::Complete() {
   return Status::Ok();
 }
 
-Status HaxmVcpu::Inject(uint32_t vector) { return node_->Call(kInterrupt, &vector); }
+Status HaxmVcpu::Inject(uint32_t vector) {
+  Status status = HaltAgain();
+  if (status.ok()) status = node_->Call(kInterrupt, &vector);
+  // From here on the guest would run on at an entry.
+  if (status.ok()) halted_ = false;
+  return status;
+}
+
+// GET_REGS after the exit of an HLT behind STI brings the shadow of the STI back, which the exit had ended: the driver reads it from the
+// VMCS, where its end is not written yet. An interrupt then waits for one instruction more, and if that is CLI, the guest never gets it.
+// So that instruction is the HLT itself, once more. In the shadow it exits as before. If there is none, the guest takes interrupts before
+// it: the driver says so, and the guest is put behind it again.
+Status HaxmVcpu::HaltAgain() {
+  if (!halt_read_) return Status::Ok();
+  VcpuState state;
+  Status status = GetRegisters(&state);
+  halt_read_ = false;
+  // Without IF there is no shadow. HLT has one byte; where rip has wrapped behind it, the hazard stays.
+  if (!status.ok() || !(state.rflags & kFlagInterrupt) || state.rip == 0) return status;
+  state.rip--;
+  status = SetRegisters(state);
+  if (!status.ok()) return status;
+  tunnel_->request_interrupt_window = 1;
+  for (int attempt = 0; attempt < kMaxAttempts; attempt++) {
+    const int error = node_->Run();
+    if (error != 0) return Status::Os(kRun.name, error);
+    if (tunnel_->exit_status == kExitHlt) return Status::Ok();
+    if (tunnel_->exit_status != kExitInterrupt) {
+      exit_kept_ = true;
+      halted_ = false;
+      return Status::Ok();
+    }
+    if (!tunnel_->ready_for_interrupt_injection) continue;
+    state.rip++;
+    return SetRegisters(state);
+  }
+  return Status::Error(Code::kIoctl, kRun.name, "the host interrupts the guest before each instruction", EINTR);
+}
 
 Status HaxmVcpu::SetCpuid(const std::vector<hax::CpuidEntry>& entries) {
   if (!vm_->hypervisor().cpuid_is_safe()) {
