@@ -13,6 +13,18 @@ const RESULTS = path.join(root, 'out/test-results');
 
 const TEST_TIMEOUT = 60_000; // milliseconds; host B takes up to ten times as long as the machine around it
 
+// What stands before a command so that its device is another one. Files that begin with kvm- are for KVM alone.
+const DEVICES = {
+  kvm: { name: '', label: '', before: [], env: {}, wants: () => true },
+  haxm: {
+    name: '-haxm',
+    label: ', HAXM model',
+    before: [path.join(root, 'scripts/with-haxm-model')],
+    env: { HAX_TEST_BACKENDS: 'haxm' },
+    wants: (file) => !path.basename(file).startsWith('kvm-'),
+  },
+};
+
 function readJson(file) {
   try {
     return JSON.parse(fs.readFileSync(file, 'utf8'));
@@ -31,41 +43,49 @@ function jestArguments(project, output, files) {
   return [JEST, '--ci', '--selectProjects', project, '--passWithNoTests', '--json', `--outputFile=${output}`, '--runTestsByPath', ...files];
 }
 
-function listFiles(project) {
+function listFiles(project, device) {
   const done = spawnSync(process.execPath, [JEST, '--selectProjects', project, '--listTests', '--json'], { cwd: root, encoding: 'utf8' });
-  return JSON.parse(done.stdout.slice(done.stdout.indexOf('['))).sort();
+  return JSON.parse(done.stdout.slice(done.stdout.indexOf('[')))
+    .filter(device.wants)
+    .sort();
 }
 
 // One project on this host: { where, project, results } or { where, project, trouble }.
-function runHere(project) {
-  const output = path.join(RESULTS, `this-host-${project}.json`);
+function runHere(project, device = DEVICES.kvm) {
+  const output = path.join(RESULTS, `this-host-${project}${device.name}.json`);
   fs.rmSync(output, { force: true });
-  const files = listFiles(project);
+  const files = listFiles(project, device);
   if (files.length === 0) return [];
-  const stdio = ['ignore', 2, 2];
-  const done = spawnSync(process.execPath, jestArguments(project, output, files), { cwd: root, stdio });
+  const [program, ...args] = [...device.before, process.execPath, ...jestArguments(project, output, files)];
+  const done = spawnSync(program, args, { cwd: root, stdio: ['ignore', 2, 2], env: { ...process.env, ...device.env } });
   const results = readJson(output);
   const trouble = results ? undefined : `Jest ended with ${done.signal ?? `status ${done.status}`} and left no results`;
-  return [{ where: 'this host', project, results, trouble }];
+  return [{ where: `this host${device.label}`, project, results, trouble }];
 }
 
-function runCall(project, file) {
-  const name = `host-b-${project}-${path.basename(file, '.test.ts')}`;
+function runCall(project, file, device) {
+  const name = `host-b-${project}-${path.basename(file, '.test.ts')}${device.name}`;
   const output = path.join(RESULTS, `${name}.json`);
   const statusFile = path.join(RESULTS, `${name}.status.json`);
   for (const old of [output, statusFile]) fs.rmSync(old, { force: true });
-  const inside = [process.execPath, ...jestArguments(project, output, [file]), '--runInBand', `--testTimeout=${TEST_TIMEOUT}`];
+  const inside = [
+    ...device.before,
+    process.execPath,
+    ...jestArguments(project, output, [file]),
+    '--runInBand',
+    `--testTimeout=${TEST_TIMEOUT}`,
+  ];
   const args = ['--timeout', '120', '--share', RESULTS, '--status-file', statusFile, '--', ...inside];
-  spawnSync(TEST_IN_VM, args, { cwd: root, stdio: ['ignore', 2, 2], env: { ...process.env, HAX_REQUIRE_KVM: '1' } });
+  spawnSync(TEST_IN_VM, args, { cwd: root, stdio: ['ignore', 2, 2], env: { ...process.env, HAX_REQUIRE_KVM: '1', ...device.env } });
   const ended = readJson(statusFile)?.result ?? 'without a status';
   const results = ended === 'exited' ? readJson(output) : undefined;
   const trouble = results ? undefined : `${path.basename(file)}: ${ended}${ended === 'exited' ? ', but Jest left no results' : ''}`;
-  return { where: 'host B', project, results, trouble };
+  return { where: `host B${device.label}`, project, results, trouble };
 }
 
 // One project inside host B: a start for each file, because a start has two minutes and a busy machine needs them.
-function runInHostB(project) {
-  return listFiles(project).map((file) => runCall(project, file));
+function runInHostB(project, device = DEVICES.kvm) {
+  return listFiles(project, device).map((file) => runCall(project, file, device));
 }
 
-module.exports = { RESULTS, count, readJson, runHere, runInHostB };
+module.exports = { DEVICES, RESULTS, count, readJson, runHere, runInHostB };

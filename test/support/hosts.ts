@@ -218,10 +218,12 @@ function probedDevice(name: ProbedBackend): Host {
   return (probed[name] ??= probedHost(name));
 }
 
-/** KVM always, HAXM where there is a node; HAX_TEST_BACKENDS=haxm leaves the other out. */
-function devices(): ProbedBackend[] {
-  const wanted = process.env.HAX_TEST_BACKENDS?.split(',') ?? ['kvm', 'haxm'];
-  return (['kvm', 'haxm'] as const).filter((name) => wanted.includes(name) && (name === 'kvm' || existsSync('/dev/HAX')));
+/** HAX_TEST_BACKENDS=haxm leaves the others out; what it names has to be there. */
+const wanted = process.env.HAX_TEST_BACKENDS?.split(',');
+
+/** The null device and KVM always, HAXM where there is a node. */
+function devices(): Backend['name'][] {
+  return (['null', 'kvm', 'haxm'] as const).filter((name) => (wanted ? wanted.includes(name) : name !== 'haxm' || existsSync('/dev/HAX')));
 }
 
 export interface EachBackendOptions {
@@ -232,7 +234,7 @@ export interface EachBackendOptions {
 /** Registers the tests of `body` for the null device, KVM and HAXM. HAX_REQUIRE_KVM=1 makes a missing KVM a failure. */
 export function describeEachBackend(title: string, body: (backend: Backend, host: Host) => void, { needs }: EachBackendOptions = {}): void {
   describe(title, () => {
-    for (const name of ['null', ...devices()] as const) {
+    for (const name of devices()) {
       const each = name === 'null' ? nullHost : probedDevice(name);
       describe(each.kind, () => {
         if (each.kind === 'no KVM' || each.kind === 'no HAXM') {
@@ -276,7 +278,7 @@ export function describeHaxm(title: string, body: (backend: Backend, host: Host)
       if (each.kind !== 'no HAXM') {
         afterEach(closeOpened);
         body(backend('haxm'), each);
-      } else if (existsSync('/dev/HAX')) {
+      } else if (devices().includes('haxm')) {
         unusable(each);
       } else {
         itIf(false, 'there is no /dev/HAX', 'all of it', () => undefined);
@@ -286,11 +288,12 @@ export function describeHaxm(title: string, body: (backend: Backend, host: Host)
 }
 
 function unusable(each: Host): void {
-  const label = each.kind === 'no KVM' ? labels.kvm : labels.haxm;
+  const name = each.kind === 'no KVM' ? 'kvm' : 'haxm';
+  const label = labels[name];
   const reason = each.reason('guests');
-  if (process.env.HAX_REQUIRE_KVM === '1') {
+  if (process.env.HAX_REQUIRE_KVM === '1' || wanted?.includes(name)) {
     it('all of it', () => {
-      throw new Error(`HAX_REQUIRE_KVM=1, but ${label} cannot be used: ${reason}`);
+      throw new Error(`${label} is required, but cannot be used: ${reason}`);
     });
   } else {
     itIf(false, `${label} cannot be used`, 'all of it', () => undefined);
