@@ -69,7 +69,6 @@ export function refuseLaterOptions(options: RunCommandOptions): void {
     throw new UsageError(`--machine ${options.machine} is not there yet; this version has the machine micro`);
   }
   if (options.irqchip === 'split') throw new UsageError('--irqchip split is not there yet; this version has kernel and user');
-  if (options.cpus !== 1) throw new UsageError(`--cpus ${options.cpus} is not there yet; this version runs one vCPU`);
 }
 
 export function parseSerial(text: string): SerialTarget {
@@ -98,6 +97,7 @@ export function machineOptions(image: string, options: RunCommandOptions): Machi
     kernel: image,
     format: options.format,
     memory: checkMemory(options.memory),
+    cpus: options.cpus,
     reboot: options.reboot,
     debugExit: options.debugExitPort ?? options.debugExit ?? false,
     ...(options.load !== undefined && { load: options.load }),

@@ -2,7 +2,7 @@ import type { MachineStatistics } from '../machine/machine';
 
 /** `--stats`: exits by kind, port and page, and where the time went. */
 export function describeStatistics(statistics: MachineStatistics & { commandLine: string }): string {
-  const { handled, kinds, ports, pages, slices, entries, interrupted, kicks, guestNs, resets, commandLine } = statistics;
+  const { handled, kinds, ports, pages, slices, entries, interrupted, kicks, guestNs, resets, cpus, commandLine } = statistics;
   const rows = (counts: Record<string, number>): string[] =>
     Object.entries(counts)
       .sort(([, a], [, b]) => b - a)
@@ -11,6 +11,7 @@ export function describeStatistics(statistics: MachineStatistics & { commandLine
   const { interrupted: ended = 0, ...exits } = kinds;
   const elapsed = process.uptime();
   const inGuest = guestNs / 1e9;
+  const rest = cpus === 1 ? `${(elapsed - inGuest).toFixed(3)} s outside, of` : `by ${cpus} vCPUs together,`;
   return [
     `command line: ${commandLine}`,
     `exits handled in JavaScript: ${handled}`,
@@ -18,7 +19,7 @@ export function describeStatistics(statistics: MachineStatistics & { commandLine
     ...(Object.keys(ports).length > 0 ? ['by port:', ...rows(ports)] : []),
     ...(Object.keys(pages).length > 0 ? ['by page:', ...rows(pages)] : []),
     `slices: ${slices} begun, ${ended} ended by an event or a deadline; entries: ${entries}, kicks: ${kicks}, signals of others: ${interrupted}`,
-    `time: ${inGuest.toFixed(3)} s inside the guest, ${(elapsed - inGuest).toFixed(3)} s outside, of ${elapsed.toFixed(3)} s since the start`,
+    `time: ${inGuest.toFixed(3)} s inside the guest, ${rest} ${elapsed.toFixed(3)} s since the start`,
     ...(resets > 0 ? [`resets: ${resets}; the counts are those of the last boot`] : []),
     '',
   ].join('\n');

@@ -15,6 +15,22 @@ export interface ExitStatistics {
   slices: number;
 }
 
+/** The counts of several vCPUs together. */
+export function sumStatistics(all: readonly ExitStatistics[]): ExitStatistics {
+  const add = (to: Record<string, number>, from: Record<string, number>): void => {
+    for (const [name, count] of Object.entries(from)) to[name] = (to[name] ?? 0) + count;
+  };
+  const sum: ExitStatistics = { handled: 0, kinds: {}, ports: {}, pages: {}, slices: 0 };
+  for (const each of all) {
+    sum.handled += each.handled;
+    sum.slices += each.slices;
+    add(sum.kinds, each.kinds);
+    add(sum.ports, each.ports);
+    add(sum.pages, each.pages);
+  }
+  return sum;
+}
+
 const portCount = 0x10000;
 const tables = new TablePool(() => new Uint32Array(portCount));
 /** Of a vCPU that was closed: counting into it has no effect. */

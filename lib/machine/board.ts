@@ -12,15 +12,19 @@ import { Pit8254 } from '../devices/i8254';
 import { SpeakerPort } from '../devices/speaker-port';
 import { Uart16550 } from '../devices/uart16550a';
 import type { Hypervisor } from '../hypervisor/hypervisor';
-import type { Vcpu } from '../hypervisor/vcpu';
 import type { VirtualMachine } from '../hypervisor/vm';
 import type { Clock } from '../time/clock';
 import type { Console } from './console';
 import { bootArea, memoryMap, ports, ramRanges } from './layout';
+import { HaxError } from '../util/errors';
+import { checkInteger } from '../util/numbers';
 import { addPower } from './power';
+import { Processors, type ProcessorsOptions } from './processors';
 
 export interface BoardOptions {
   memory: number;
+  cpus: number;
+  processors: ProcessorsOptions;
   irqchip?: 'kernel' | 'user';
   kernel: ImageSource;
   modules: readonly ImageSource[];
@@ -40,12 +44,13 @@ export interface BoardOptions {
 
 export class Board {
   readonly vm: VirtualMachine;
-  readonly vcpu: Vcpu;
+  readonly processors: Processors;
   readonly #uart: Uart16550;
   readonly #debugConsole: DebugConsole | undefined;
 
   constructor(hypervisor: Hypervisor, options: BoardOptions) {
     const ram = ramRanges(options.memory);
+    checkCpus(hypervisor, options);
     this.vm = hypervisor.createVm(options.irqchip ? { irqchip: options.irqchip } : {});
     try {
       for (const { start, size } of ram) this.vm.mapMemory({ gpa: start, size });
@@ -62,16 +67,19 @@ export class Board {
         bootArea,
         append: options.append ?? '',
         modules: options.modules.map((source) => ({ source })),
-        rsdp: addPower(this.vm, options.clock, (end) => this.vcpu.stop(end)),
+        rsdp: addPower(this.vm, options, (end) => this.processors.stop(end)),
         flat: {
           ...(options.load !== undefined && { load: options.load }),
           ...(options.entry !== undefined && { entry: options.entry }),
           ...(options.mode !== undefined && { mode: options.mode }),
         },
       });
-      this.vcpu = this.vm.createVcpu();
-      this.vcpu.measureGuestTime = options.measureGuestTime ?? false;
-      this.vcpu.setState(boot.registers);
+      const { cpus } = options;
+      const vcpus = Array.from({ length: cpus }, () => this.vm.createVcpu({ cpus }));
+      for (const vcpu of vcpus) vcpu.measureGuestTime = options.measureGuestTime ?? false;
+      this.processors = new Processors(vcpus, options.processors);
+      // The others wait for the first to start them.
+      this.processors.first.setState(boot.registers);
     } catch (error) {
       this.vm.close();
       throw error;
@@ -109,7 +117,7 @@ export class Board {
 
   #addDebugDevices({ debugExit, debugConsole }: BoardOptions): DebugConsole | undefined {
     if (debugExit !== false) {
-      const device = new DebugExit((status) => this.vcpu.stop({ reason: 'exit-code', status }));
+      const device = new DebugExit((status) => this.processors.stop({ reason: 'exit-code', status }));
       this.vm.ports.add({ at: debugExit, length: 4 }, device);
     }
     if (!debugConsole) return undefined;
@@ -117,4 +125,18 @@ export class Board {
     this.vm.ports.add({ at: debugConsole.port ?? ports.debugConsole, length: 1 }, device);
     return device;
   }
+}
+
+/** Local APIC ids in the MADT have 8 bits, and 255 means all (ACPI 6.3, 5.2.12.2). */
+const maxCpus = 255;
+
+function checkCpus({ capabilities }: Hypervisor, { cpus, irqchip }: BoardOptions): void {
+  if (cpus === 1) return;
+  const { available } = capabilities.features.kernelIrqchip ?? { available: false };
+  if (irqchip === 'user' || !available) {
+    throw new HaxError('ERR_HAX_UNSUPPORTED', `${cpus} vCPUs need the interrupt controllers of the kernel, which have local APICs`, {
+      hint: "Leave irqchip at 'kernel', on a backend that has it, or run one vCPU.",
+    });
+  }
+  checkInteger(cpus, 'cpus on this host', 1, Math.min(maxCpus, capabilities.features.maxVcpus.value));
 }

@@ -31,8 +31,12 @@ export interface MachineOptions {
   append?: string;
   /** Guest RAM in bytes or as text; '128M' by default. */
   memory?: number | string;
-  /** vCPUs; only 1 so far. */
+  /** vCPUs, 1 by default and at most 255. Several run on native threads of their own and need the kernel's interrupt controllers. */
   cpus?: number;
+  /** Gives a single vCPU a native thread too, for a guest that is not to share this thread's time; false by default. */
+  threaded?: boolean;
+  /** The host's CPUs for the threads: one list a vCPU, in their order. Those without one run anywhere. Linux only. */
+  affinity?: readonly (readonly number[])[];
   /** Who has the interrupt controllers and the timer: the kernel where it can (the default), or devices in TypeScript. */
   irqchip?: 'kernel' | 'user';
   /** The device to open; HAX_BACKEND or the first that exists by default. */
@@ -59,11 +63,13 @@ export type MachineState = 'created' | 'running' | 'paused' | 'stopped' | 'faile
 export interface MachineStatistics extends ExitStatistics, VcpuCounters {
   /** Times that the guest reset the machine. */
   resets: number;
+  /** vCPUs of the machine; `guestNs` is the sum of their times. */
+  cpus: number;
 }
 
 /**
- * A whole machine: one vCPU, RAM, a UART, power and reset, and a kernel loaded into it. Made by {@link launch}.
- * It keeps the process alive until it ends; unref() releases that. A reset makes VM and vCPU anew, so `vm` and `vcpu` change with it.
+ * A whole machine: vCPUs, RAM, a UART, power and reset, and a kernel loaded into it. Made by {@link launch}.
+ * It keeps the process alive until it ends; unref() releases that. A reset makes VM and vCPU anew, so `vm` and the vCPUs change with it.
  */
 export class Machine extends EventEmitter<{ reset: [] }> {
   /** The serial console, COM1. */
@@ -103,7 +109,7 @@ export class Machine extends EventEmitter<{ reset: [] }> {
   }
 
   get state(): MachineState {
-    return this.#state === 'running' && this.vcpu.paused ? 'paused' : this.#state;
+    return this.#state === 'running' && this.#board.processors.paused ? 'paused' : this.#state;
   }
 
   /** The VM of the current boot. */
@@ -111,14 +117,19 @@ export class Machine extends EventEmitter<{ reset: [] }> {
     return this.#board.vm;
   }
 
-  /** The vCPU of the current boot. */
+  /** The boot processor of the current boot. */
   get vcpu(): Vcpu {
-    return this.#board.vcpu;
+    return this.#board.processors.first;
   }
 
-  /** Counts of the current boot. */
+  /** All processors of the current boot. */
+  get vcpus(): readonly Vcpu[] {
+    return this.#board.processors.all;
+  }
+
+  /** Counts of the current boot, of all processors together. */
   get statistics(): MachineStatistics {
-    return { ...this.vcpu.exits.snapshot(), ...this.vcpu.counters, resets: this.#resets };
+    return { ...this.#board.processors.statistics, resets: this.#resets, cpus: this.vcpus.length };
   }
 
   /** Lets the guest run. Throws ERR_HAX_RUNNING when it has been started before. */
@@ -135,32 +146,32 @@ export class Machine extends EventEmitter<{ reset: [] }> {
     );
   }
 
-  /** Holds the guest; see {@link Vcpu.pause}. What it has printed is handed over. */
+  /** Holds the guest, all of its processors; see {@link Vcpu.pause}. What it has printed is handed over. */
   pause(): void {
-    this.#board.vcpu.pause();
+    this.#board.processors.pause();
     this.#board.flush();
   }
 
   resume(): void {
-    this.#board.vcpu.resume();
+    this.#board.processors.resume();
   }
 
   /** Ends the guest at once; `ended` resolves with `{ reason: 'killed' }`. */
   kill(): void {
     this.#killed = true;
-    this.#board.vcpu.stop();
+    this.#board.processors.stop({ reason: 'killed' });
   }
 
   /** Lets the process end although the machine runs. */
   unref(): this {
     this.#referenced = false;
-    this.#board.vcpu.setReferenced(false);
+    this.#board.processors.setReferenced(false);
     return this;
   }
 
   ref(): this {
     this.#referenced = true;
-    this.#board.vcpu.setReferenced(true);
+    this.#board.processors.setReferenced(true);
     return this;
   }
 
@@ -181,9 +192,9 @@ export class Machine extends EventEmitter<{ reset: [] }> {
     for (;;) {
       // Between two boots, in a listener of 'reset' for example, there is no run that kill() could stop.
       if (this.#killed) return { reason: 'killed' };
-      const { signal } = this.#options;
-      const running = this.#board.vcpu.run(signal ? { signal } : {});
-      this.#board.vcpu.setReferenced(this.#referenced);
+      const { processors } = this.#board;
+      const running = processors.run(this.#options.signal);
+      processors.setReferenced(this.#referenced);
       const end = await running;
       this.console.hurry(() => this.#board.flush());
       if (end.reason !== 'reset' || this.#options.reboot === false) return end;
@@ -202,10 +213,12 @@ export class Machine extends EventEmitter<{ reset: [] }> {
   }
 
   #makeBoard(): Board {
-    const { memory = '128M', debugExit = false, ...options } = this.#options;
+    const { memory = '128M', debugExit = false, cpus = 1, threaded = false, affinity = [], ...options } = this.#options;
     return new Board(this.#hypervisor, {
       ...options,
       memory: parseSize(memory, 'memory'),
+      cpus,
+      processors: { threaded, affinity },
       debugExit: debugExit === true ? ports.debugExit : debugExit,
       kernel: this.#kernel,
       modules: this.#modules,
@@ -245,7 +258,10 @@ function checkOptions(options: MachineOptions): MachineOptions {
   if (!(Array.isArray(initrd) ? initrd : [initrd]).every(isInput)) {
     throw invalidArgument('initrd must be the path of a file, its bytes as a Uint8Array, or an array of them');
   }
-  checkInteger(options.cpus ?? 1, 'cpus', 1, 1);
+  checkInteger(options.cpus ?? 1, 'cpus', 1, 255);
+  if (options.affinity !== undefined && !Array.isArray(options.affinity)) {
+    throw invalidArgument('affinity must be a list with one list of CPUs for each vCPU');
+  }
   for (const port of [options.debugExit, options.debugConsole?.port]) {
     if (typeof port === 'number') checkInteger(port, 'the port of a debug device', 0, 0xffff);
   }

@@ -14,7 +14,7 @@ import type { Clock } from '../time/clock';
 import { acpiArea, ioApicAddress, localApicAddress, ports, resetValue, resetVector, sleepTypeS5 } from './layout';
 
 /** Puts the devices on the VM's ports and the tables into its memory; returns the address of the RSDP. `stop` ends the guest. */
-export function addPower(vm: VirtualMachine, clock: Clock, stop: (end: RunEnd) => void): number {
+export function addPower(vm: VirtualMachine, { clock, cpus }: { clock: Clock; cpus: number }, stop: (end: RunEnd) => void): number {
   const onReset = (): void => stop({ reason: 'reset' });
   const onPowerOff = (): void => stop({ reason: 'powered-off' });
   const keyboard = new KeyboardReset(onReset);
@@ -39,7 +39,7 @@ export function addPower(vm: VirtualMachine, clock: Clock, stop: (end: RunEnd) =
     sleepTypeS5,
     legacy: { isaDevices: true, i8042: false, vga: false, cmosRtc: false, pic: true },
     // A MADT alone makes Linux look for a local APIC, whatever CPUID says.
-    apicIds: vm.hasKernelIrqchip ? [0] : [],
+    apicIds: vm.hasKernelIrqchip ? Array.from({ length: cpus }, (_, id) => id) : [],
     localApic: localApicAddress,
     nmiPin: 1,
     ioApic: { id: 0, address: ioApicAddress, gsiBase: 0 },

@@ -45,8 +45,6 @@ describe('a command line that cannot work: status 2 and one line that names what
     ...['--bios', '--disk', '--cdrom', '--floppy', '--screenshot', '--screen-text', '--type'].map((option) => [option, 'x']),
     ['--machine', 'pc'],
     ['--irqchip', 'split'],
-    ['--cpus', '2'],
-    ['--cpus', '0'],
   ];
   it.each(later)('%s %s is of a later version', async (option, value) => {
     const { status, stdout, stderr } = await haxInProcess(['run', option, value, good]);

@@ -17,7 +17,7 @@ class MockMachine {
   readonly ended: Promise<RunEnd>;
   readonly statistics = {
     ...{ handled: 3, kinds: { io: 2, mmio: 1, interrupted: 4 }, ports: { '0x3f8': 2 }, pages: { '0xd0000000': 1 }, slices: 5 },
-    ...{ entries: 9, interrupted: 0, kicks: 4, guestNs: 1.5e9, resets: 2 },
+    ...{ entries: 9, interrupted: 0, kicks: 4, guestNs: 1.5e9, resets: 2, cpus: 1 },
   };
   readonly vcpu = { getState: () => ({ rip: 0x7c00n }) };
   started = false;
