@@ -14,7 +14,15 @@ export interface RangeRequest {
   readonly offset?: number | undefined;
   /** Who owns the range, for messages; the handler's own name when absent. */
   readonly name?: string | undefined;
+  /**
+   * Writes are posted: the guest does not wait for them, the handler sees them in their order, before the next exit of the vCPU is handled
+   * and when a slice ends (10 ms at most). For registers that nothing but later accesses of the guest depends on: it must not return a promise.
+   */
+  readonly posted?: boolean | undefined;
 }
+
+/** How a bus makes writes to a range posted; the VM gives it. */
+export type PostRange = (range: AddressRange) => Removable;
 
 /** Something that was added and can be taken away again. */
 export interface Removable extends Disposable {

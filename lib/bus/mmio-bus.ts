@@ -1,6 +1,18 @@
 import { invalidArgument } from '../util/errors';
-import { type Claim, isPromiseLike, makeClaim, overlap, removable, settleRead, truncate, type RangeRequest, type Removable } from './claim';
+import {
+  type Claim,
+  isPromiseLike,
+  makeClaim,
+  overlap,
+  removable,
+  settleRead,
+  truncate,
+  type PostRange,
+  type RangeRequest,
+  type Removable,
+} from './claim';
 import type { IoHandler, Width } from './device';
+import { AddressRange } from './range';
 import { readParts, writeParts } from './split';
 import { UnclaimedReports, type UnclaimedListener } from './unclaimed';
 
@@ -16,6 +28,8 @@ export class MmioBus {
   /** The claim of the last access: drivers touch one device many times over. */
   #last: Claim | undefined;
   readonly #unclaimed = new UnclaimedReports('mmio');
+  /** For the VM: how writes become posted. */
+  onPost: PostRange | undefined;
 
   /**
    * Gives `length` bytes from guest-physical address `at` on to a handler. Throws ERR_HAX_OVERLAP when one of them has an owner already,
@@ -28,11 +42,20 @@ export class MmioBus {
     const index = this.#lowerBound(range.first);
     const next = this.#claims[index];
     if (next && next.range.overlaps(range)) throw overlap('MMIO', claim, next);
+    const posted = request.posted ? this.post(range) : undefined;
     this.#claims.splice(index, 0, claim);
     return removable(() => {
+      posted?.remove();
       this.#claims.splice(this.#claims.indexOf(claim), 1);
       this.#last = undefined;
     });
+  }
+
+  /** Makes writes to addresses that have a handler posted, until removed; as `posted` in {@link add}. */
+  post(range: { readonly at: number; readonly length: number } | AddressRange): Removable {
+    const addresses =
+      range instanceof AddressRange ? range : AddressRange.of(range.at, range.length, Number.MAX_SAFE_INTEGER, 'an MMIO range');
+    return this.onPost?.(addresses) ?? removable(() => undefined);
   }
 
   /** Calls back for every address that nobody owns, once per address and direction, up to a cap. */

@@ -1,6 +1,17 @@
 import { HaxError } from '../util/errors';
 import { TablePool } from '../util/table-pool';
-import { Claim, isPromiseLike, makeClaim, overlap, removable, settleRead, truncate, type RangeRequest, type Removable } from './claim';
+import {
+  Claim,
+  isPromiseLike,
+  makeClaim,
+  overlap,
+  removable,
+  settleRead,
+  truncate,
+  type PostRange,
+  type RangeRequest,
+  type Removable,
+} from './claim';
 import type { IoHandler, Width } from './device';
 import { AddressRange } from './range';
 import { readParts, writeParts } from './split';
@@ -26,6 +37,8 @@ export class PortBus {
   readonly #claims: Claim[] = [nobody];
   readonly #free: number[] = [];
   readonly #unclaimed = new UnclaimedReports('port');
+  /** For the VM: how writes become posted. */
+  onPost: PostRange | undefined;
 
   /**
    * Gives `length` ports from `at` on to a handler. Throws ERR_HAX_OVERLAP when one of them has an owner already,
@@ -40,16 +53,25 @@ export class PortBus {
       const owner = this.#table[port];
       if (owner !== 0) throw overlap('ports', claim, this.#claims[owner]);
     }
+    if (this.#free.length === 0 && this.#claims.length >= portCount)
+      throw new HaxError('ERR_HAX_OVERLAP', `the port bus holds at most ${portCount - 1} handlers`);
+    const posted = request.posted ? this.post(range) : undefined;
     const index = this.#free.pop() ?? this.#claims.length;
-    if (index >= portCount) throw new HaxError('ERR_HAX_OVERLAP', `the port bus holds at most ${portCount - 1} handlers`);
     this.#claims[index] = claim;
     this.#table.fill(index, range.first, range.last + 1);
     return removable(() => {
+      posted?.remove();
       if (this.#claims[index] !== claim) return; // cleared meanwhile
       this.#table.fill(0, range.first, range.last + 1);
       this.#claims[index] = nobody;
       this.#free.push(index);
     });
+  }
+
+  /** Makes writes to ports that have a handler posted, until removed; as `posted` in {@link add}. */
+  post(range: { readonly at: number; readonly length: number } | AddressRange): Removable {
+    const ports = range instanceof AddressRange ? range : AddressRange.of(range.at, range.length, portCount - 1, 'a port range');
+    return this.onPost?.(ports) ?? removable(() => undefined);
   }
 
   /** Takes all handlers away; for a VM that closes. */

@@ -135,11 +135,14 @@ export class Vcpu {
 
   /**
    * Enters the guest until one exit and blocks the thread meanwhile; KVM_RUN. The result is one object that the next call changes.
-   * A reply (`exit.data` of an `in`) is taken at the next entry or by complete(). Throws ERR_HAX_RUNNING during run().
+   * A reply (`exit.data` of an `in`) is taken at the next entry or by complete(). Handlers of posted writes are called before it returns.
+   * Throws ERR_HAX_RUNNING during run().
    */
   enter(): Exit {
     this.#checkIdle('enter');
     this.native.enter();
+    const { posted } = this.vm;
+    if (posted.active && posted.waiting) posted.drain();
     return this.#exit as unknown as Exit;
   }
 

@@ -12,6 +12,7 @@ import { checkCpuid, packedGuestCpuid, type CpuidEntry } from './cpuid';
 import { HaxmVm } from './haxm/vm';
 import type { Hypervisor } from './hypervisor';
 import { KvmVm } from './kvm/vm';
+import { PostedWrites } from './posted-writes';
 import { Vcpu } from './vcpu';
 
 export interface MapMemoryOptions {
@@ -53,6 +54,8 @@ export class VirtualMachine {
   readonly ports = new PortBus();
   /** Memory-mapped devices. */
   readonly mmio = new MmioBus();
+  /** Writes that the guest does not wait for; see `posted` of {@link RangeRequest}. */
+  readonly posted: PostedWrites;
   /** The interrupt controllers in user space; undefined where they are the kernel's. */
   readonly userIrqchip: UserIrqchip | undefined;
   readonly #vcpus = new Map<number, Vcpu>();
@@ -68,6 +71,9 @@ export class VirtualMachine {
     /** Whether PIC, IOAPIC and local APICs are the kernel's. */
     readonly hasKernelIrqchip: boolean,
   ) {
+    this.posted = new PostedWrites(this, native);
+    this.ports.onPost = (range) => this.posted.add(true, range);
+    this.mmio.onPost = (range) => this.posted.add(false, range);
     if (!hasKernelIrqchip) this.userIrqchip = makeUserIrqchip?.(this);
   }
 
@@ -139,6 +145,7 @@ export class VirtualMachine {
     this.#usedIds.add(id);
     this.#vcpus.set(id, vcpu);
     try {
+      this.posted.attach();
       // HAXM makes a table of its own, and tells of none that could be put in its place.
       const supported = this.hypervisor.supportedCpuid();
       if (options.cpuid !== undefined) {

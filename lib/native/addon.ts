@@ -41,6 +41,11 @@ export interface NativeVm {
   unmapMemory(gpa: number): void;
   createVcpu(id: number): NativeVcpu;
   setIrqLine(line: number, level: boolean): void;
+  /** Writes to a range of ports or addresses wait in the ring from the next slice on, until unpost() with the same range. */
+  post(port: boolean, first: number, last: number): void;
+  unpost(port: boolean, first: number, last: number): void;
+  /** The ring, to be asked for once, after a post(). */
+  postedRing(): ArrayBuffer;
   close(): void;
 }
 

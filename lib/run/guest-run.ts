@@ -155,6 +155,17 @@ export abstract class GuestRun implements RunInProgress {
     this.u32[windowAt] = source.pending ? 1 : 0;
   }
 
+  /** Serves the writes that the guest did not wait for; false when that has ended the run. */
+  protected drainPosted(): boolean {
+    const { posted } = this.vcpu.vm;
+    try {
+      if (posted.active && posted.waiting) posted.drain();
+    } catch (error) {
+      this.deviceFailed(error, 'a posted write');
+    }
+    return !this.ended;
+  }
+
   /** A port access of any count: one element after the other, each a transfer of its own on the bus. */
   protected transfer(port: number): void {
     const u32 = this.u32;

@@ -96,10 +96,15 @@ class InlineRun extends GuestRun {
   #runUntilYield(): number {
     const { u32, ports: bus } = this;
     const { kinds, ports } = this.vcpu.exits;
+    const { posted } = this.vcpu.vm;
     const enter = this.#enter;
     for (let handled = 0; ; handled++) {
       if (this.interrupt) this.deliver();
       enter();
+      if (posted.active && posted.waiting) {
+        handled++; // no quiet slice
+        if (!this.drainPosted()) return handled;
+      }
       const kind = u32[kindAt];
       if (kind === io) {
         const port = u32[portAt];

@@ -13,6 +13,9 @@ import { isHaltedForEver } from './halt';
 /** How often guests that do not exit are asked whether anything can wake them, milliseconds. */
 const haltCheckInterval = 200;
 
+/** How long a posted write of a guest that does not exit waits, milliseconds. */
+const postedInterval = 10;
+
 const interrupted: number = ExitKind.Interrupted;
 const kindAt = exitPage.kind / 4;
 const portAt = exitPage.port / 4;
@@ -23,6 +26,8 @@ interface Siblings {
   /** A handler of the VM is on the stack. */
   serving: boolean;
   timer: NodeJS.Timeout | undefined;
+  /** Looks for posted writes. */
+  posted: NodeJS.Timeout | undefined;
 }
 
 const siblingsOf = new WeakMap<VirtualMachine, Siblings>();
@@ -56,7 +61,7 @@ export class ThreadedRun extends GuestRun {
   constructor(vcpu: Vcpu, { signal, affinity = [] }: RunOptions) {
     super(vcpu, signal);
     const { vm } = vcpu;
-    this.#siblings = siblingsOf.get(vm) ?? { runs: new Set(), serving: false, timer: undefined };
+    this.#siblings = siblingsOf.get(vm) ?? { runs: new Set(), serving: false, timer: undefined, posted: undefined };
     siblingsOf.set(vm, this.#siblings);
     try {
       this.#runner = new (addon().ThreadRunner)(vcpu.native, this.#slot, new Uint8Array(Uint32Array.from(affinity).buffer));
@@ -68,6 +73,7 @@ export class ThreadedRun extends GuestRun {
     }
     runs.set(this.#slot, this);
     this.#siblings.runs.add(this);
+    this.#watchPosted();
     if (vm.hasKernelIrqchip) this.#siblings.timer ??= setInterval(lookAtHalted, haltCheckInterval, this.#siblings).unref();
     this.#enter();
   }
@@ -78,6 +84,8 @@ export class ThreadedRun extends GuestRun {
     const kind = u32[kindAt];
     this.inSlice = this.#siblings.serving = true;
     try {
+      this.#watchPosted();
+      this.drainPosted();
       this.vcpu.exits.count(kind, u32[portAt]);
       if (kind === (ExitKind.Io as number)) this.transfer(u32[portAt]);
       else if (kind === (ExitKind.None as number)) this.#runner.check();
@@ -159,6 +167,13 @@ export class ThreadedRun extends GuestRun {
     if (siblings.runs.size > 0) return;
     clearInterval(siblings.timer);
     siblings.timer = undefined;
+    clearInterval(siblings.posted);
+    siblings.posted = undefined;
+  }
+
+  /** Posted writes of a guest that does not exit: no slice ends here. */
+  #watchPosted(): void {
+    if (this.vcpu.vm.posted.active) this.#siblings.posted ??= setInterval(() => this.drainPosted(), postedInterval).unref();
   }
 
   #enter(): void {

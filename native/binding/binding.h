@@ -10,6 +10,7 @@
 
 #include "core/hypervisor.h"
 #include "core/loop_watch.h"
+#include "core/posted_writes.h"
 #include "core/vcpu_thread.h"
 
 namespace hax::binding {
@@ -50,6 +51,19 @@ bool Argument(const Napi::CallbackInfo& info, size_t index, const char* name, Na
 // ioctl(request, argument): the raw call of a device. A buffer must be as large as the request number says.
 Napi::Value Ioctl(const Napi::CallbackInfo& info, RawDevice* device);
 
+// Memory shared with JavaScript as an ArrayBuffer, which keeps it alive.
+template <typename T>
+Napi::Value SharedBuffer(Napi::Env env, std::shared_ptr<T> memory) {
+  auto* owner = new std::shared_ptr<T>(std::move(memory));
+  napi_value buffer;
+  const napi_status status = napi_create_external_arraybuffer(
+      env, owner->get(), sizeof(T), [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<T>*>(hint); }, owner, &buffer);
+  if (status == napi_ok) return {env, buffer};
+  delete owner;
+  Throw(env, Status::Error(Code::kUnsupported, "napi_create_external_arraybuffer", "this runtime allows no external buffers; use Node.js"));
+  return {};
+}
+
 // descriptor.cc: map(offset, length) of a device; openEventfd(initial), openMemfd(size), adoptDescriptor(number).
 Napi::Value Map(const Napi::CallbackInfo& info, RawDevice* device);
 Napi::Value MakeEventfd(const Napi::CallbackInfo& info);
@@ -59,7 +73,8 @@ Napi::Value Adopt(const Napi::CallbackInfo& info);
 // A vCPU that a thread may have selected: the pointer goes when the handle is closed, the box stays.
 struct VcpuBox {
   std::shared_ptr<Vcpu> vcpu;
-  VcpuThread* thread = nullptr;  // that runs it, in threaded mode
+  VcpuThread* thread = nullptr;          // that runs it, in threaded mode
+  std::shared_ptr<PostedWrites> posted;  // of its VM
 };
 
 // A class whose objects wrap a shared_ptr of core and are made by C++ only. `close` drops the pointer; later calls throw ERR_HAX_CLOSED.
@@ -150,7 +165,12 @@ class VmHandle final : public Handle<VmHandle, Vm> {
   Napi::Value UnmapMemory(const Napi::CallbackInfo& info);
   Napi::Value CreateVcpu(const Napi::CallbackInfo& info);
   Napi::Value SetIrqLine(const Napi::CallbackInfo& info);
+  Napi::Value Post(const Napi::CallbackInfo& info);
+  Napi::Value Unpost(const Napi::CallbackInfo& info);
+  Napi::Value PostedRing(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<PostedWrites> posted_ = std::make_shared<PostedWrites>();
 };
 
 class VcpuHandle final : public Handle<VcpuHandle, VcpuBox> {
@@ -193,7 +213,7 @@ class DescriptorHandle final : public Handle<DescriptorHandle, Descriptor> {
 };
 
 // Enters the guest until an exit and blocks meanwhile; looks up now and then, so that a worker can be terminated.
-void EnterBlocking(Napi::Env env, const std::shared_ptr<Vcpu>& vcpu);
+void EnterBlocking(Napi::Env env, const std::shared_ptr<VcpuBox>& box);
 
 // The slice function and the pump catch what devices throw: what gets here is a bug of ours, unless the worker is being terminated.
 void ReportUncaught(Napi::Env env);

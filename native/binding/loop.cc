@@ -19,6 +19,7 @@ struct Slice {
   VcpuBox* box;
   LoopContext* context;  // null while the loop is not to be looked at
   uint64_t due;          // loop time in milliseconds at which the loop wants to run
+  PostedWrites* posted;  // null while no range is posted
 };
 HAX_HOT_TLS Slice* current = nullptr;
 
@@ -66,7 +67,7 @@ class SliceRunner final : public Napi::ObjectWrap<SliceRunner> {
       End(context);
       return;
     }
-    Slice slice = {box.get(), due == 0 ? nullptr : context, due};
+    Slice slice = {box.get(), due == 0 ? nullptr : context, due, box->posted->active() ? box->posted.get() : nullptr};
     Slice* const outer = std::exchange(current, &slice);
     context->watch()->Begin(box->vcpu, deadline);
     // Node-API as it is: its C++ wrapper ends the process when an exception cannot be wrapped, as in a worker that is being terminated.
@@ -277,13 +278,32 @@ AddonData::~AddonData() {
   if (enter_watch) enter_watch->Remove();
 }
 
-void EnterBlocking(Napi::Env env, const std::shared_ptr<Vcpu>& vcpu) {
+// Runs until there is an exit that no ring takes.
+static napi_value RunPosted(napi_env env, Vcpu* vcpu, PostedWrites* posted) {
+  struct Errors {
+    napi_env env;
+    bool any;
+  } errors = {env, false};
+  const OnError on_error = {[](void* context, const Status& status) -> void* {
+                              auto* self = static_cast<Errors*>(context);
+                              self->any = true;
+                              return ThrowFromRun(self->env, status);
+                            },
+                            &errors};
+  do {
+    vcpu->Run(on_error);
+  } while (!errors.any && posted->Take(vcpu->shared()->exit));
+  return nullptr;
+}
+
+void EnterBlocking(Napi::Env env, const std::shared_ptr<VcpuBox>& box) {
+  const std::shared_ptr<Vcpu> vcpu = box->vcpu;
   auto* data = env.GetInstanceData<AddonData>();
   if (!data->enter_watch && !Check(env, LoopWatch::Create(-1, &data->enter_watch))) return;
   const ExitPage& page = vcpu->shared()->exit;
   for (;;) {
     data->enter_watch->Begin(vcpu, MonotonicNanoseconds() + kLookUpInterval);
-    vcpu->Run({ThrowFromRun, static_cast<napi_env>(env)});
+    RunPosted(env, vcpu.get(), box->posted.get());
     data->enter_watch->End();
     if (env.IsExceptionPending()) return;
     if (page.kind != static_cast<uint32_t>(ExitKind::kInterrupted) || page.subcode != static_cast<uint32_t>(InterruptReason::kSlice))
@@ -334,6 +354,7 @@ napi_value Run(napi_env env, napi_callback_info) {
       if (due < slice->due) Shorten(slice, due, timeout);
     }
   }
+  if (slice->posted) return RunPosted(env, slice->box->vcpu.get(), slice->posted);
   return static_cast<napi_value>(slice->box->vcpu->Run({ThrowFromRun, env}));
 }
 

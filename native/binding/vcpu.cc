@@ -48,20 +48,12 @@ Napi::Value VcpuHandle::Shared(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   std::shared_ptr<Vcpu> vcpu;
   if (!Vcpu_(env, &vcpu)) return {};
-  auto* owner = new std::shared_ptr<VcpuShared>(vcpu->shared());
-  napi_value buffer;
-  const napi_status status = napi_create_external_arraybuffer(
-      env, owner->get(), sizeof(VcpuShared), [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<VcpuShared>*>(hint); },
-      owner, &buffer);
-  if (status == napi_ok) return {env, buffer};
-  delete owner;
-  Throw(env, Status::Error(Code::kUnsupported, "napi_create_external_arraybuffer", "this runtime allows no external buffers; use Node.js"));
-  return {};
+  return SharedBuffer(env, vcpu->shared());
 }
 
 Napi::Value VcpuHandle::Enter(const Napi::CallbackInfo& info) {
-  std::shared_ptr<Vcpu> vcpu;
-  if (Vcpu_(info.Env(), &vcpu)) EnterBlocking(info.Env(), vcpu);
+  std::shared_ptr<VcpuBox> box;
+  if (Open(info.Env(), &box)) EnterBlocking(info.Env(), box);
   return {};
 }
 

@@ -8,7 +8,9 @@ Napi::Function VmHandle::Define(Napi::Env env) {
   return DefineClass(env, "NativeVm",
                      {InstanceMethod<&VmHandle::RawIoctl>("ioctl"), InstanceMethod<&VmHandle::MapMemory>("mapMemory"),
                       InstanceMethod<&VmHandle::UnmapMemory>("unmapMemory"), InstanceMethod<&VmHandle::CreateVcpu>("createVcpu"),
-                      InstanceMethod<&VmHandle::SetIrqLine>("setIrqLine"), InstanceMethod<&VmHandle::Close>("close")});
+                      InstanceMethod<&VmHandle::SetIrqLine>("setIrqLine"), InstanceMethod<&VmHandle::Post>("post"),
+                      InstanceMethod<&VmHandle::Unpost>("unpost"), InstanceMethod<&VmHandle::PostedRing>("postedRing"),
+                      InstanceMethod<&VmHandle::Close>("close")});
 }
 Napi::Value VmHandle::RawIoctl(const Napi::CallbackInfo& info) {
   std::shared_ptr<Vm> core;
@@ -41,6 +43,7 @@ Napi::Value VmHandle::CreateVcpu(const Napi::CallbackInfo& info) {
   uint32_t id;
   auto box = std::make_shared<VcpuBox>();
   if (!Open(env, &core) || !binding::Argument(info, 0, "id", &id) || !Check(env, core->CreateVcpu(id, &box->vcpu))) return {};
+  box->posted = posted_;
   return VcpuHandle::Make(env, env.GetInstanceData<AddonData>()->vcpu, std::move(box));
 }
 
@@ -53,6 +56,38 @@ Napi::Value VmHandle::SetIrqLine(const Napi::CallbackInfo& info) {
   InterruptController* controller = core->interrupts();
   Check(env, controller ? controller->SetLine(line, level)
                         : Status::Error(Code::kNoIrqchip, "KVM_IRQ_LINE", "this VM was created without an interrupt controller"));
+  return {};
+}
+
+// post(port, first, last): writes there wait in the ring.
+Napi::Value VmHandle::Post(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::shared_ptr<Vm> core;
+  bool port;
+  uint64_t first, last;
+  if (!Open(env, &core) || !binding::Argument(info, 0, "port", &port) || !binding::Argument(info, 1, "first", &first) ||
+      !binding::Argument(info, 2, "last", &last)) {
+    return {};
+  }
+  posted_->Add(port, first, last);
+  return {};
+}
+
+// The ring as an ArrayBuffer, to be asked for once, after a post().
+Napi::Value VmHandle::PostedRing(const Napi::CallbackInfo& info) {
+  std::shared_ptr<Vm> core;
+  if (!Open(info.Env(), &core) || !posted_->ring()) return {};
+  return SharedBuffer(info.Env(), posted_->ring());
+}
+
+Napi::Value VmHandle::Unpost(const Napi::CallbackInfo& info) {
+  std::shared_ptr<Vm> core;
+  bool port;
+  uint64_t first, last;
+  if (Open(info.Env(), &core) && binding::Argument(info, 0, "port", &port) && binding::Argument(info, 1, "first", &first) &&
+      binding::Argument(info, 2, "last", &last)) {
+    posted_->Remove(port, first, last);
+  }
   return {};
 }
 

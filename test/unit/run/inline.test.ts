@@ -120,6 +120,7 @@ function bench({ kernelIrqchip = false, source }: { kernelIrqchip?: boolean; sou
     mmio,
     hasKernelIrqchip: kernelIrqchip,
     userIrqchip,
+    posted: { active: false },
     forget: () => undefined,
   } as unknown as VirtualMachine;
   installRunDriver(runInline);

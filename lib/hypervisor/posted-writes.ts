@@ -1,0 +1,119 @@
+/**
+ * Posted writes: the guest goes on at once, and their handlers see them in order, before the next exit of the vCPU is handled. On KVM they
+ * wait in the kernel's ring (api.rst 4.116) and cost no exit; elsewhere native code collects them, which saves the way to JavaScript.
+ */
+import { isPromiseLike, removable, type Removable } from '../bus/claim';
+import type { MmioBus } from '../bus/mmio-bus';
+import type { PortBus } from '../bus/port-bus';
+import type { AddressRange } from '../bus/range';
+import type { Width } from '../bus/device';
+import type { NativeVm } from '../native/addon';
+import { HaxError } from '../util/errors';
+import { hex } from '../util/numbers';
+import type { VirtualMachine } from './vm';
+
+/** struct kvm_coalesced_mmio_ring: first and last, then the writes; struct kvm_coalesced_mmio: address, length, pio, data. In words. */
+const headWords = 2;
+const writeWords = 6;
+const pageSize = 4096;
+
+export class PostedWrites {
+  /** Whether any range is posted: the run loop asks at every exit. */
+  active = false;
+  /** Writes that handlers have seen. */
+  served = 0;
+  readonly #ports: PortBus;
+  readonly #mmio: MmioBus;
+  #ranges = 0;
+  #words: Uint32Array | undefined;
+  #bytes: Uint8Array | undefined;
+  #capacity = 1;
+
+  constructor(
+    private readonly vm: VirtualMachine,
+    private readonly native: NativeVm,
+  ) {
+    this.#ports = vm.ports;
+    this.#mmio = vm.mmio;
+  }
+
+  /** Posts the writes to a range of ports or addresses until the result is removed. */
+  add(port: boolean, range: AddressRange): Removable {
+    const coalesced = this.#hasCoalescing(port);
+    const zone = { addr: range.first, size: range.length, pio: port };
+    if (coalesced) {
+      this.vm.kvm.registerCoalescedMmio(zone);
+      this.#mapKernelRing();
+    } else {
+      this.native.post(port, range.first, range.last);
+      if (!this.#words) this.#use(this.native.postedRing(), 0);
+    }
+    this.#ranges++;
+    this.active = true;
+    return removable(() => {
+      this.#ranges--;
+      if (this.vm.closed) return;
+      if (coalesced) this.vm.kvm.unregisterCoalescedMmio(zone);
+      else this.native.unpost(port, range.first, range.last);
+      // What has been written stays in the ring until the next exit.
+      this.active = this.#ranges > 0 || this.waiting;
+    });
+  }
+
+  /** For a VM that has made a vCPU: on KVM the ring lies in the vCPUs' pages, one for all of them. */
+  attach(): void {
+    if (this.active && this.vm.backend === 'kvm') this.#mapKernelRing();
+  }
+
+  /** Whether writes wait. */
+  get waiting(): boolean {
+    const words = this.#words;
+    return words !== undefined && words[0] !== words[1];
+  }
+
+  /** Gives the writes that wait to their handlers, oldest first. What a handler throws passes through; the others wait on. */
+  drain(): void {
+    const words = this.#words;
+    if (words === undefined) return;
+    // A handler may come back here, and other vCPUs write on: both numbers are read anew, and more than a ring full is never served.
+    for (let count = 0; count < this.#capacity && words[0] !== words[1]; count++) {
+      const at = words[0] % this.#capacity;
+      const word = headWords + at * writeWords;
+      // Before the handler runs: one that fails has had its write.
+      words[0] = at + 1 === this.#capacity ? 0 : at + 1;
+      this.served++;
+      const address = words[word] + words[word + 1] * 2 ** 32;
+      const size = words[word + 2];
+      const pending =
+        words[word + 3] !== 0
+          ? this.#ports.write(address, words[word + 4], size as Width)
+          : size <= 4 && size !== 3
+            ? this.#mmio.write(address, words[word + 4], size as Width)
+            : this.#mmio.writeBytes(address, this.#bytes!.subarray((word + 4) * 4, (word + 6) * 4), size);
+      if (pending !== undefined && isPromiseLike(pending)) throw notPosted(words[word + 3] !== 0, address);
+    }
+  }
+
+  #hasCoalescing(port: boolean): boolean {
+    if (this.vm.backend !== 'kvm') return false;
+    const { kvm } = this.vm;
+    return kvm.checkExtension('KVM_CAP_COALESCED_MMIO') > 0 && (!port || kvm.checkExtension('KVM_CAP_COALESCED_PIO') > 0);
+  }
+
+  #mapKernelRing(): void {
+    const [vcpu] = this.vm.vcpus;
+    if (!vcpu || this.#words) return;
+    this.#use(vcpu.native.map(this.vm.kvm.checkExtension('KVM_CAP_COALESCED_MMIO') * pageSize, pageSize), 0);
+  }
+
+  #use(buffer: ArrayBuffer, at: number): void {
+    this.#words = new Uint32Array(buffer, at);
+    this.#bytes = new Uint8Array(buffer, at);
+    this.#capacity = Math.floor((this.#words.length - headWords) / writeWords);
+  }
+}
+
+function notPosted(port: boolean, address: number): HaxError {
+  const where = `${port ? 'port' : 'address'} ${hex(address)}`;
+  return new HaxError('ERR_HAX_DEVICE_FAILED', `the handler of posted writes to ${where} gave a promise: the guest cannot wait for it`);
+}
