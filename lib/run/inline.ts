@@ -139,7 +139,8 @@ class InlineRun extends GuestRun {
   /** After a slice that was ended from outside. */
   #adapt(handled: number): void {
     const quiet = handled === 0 && this.u32[subcodeAt] === InterruptReason.Slice;
-    const cap = quiet ? Math.min(this.#cap * 2, longCap) : shortCap;
+    // Posted writes are promised to arrive after the shortest cap.
+    const cap = quiet && !this.vcpu.vm.posted.active ? Math.min(this.#cap * 2, longCap) : shortCap;
     if (cap !== this.#cap) {
       this.#cap = cap;
       this.#runner.setCap(cap);

@@ -85,9 +85,9 @@ export class ThreadedRun extends GuestRun {
     this.inSlice = this.#siblings.serving = true;
     try {
       this.#watchPosted();
-      this.drainPosted();
       this.vcpu.exits.count(kind, u32[portAt]);
-      if (kind === (ExitKind.Io as number)) this.transfer(u32[portAt]);
+      if (!this.drainPosted()) this.#active = true;
+      else if (kind === (ExitKind.Io as number)) this.transfer(u32[portAt]);
       else if (kind === (ExitKind.None as number)) this.#runner.check();
       else if (kind !== interrupted) this.serve(kind);
     } catch (error) {

@@ -32,6 +32,14 @@ describeEachBackend('posted writes', (backend) => {
     expect(portExits(vcpu, 0x40)).toBeLessThan(20);
   });
 
+  it('all arrive, in order, in threaded mode', async () => {
+    const { vm, vcpu } = out(0x40, 0x55, 700);
+    const recorder = new Recorder();
+    vm.ports.add({ at: 0x40, length: 1, posted: true }, recorder);
+    expect(await vcpu.run({ threaded: true })).toEqual({ reason: 'halted' });
+    expect(recorder.values).toEqual(new Array(700).fill(0x55));
+  });
+
   it('are there when enter() comes back', () => {
     const { vm, vcpu } = out(0x40, 7, 3);
     const recorder = new Recorder();
@@ -93,7 +101,7 @@ describeEachBackend('posted writes', (backend) => {
 describeEachBackend(
   'posted writes of a guest',
   (backend) => {
-    it('are seen before the next exit: ports and addresses among each other, and before a read of the same device', async () => {
+    it.each([false, true])('are seen before the next exit, ports and addresses among each other; threaded %s', async (threaded) => {
       const source = `mov ax, 0x3000; mov ds, ax; mov al, 1; out 0x40, al; mov byte ptr [0x10], 2; mov al, 3; out 0x41, al
         in al, 0x48; out 0x40, al; mov word ptr [0x20], 0x405; in al, 0x40; mov ax, 0x607; out 0x44, ax; hlt`;
       const { vm, vcpu } = backend.guest('real', source);
@@ -101,7 +109,7 @@ describeEachBackend(
       vm.ports.add({ at: 0x40, length: 8, posted: true }, log.device('posted', 9));
       vm.ports.add({ at: 0x48, length: 1 }, log.device('plain', 4));
       vm.mmio.add({ at: 0x30000, length: 0x100, posted: true }, log.device('mmio'));
-      expect(await vcpu.run()).toEqual({ reason: 'halted' });
+      expect(await vcpu.run({ threaded })).toEqual({ reason: 'halted' });
       expect(log.entries).toEqual([
         'posted+0=1',
         'mmio+16=2',
@@ -112,7 +120,8 @@ describeEachBackend(
         'posted+0?',
         'posted+4=1543',
       ]);
-      expect(vcpu.exits.snapshot().handled).toBe(3); // two INs and the HLT
+      // Two INs and the HLT; the ring of the devices without zones is inline mode's.
+      if (!threaded) expect(vcpu.exits.snapshot().handled).toBe(3);
     });
 
     it('of 8 bytes, and those that reach beyond their range', async () => {
@@ -130,13 +139,13 @@ describeEachBackend(
       expect(beyond.values).toEqual([0x66, 0x55]);
     });
 
-    it('a guest that never exits is seen all the same: when a slice ends', async () => {
+    it.each([false, true])('a guest that never exits is seen all the same; threaded %s', async (threaded) => {
       const { vm, vcpu } = backend.guest('real', 'mov al, 5; out 0x40, al; 1: jmp 1b');
       vm.ports.add(
         { at: 0x40, length: 1, posted: true },
         sink((status) => vcpu.stop({ reason: 'exit-code', status })),
       );
-      expect(await vcpu.run()).toEqual({ reason: 'exit-code', status: 5 });
+      expect(await vcpu.run({ threaded })).toEqual({ reason: 'exit-code', status: 5 });
     });
   },
   { needs: 'guests' },
