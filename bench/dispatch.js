@@ -42,14 +42,14 @@ function timeSlices(cpu) {
 }
 
 /** The two loops over the same device; each runs `exits` exits and gives nanoseconds of thread CPU time an exit. */
-function loops({ backend, devices: deviceCount, entryNs = 0, exits }) {
+function loops({ backend, devices: deviceCount, entryNs = 0, exits, posted = false }) {
   const { Hypervisor, guestCpuid, realMode } = require(`${root}/dist/index.js`);
   const c = raw();
   const spent = timeSlices(c.threadCpuNs);
   const hypervisor = Hypervisor.open({ backend });
   const vm = hypervisor.createVm({ irqchip: 'user' });
   const devices = makeDevices(deviceCount);
-  devices.forEach((device, i) => vm.ports.add({ at: firstPort + 8 * i, length: 8 }, device));
+  devices.forEach((device, i) => vm.ports.add({ at: firstPort + 8 * i, length: 8, posted }, device));
   let cpuid;
   let registers = { rcx: exits, rdx: firstPort, rbx: deviceCount, rdi: entryNs, rax: 0x5a };
   let prepareC = () => undefined;

@@ -2,7 +2,7 @@
  * Posted writes: the guest goes on at once, and their handlers see them in order, before the next exit of the vCPU is handled. On KVM they
  * wait in the kernel's ring (api.rst 4.116) and cost no exit; elsewhere native code collects them, which saves the way to JavaScript.
  */
-import { isPromiseLike, removable, type Removable } from '../bus/claim';
+import { removable, type Removable } from '../bus/claim';
 import type { MmioBus } from '../bus/mmio-bus';
 import type { PortBus } from '../bus/port-bus';
 import type { AddressRange } from '../bus/range';
@@ -75,23 +75,30 @@ export class PostedWrites {
   drain(): void {
     const words = this.#words;
     if (words === undefined) return;
+    const ports = this.#ports;
+    const capacity = this.#capacity;
     // A handler may come back here, and other vCPUs write on: both numbers are read anew, and more than a ring full is never served.
-    for (let count = 0; count < this.#capacity && words[0] !== words[1]; count++) {
-      const at = words[0] % this.#capacity;
-      const word = headWords + at * writeWords;
+    for (let count = 0; count < capacity; count++) {
+      const first = words[0];
+      if (first === words[1]) return;
+      const at = first < capacity ? first : 0;
       // Before the handler runs: one that fails has had its write.
-      words[0] = at + 1 === this.#capacity ? 0 : at + 1;
+      words[0] = at + 1 === capacity ? 0 : at + 1;
       this.served++;
-      const address = words[word] + words[word + 1] * 2 ** 32;
-      const size = words[word + 2];
-      const pending =
-        words[word + 3] !== 0
-          ? this.#ports.write(address, words[word + 4], size as Width)
-          : size <= 4 && size !== 3
-            ? this.#mmio.write(address, words[word + 4], size as Width)
-            : this.#mmio.writeBytes(address, this.#bytes!.subarray((word + 4) * 4, (word + 6) * 4), size);
-      if (pending !== undefined && isPromiseLike(pending)) throw notPosted(words[word + 3] !== 0, address);
+      const word = headWords + at * writeWords;
+      if (words[word + 3] !== 0) {
+        const pending = ports.write(words[word], words[word + 4], words[word + 2] as Width);
+        if (pending !== undefined) throw notPosted('port', words[word]);
+      } else {
+        this.#writeMemory(words, word);
+      }
     }
+  }
+
+  #writeMemory(words: Uint32Array, word: number): void {
+    const address = words[word] + words[word + 1] * 2 ** 32;
+    const bytes = this.#bytes!.subarray((word + 4) * 4, (word + 6) * 4);
+    if (this.#mmio.writeBytes(address, bytes, words[word + 2]) !== undefined) throw notPosted('address', address);
   }
 
   #hasCoalescing(port: boolean): boolean {
@@ -113,7 +120,7 @@ export class PostedWrites {
   }
 }
 
-function notPosted(port: boolean, address: number): HaxError {
-  const where = `${port ? 'port' : 'address'} ${hex(address)}`;
-  return new HaxError('ERR_HAX_DEVICE_FAILED', `the handler of posted writes to ${where} gave a promise: the guest cannot wait for it`);
+function notPosted(what: 'port' | 'address', at: number): HaxError {
+  const message = `the handler of posted writes to ${what} ${hex(at)} gave a promise: the guest cannot wait for it`;
+  return new HaxError('ERR_HAX_DEVICE_FAILED', message);
 }

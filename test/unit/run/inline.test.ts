@@ -496,7 +496,7 @@ describe('slices', () => {
     const made = bench();
     void made.vcpu.run();
     for (let i = 0; i < 6; i++) expect(mockSlice()).toBe(next.goOn);
-    expect(mockRunner.caps.map((cap) => cap / 1e6)).toEqual([10, 20, 40, 80, 160]);
+    expect(mockRunner.caps.map((cap) => cap / 1e6)).toEqual([10, 20, 40, 80, 160, 320, 480]);
     mockScript.push(out(1, 1), exit(ExitKind.Interrupted, { subcode: InterruptReason.Slice }));
     mockSlice();
     expect(mockRunner.caps.at(-1)).toBe(10e6);
