@@ -1,4 +1,4 @@
-import { explainFailure, explainRefusal } from './findings';
+import { explainFailure, explainRefusal, withPage } from './findings';
 import { tryHaxm } from './haxm';
 import { describeHost, loadedModules } from './host';
 import { thisHost, type HostProbe, type OpenedDevice } from './probe';
@@ -93,6 +93,6 @@ export function doctor(probe: HostProbe = thisHost()): DoctorReport {
     addon: { ok: ![blocked, problem].some((finding) => finding?.code === 'addon-missing') },
     haxm,
     kvm,
-    findings,
+    findings: findings.map(withPage),
   };
 }

@@ -1,8 +1,31 @@
 /** From what went wrong to what to do about it. */
-import { HaxError } from '../util/errors';
+import { errorPage, HaxError, type HaxErrorCode } from '../util/errors';
 import { groupById, loadedModules, moduleFor } from './host';
 import type { HostProbe } from './probe';
-import type { Finding, HostReport } from './report';
+import type { Finding, FindingCode, HostReport } from './report';
+
+/** The code that a program would see, whose page tells more; those without one work. */
+const codes: Partial<Record<FindingCode, HaxErrorCode>> = {
+  'addon-missing': 'ERR_HAX_NO_ADDON',
+  'api-version': 'ERR_HAX_API_VERSION',
+  container: 'ERR_HAX_NO_DEVICE',
+  'device-node': 'ERR_HAX_NO_DEVICE',
+  'haxm-blocked': 'ERR_HAX_NO_DEVICE',
+  'haxm-refused': 'ERR_HAX_IOCTL',
+  'kernel-too-old': 'ERR_HAX_UNSUPPORTED',
+  'module-missing': 'ERR_HAX_NO_DEVICE',
+  'no-permission': 'ERR_HAX_NO_PERMISSION',
+  'no-virtualization': 'ERR_HAX_NO_DEVICE',
+  'open-failed': 'ERR_HAX_IOCTL',
+  platform: 'ERR_HAX_NO_DEVICE',
+  'vm-refused': 'ERR_HAX_IOCTL',
+};
+
+/** The finding with the page about it. */
+export function withPage(finding: Finding): Finding {
+  const code = codes[finding.code];
+  return code ? { ...finding, page: errorPage(code) } : finding;
+}
 
 /** Why there is no device, the nearest cause first. */
 export function explainMissing(probe: HostProbe, host: HostReport, device: string): Finding {

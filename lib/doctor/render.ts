@@ -39,7 +39,7 @@ export function renderDoctor(report: DoctorReport): string {
   const rows: [label: string, text: string][] = [
     ['node-hax', `${report.version}, Node ${host.node} on ${host.platform} ${host.kernel} ${host.arch}`],
     ['processor', `${host.processor || 'unknown'}, ${virtualization}${host.container ? `, in a ${host.container} container` : ''}`],
-    ['addon', report.addon.ok ? 'loaded' : 'not built'],
+    ['addon', report.addon.ok ? 'loaded' : 'not loaded'],
     [haxm.device, describeHaxm(haxm)],
     ...describeWords(haxm),
     ...describeFeatures(haxm.features),
@@ -48,9 +48,11 @@ export function renderDoctor(report: DoctorReport): string {
   ];
   const width = Math.max(...rows.map(([label]) => label.length)) + 2;
   const lines = rows.map(([label, text]) => label.padEnd(width) + text);
-  for (const { severity, message, remedy } of report.findings) {
+  for (const { severity, message, remedy, page } of report.findings) {
     lines.push('', `${severity}: ${message}`);
     if (remedy) lines.push(arrow + remedy);
+    // A hint of an error names its page itself.
+    if (page && !remedy.includes(page)) lines.push(`    See ${page}.`);
   }
   lines.push('', report.ok ? 'A VM can be created.' : 'No VM can be created.');
   lines.push(`Linux as a guest: ${report.linux.ok ? 'yes' : 'no'}; ${report.linux.reason}.`);

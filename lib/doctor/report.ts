@@ -26,6 +26,8 @@ export interface Finding {
   message: string;
   /** What to do about it; empty where there is nothing to do. */
   remedy: string;
+  /** The page that tells more, `node-hax/docs/errors/….md`; absent where there is none. */
+  page?: string;
 }
 
 export interface HostReport {

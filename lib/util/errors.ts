@@ -32,13 +32,18 @@ export const errorTable = {
 
 export type HaxErrorCode = keyof typeof errorTable;
 
+/** The page about a code, in the package and in the repository. */
+export function errorPage(code: HaxErrorCode): string {
+  return `node-hax/docs/errors/${code}.md`;
+}
+
 export interface HaxErrorDetails {
   /** The ioctl or call that failed, by its kernel name where it has one. */
   operation?: string | undefined;
   /** The operating system's error number, positive. */
   errno?: number | undefined;
   backend?: string | undefined;
-  /** What to do; the table's hint by default. */
+  /** What to do, as sentences; the table's hint by default. The page about the code is named behind it. */
   hint?: string | undefined;
   /** Where the guest was, for errors of device models. */
   rip?: bigint | undefined;
@@ -52,6 +57,7 @@ export class HaxError extends Error {
   readonly operation: string | undefined;
   readonly errno: number | undefined;
   readonly backend: string | undefined;
+  /** What to do, and the page that tells more. */
   readonly hint: string;
   readonly rip: bigint | undefined;
   readonly transcript: string | undefined;
@@ -62,7 +68,7 @@ export class HaxError extends Error {
     this.operation = details.operation;
     this.errno = details.errno;
     this.backend = details.backend;
-    this.hint = details.hint ?? errorTable[code];
+    this.hint = `${details.hint ?? errorTable[code]} See ${errorPage(code)}.`;
     this.rip = details.rip;
     this.transcript = details.transcript;
     // Long, and told by the message already as far as it helps.

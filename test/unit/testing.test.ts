@@ -21,7 +21,7 @@ test('a device that opens is closed again and no reason to skip', () => {
 
 test('a device that does not open is a sentence with the remedy', () => {
   open.mockImplementation(missing);
-  expect(whyUnavailable({ backend: 'kvm' })).toBe('/dev/kvm is not there. Load it.');
+  expect(whyUnavailable({ backend: 'kvm' })).toBe('/dev/kvm is not there. Load it. See node-hax/docs/errors/ERR_HAX_NO_DEVICE.md.');
   expect(open).toHaveBeenCalledWith({ backend: 'kvm' });
 });
 
@@ -41,7 +41,10 @@ test('tests run where a VM can be made and are skipped with the reason elsewhere
   expect(run).toHaveBeenCalledWith('boots', body);
   open.mockImplementation(missing);
   needsHypervisor(run, skip)('boots', body);
-  expect(skip).toHaveBeenCalledWith('boots [skipped: /dev/kvm is not there. Load it.]', body);
+  expect(skip).toHaveBeenCalledWith(
+    'boots [skipped: /dev/kvm is not there. Load it. See node-hax/docs/errors/ERR_HAX_NO_DEVICE.md.]',
+    body,
+  );
   process.env.HAX_REQUIRE_KVM = '1';
   needsHypervisor(run, skip)('must boot', body);
   expect(run).toHaveBeenLastCalledWith('must boot', body);

@@ -203,6 +203,7 @@ describe('no permission', () => {
       code: 'no-permission',
       message: 'alice may not open /dev/kvm: /dev/kvm belongs to group kvm with mode 0660, and alice is not in it.',
       remedy: 'As root: usermod -aG kvm alice; then log in again.',
+      page: 'node-hax/docs/errors/ERR_HAX_NO_PERMISSION.md',
     });
   });
 

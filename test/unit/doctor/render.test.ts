@@ -55,7 +55,9 @@ test.each([
 ])('no VM', (options, state) => {
   const failure = new HaxError('ERR_HAX_NO_ADDON', 'the addon did not load; tried a.node', { hint: 'Build it.' });
   const text = renderDoctor(doctor(new FakeHost({ failure, cpuinfo: '', ...options })));
-  expect(text).toContain('processor  unknown, neither VT-x nor SVM\naddon      not built\n');
+  expect(text).toContain('processor  unknown, neither VT-x nor SVM\naddon      not loaded\n');
   expect(text).toContain(`/dev/kvm   ${state}\n`);
-  expect(text).toContain('\nerror: the addon did not load; tried a.node\n  → Build it.\n\nNo VM can be created.\n');
+  expect(text).toContain(
+    '\nerror: the addon did not load; tried a.node\n  → Build it. See node-hax/docs/errors/ERR_HAX_NO_ADDON.md.\n\nNo VM can be created.\n',
+  );
 });

@@ -27,13 +27,15 @@ describe('HaxError', () => {
       errno: 22,
       backend: 'kvm',
     });
-    expect([error.cause, error.hint]).toEqual([cause, errorTable.ERR_HAX_IOCTL]);
+    expect([error.cause, error.hint]).toEqual([cause, `${errorTable.ERR_HAX_IOCTL} See node-hax/docs/errors/ERR_HAX_IOCTL.md.`]);
     expect(String(error)).toBe('HaxError: it failed');
     expect(error.stack).toContain('errors.test');
   });
 
   it('prefers the hint of the throw site', () => {
-    expect(new HaxError('ERR_HAX_FILE', 'no', { hint: 'look elsewhere' }).hint).toBe('look elsewhere');
+    expect(new HaxError('ERR_HAX_FILE', 'no', { hint: 'look elsewhere.' }).hint).toBe(
+      'look elsewhere. See node-hax/docs/errors/ERR_HAX_FILE.md.',
+    );
   });
 
   it('has no cause unless one is given', () => {
@@ -63,7 +65,7 @@ describe('HaxError', () => {
     const theirs = vm.runInNewContext(`const exports = {}; ${code}; new exports.HaxError('ERR_HAX_CLOSED', 'closed')`) as errors.HaxError;
     expect(theirs instanceof Error).toBe(false);
     expect(theirs instanceof HaxError).toBe(true);
-    expect(theirs.hint).toBe(errorTable.ERR_HAX_CLOSED);
+    expect(theirs.hint).toContain(errorTable.ERR_HAX_CLOSED);
   });
 
   it.each([undefined, null, 'text', 5, {}, new Error('plain'), { code: 'ERR_HAX_CLOSED' }])(
