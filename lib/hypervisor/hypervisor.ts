@@ -5,7 +5,8 @@ import { checkInteger } from '../util/numbers';
 import { requireFeature, type Capabilities } from './capabilities';
 import { unpackCpuid, type CpuidEntry } from './cpuid';
 import { HaxmSystem } from './haxm/system';
-import { KvmSystem } from './kvm/system';
+import { loadKvmSystem } from './kvm/load';
+import type { KvmSystem } from './kvm/system';
 import { VirtualMachine } from './vm';
 
 export type BackendName = 'haxm' | 'kvm';
@@ -92,7 +93,7 @@ export class Hypervisor {
 
   /** KVM's own calls on /dev/kvm. Throws ERR_HAX_UNSUPPORTED on other backends. */
   get kvm(): KvmSystem {
-    return (this.#kvm ??= new KvmSystem(this));
+    return (this.#kvm ??= new (loadKvmSystem())(this));
   }
 
   /** Every CPUID entry that the hypervisor can give a guest; KVM_GET_SUPPORTED_CPUID. Asked once a device. */

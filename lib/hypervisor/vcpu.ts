@@ -11,7 +11,8 @@ import { ExitCounters } from './exit-counters';
 import { ExitHandlers, type ExitHandler, type ServedKind } from './exit-handlers';
 import type { RunEnd } from './end';
 import { HaxmVcpu } from './haxm/vcpu';
-import { KvmVcpu } from './kvm/vcpu';
+import { loadKvmVcpu } from './kvm/load';
+import type { KvmVcpu } from './kvm/vcpu';
 import { checkMsr, msrRefused, StateView } from './state';
 import type { VirtualMachine } from './vm';
 
@@ -125,7 +126,7 @@ export class Vcpu {
 
   /** KVM's own calls on a vCPU. Throws ERR_HAX_UNSUPPORTED on other backends. */
   get kvm(): KvmVcpu {
-    return (this.#kvm ??= new KvmVcpu(this));
+    return (this.#kvm ??= new (loadKvmVcpu())(this));
   }
 
   /** True between run() and its end. */

@@ -11,7 +11,8 @@ import { requireFeature } from './capabilities';
 import { checkCpuid, packedGuestCpuid, type CpuidEntry } from './cpuid';
 import { HaxmVm } from './haxm/vm';
 import type { Hypervisor } from './hypervisor';
-import { KvmVm } from './kvm/vm';
+import { loadKvmVm } from './kvm/load';
+import type { KvmVm } from './kvm/vm';
 import { PostedWrites } from './posted-writes';
 import { Vcpu } from './vcpu';
 
@@ -92,7 +93,7 @@ export class VirtualMachine {
 
   /** KVM's own calls on a VM. Throws ERR_HAX_UNSUPPORTED on other backends. */
   get kvm(): KvmVm {
-    return (this.#kvm ??= new KvmVm(this));
+    return (this.#kvm ??= new (loadKvmVm())(this));
   }
 
   get vcpus(): readonly Vcpu[] {
