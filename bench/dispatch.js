@@ -64,6 +64,10 @@ function loops({ backend, devices: deviceCount, entryNs = 0, exits, posted = fal
     prepareC = () => c.kvmSet(codeAt, exits / 8);
     runC = () => c.kvmLoop();
   }
+  if (backend === 'haxm') {
+    c.haxmOpen();
+    runC = () => c.haxmLoop(exits, firstPort, deviceCount, entryNs);
+  }
   const vcpu = vm.createVcpu(cpuid ? { cpuid } : {});
 
   const inC = () => {

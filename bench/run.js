@@ -6,7 +6,7 @@
 const { execFileSync } = require('node:child_process');
 const os = require('node:os');
 const path = require('node:path');
-const { raw } = require('./lib/raw.js');
+const { raw, root } = require('./lib/raw.js');
 const { round } = require('./lib/statistics.js');
 
 const USAGE = `Usage: npm run bench -- [--json] [--quick]
@@ -23,11 +23,15 @@ function rows(quick) {
   const slow = { backend: 'null', entryNs: 1200, exits: quick ? 20_000 : 60_000, rounds };
   // An exit of a software KVM costs 7 µs and the machine is never that quiet: more rounds.
   const kvm = { backend: 'kvm', exits: quick ? 2_000 : 8_000, rounds: quick ? 3 : 75 };
+  // The null device behind the ioctls of the HAXM driver model.
+  const haxm = { ...free, backend: 'haxm' };
   return [
     ['null', 'one', 'null device, one class', { ...free, devices: 1 }],
     ['null', 'eight', 'null device, eight classes', { ...free, devices: 8 }],
     ['null1200', 'one', 'null device of 1.2 µs, one class', { ...slow, devices: 1 }],
     ['null1200', 'eight', 'null device of 1.2 µs, eight classes', { ...slow, devices: 8 }],
+    ['haxm', 'one', 'null device as /dev/HAX, one class', { ...haxm, devices: 1 }],
+    ['haxm', 'eight', 'null device as /dev/HAX, eight classes', { ...haxm, devices: 8 }],
     ['kvm', 'one', '/dev/kvm, one class', { ...kvm, devices: 1 }],
     ['kvm', 'eight', '/dev/kvm, eight classes', { ...kvm, devices: 8 }],
     ['null', 'posted', 'null device, posted writes', { ...free, devices: 1, posted: true }],
@@ -36,19 +40,23 @@ function rows(quick) {
 }
 
 function measure(row) {
-  const words = [path.join(__dirname, 'dispatch.js'), JSON.stringify(row)];
-  return JSON.parse(execFileSync(process.execPath, words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }));
+  const words = [process.execPath, path.join(__dirname, 'dispatch.js'), JSON.stringify(row)];
+  if (row.backend === 'haxm') words.unshift(path.join(root, 'scripts/with-haxm-model'));
+  const [program, ...args] = words;
+  const env = { ...process.env, HAXM_MODEL_NULL: '1' };
+  return JSON.parse(execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], env }));
 }
 
 function asJson(results) {
   const pick = ({ ns, percent, skipped }, withPercent) => (skipped ? { skipped } : withPercent ? { ns, percent } : { ns });
-  const { null: free, null1200, kvm } = results;
+  const { null: free, null1200, haxm, kvm } = results;
   return {
     dispatch: {
       null: { one: pick(free.one), eight: pick(free.eight) },
       kvm: pick(kvm.one, true),
       null1200: { one: pick(null1200.one), eight: pick(null1200.eight) },
       kvmEight: pick(kvm.eight, true),
+      haxmNull: { one: pick(haxm.one), eight: pick(haxm.eight) },
     },
     // Nanoseconds of a write that a native ring takes and JavaScript drains; how many times cheaper than a plain exit KVM's ring is.
     posted: {

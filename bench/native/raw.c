@@ -14,6 +14,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "../../test/haxm-driver/client.h"
+
 static uint64_t nanoseconds(clockid_t clock) {
   struct timespec now;
   clock_gettime(clock, &now);
@@ -203,12 +205,69 @@ static napi_value kvm_loop(napi_env env, napi_callback_info info) {
   return number(env, (double)writes);
 }
 
+// --- HAXM: the same loop over its tunnel.
+
+static int haxm_vcpu = -1;
+static struct hax_tunnel* tunnel;
+static const uint8_t* io_buffer;
+
+// haxmOpen(): a VM and a vCPU of its own on /dev/HAX.
+static napi_value haxm_open(napi_env env, napi_callback_info info) {
+  (void)info;
+  char path[64];
+  uint32_t vm_id = 0, vcpu_id = 0;
+  const int hax = open("/dev/HAX", O_RDWR | O_CLOEXEC);
+  if (hax < 0 || ioctl(hax, HAX_IOCTL_CREATE_VM, &vm_id) != 0) return fail(env, "HAX_IOCTL_CREATE_VM");
+  snprintf(path, sizeof path, "/dev/hax_vm/vm%02u", vm_id);
+  const int vm = open(path, O_RDWR | O_CLOEXEC);
+  if (vm < 0 || ioctl(vm, HAX_VM_IOCTL_VCPU_CREATE, &vcpu_id) != 0) return fail(env, "HAX_VM_IOCTL_VCPU_CREATE");
+  snprintf(path, sizeof path, "/dev/hax_vm%02u/vcpu%02u", vm_id, vcpu_id);
+  haxm_vcpu = open(path, O_RDWR | O_CLOEXEC);
+  struct hax_tunnel_info pages = {0};
+  if (haxm_vcpu < 0 || ioctl(haxm_vcpu, HAX_VCPU_IOCTL_SETUP_TUNNEL, &pages) != 0) return fail(env, "HAX_VCPU_IOCTL_SETUP_TUNNEL");
+  tunnel = (struct hax_tunnel*)(uintptr_t)pages.va;
+  io_buffer = (const uint8_t*)(uintptr_t)pages.io_va;
+  return NULL;
+}
+
+// haxmLoop(exits, firstPort, ports, entryNs): programs the model's null device (docs/haxm-model.md) and runs until it halts; how many
+// writes were served.
+static napi_value haxm_loop(napi_env env, napi_callback_info info) {
+  uint64_t in[4];
+  if (!numbers(env, info, 4, in)) return NULL;
+  struct vcpu_state_t state = {0};
+  if (ioctl(haxm_vcpu, HAX_VCPU_GET_REGS, &state) != 0) return fail(env, "HAX_VCPU_GET_REGS");
+  state._rcx = in[0];
+  state._rdx = in[1];
+  state._rbx = in[2];
+  state._rdi = in[3];
+  state._rax = 0x5a;
+  if (ioctl(haxm_vcpu, HAX_VCPU_SET_REGS, &state) != 0) return fail(env, "HAX_VCPU_SET_REGS");
+  raw_device.writes = 0;
+  for (;;) {
+    if (ioctl(haxm_vcpu, HAX_VCPU_IOCTL_RUN, 0) != 0) return fail(env, "HAX_VCPU_IOCTL_RUN");
+    switch (tunnel->_exit_status) {
+      case HAX_EXIT_IO:
+        raw_device.writes++;
+        raw_device.sum += tunnel->io._port ^ io_buffer[0];
+        break;
+      case HAX_EXIT_INTERRUPT:
+        break;
+      case HAX_EXIT_HLT:
+        return number(env, (double)raw_device.writes);
+      default:
+        errno = EPROTO;
+        return fail(env, "an exit");
+    }
+  }
+}
+
 NAPI_MODULE_INIT() {
   const struct {
     const char* name;
     napi_callback call;
-  } functions[] = {
-      {"threadCpuNs", thread_cpu_ns}, {"nullLoop", null_loop}, {"kvmOpen", kvm_open}, {"kvmSet", kvm_set}, {"kvmLoop", kvm_loop}};
+  } functions[] = {{"threadCpuNs", thread_cpu_ns}, {"nullLoop", null_loop}, {"kvmOpen", kvm_open},  {"kvmSet", kvm_set},
+                   {"kvmLoop", kvm_loop},          {"haxmOpen", haxm_open}, {"haxmLoop", haxm_loop}};
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     napi_value function;
     if (napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].call, NULL, &function) != napi_ok) return NULL;

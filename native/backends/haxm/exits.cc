@@ -56,7 +56,12 @@ bool HaxmVcpu::FillIo() {
   page.count = count;
   page.direction = static_cast<uint32_t>(io.direction == kIoIn ? Direction::kIn : Direction::kOut);
   if (io.direction != kIoIn) {
-    CopyElements(page.data, io_buffer_, size, count, io.df != 0);
+    // The usual case is the hot path: four bytes, of which `size` count, are one move.
+    if (count == 1) {
+      std::memcpy(page.data, io_buffer_, sizeof(uint32_t));
+    } else {
+      CopyElements(page.data, io_buffer_, size, count, io.df != 0);
+    }
     return true;
   }
   Expect(size, count);

@@ -12,6 +12,13 @@
 
 namespace hax::haxm {
 
+namespace {
+
+// Worked out once, not at each entry.
+const uint32_t kRunCode = RequestCode(kRun);
+
+}  // namespace
+
 Node::~Node() {
   if (handle_ >= 0) close(static_cast<int>(handle_));
 }
@@ -59,7 +66,7 @@ Status Node::RawCall(uint64_t request, uintptr_t argument, int* result) const {
 
 int Node::Run() const {
   // 1 on Linux: an MMIO instruction could not be resumed, and the status says so.
-  return ioctl(static_cast<int>(handle_), RequestCode(kRun), 0) == -1 ? DriverError(errno) : 0;
+  return ioctl(static_cast<int>(handle_), kRunCode, 0) == -1 ? DriverError(errno) : 0;
 }
 
 void Node::Kick() const {}
