@@ -9,6 +9,7 @@ export { HaxError, errorTable, type HaxErrorCode, type HaxErrorDetails } from '.
 export type { CpuState, CpuStateInit, DescriptorTable, Segment } from './util/cpu-state';
 export { Hypervisor, type BackendName, type CreateVmOptions, type OpenOptions } from './hypervisor/hypervisor';
 export { VirtualMachine, type CreateVcpuOptions, type MapMemoryOptions } from './hypervisor/vm';
+export type { RegistersView, StatePart, VcpuState, VcpuStateInit } from './hypervisor/vcpu-state';
 export { Vcpu, type MpState, type RunOptions, type VcpuCounters } from './hypervisor/vcpu';
 export type { Capabilities, Capability, FeatureName } from './hypervisor/capabilities';
 export { guestCpuid, type CpuidEntry, type GuestCpuidOptions } from './hypervisor/cpuid';

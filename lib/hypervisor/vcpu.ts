@@ -1,5 +1,5 @@
 import type { Removable } from '../bus/claim';
-import { exitPage, fxsaveSize, maxMsrs, msrSize, stateBlock, StateMask } from '../native/layout';
+import { exitPage } from '../native/layout';
 import type { NativeVcpu } from '../native/addon';
 import { checkBoolean, checkBytes, checkObject, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
@@ -13,7 +13,8 @@ import type { RunEnd } from './end';
 import { HaxmVcpu } from './haxm/vcpu';
 import { loadKvmVcpu } from './kvm/load';
 import type { KvmVcpu } from './kvm/vcpu';
-import { checkMsr, msrRefused, StateView } from './state';
+import { VcpuParts, type MpState, type RegistersView, type StatePart, type VcpuState, type VcpuStateInit } from './vcpu-state';
+export { mpStates, type MpState } from './vcpu-state';
 import type { VirtualMachine } from './vm';
 
 export interface RunOptions {
@@ -76,10 +77,6 @@ export interface VcpuCounters {
   readonly guestNs: number;
 }
 
-/** KVM_MP_STATE_…: what a vCPU does while it executes nothing. */
-export const mpStates = ['runnable', 'uninitialized', 'init-received', 'halted', 'sipi-received'] as const;
-export type MpState = (typeof mpStates)[number];
-
 /**
  * A virtual processor. It belongs to the thread that made it; every method but `kick()` is an error while `run()` has a guest in
  * progress elsewhere. Made by {@link VirtualMachine.createVcpu}.
@@ -92,7 +89,7 @@ export class Vcpu {
   readonly exits = new ExitCounters();
   readonly exitHandlers = new ExitHandlers();
   readonly #exit: ExitView;
-  readonly #state: StateView;
+  readonly #parts: VcpuParts;
   readonly #u64: BigUint64Array;
   readonly #u32: Uint32Array;
   #kvm: KvmVcpu | undefined;
@@ -110,7 +107,7 @@ export class Vcpu {
     this.native = native;
     this.shared = native.shared();
     this.#exit = new ExitView(this.shared, vm.backend);
-    this.#state = new StateView(this.shared);
+    this.#parts = new VcpuParts(native, this.shared, vm.backend);
     this.#u64 = new BigUint64Array(this.shared);
     this.#u32 = new Uint32Array(this.shared);
   }
@@ -154,6 +151,7 @@ export class Vcpu {
 
   /** Takes the reply of the last exit without running on: registers and memory are complete only after it, or after the next entry. */
   complete(): void {
+    this.#parts.forget();
     this.native.complete();
   }
 
@@ -230,72 +228,76 @@ export class Vcpu {
 
   /** All registers but the FPU's and MSRs; KVM_GET_REGS and KVM_GET_SREGS. Only complete after complete() where a reply was pending. */
   getState(): CpuState {
-    this.native.getState(StateMask.General | StateMask.System);
-    return this.#state.read();
-  }
-
-  /** The instruction pointer and flags alone, for one call of the kernel instead of two. */
-  getPosition(): { rip: bigint; rflags: bigint } {
-    this.native.getState(StateMask.General);
-    return { rip: this.#state.general('rip'), rflags: this.#state.general('rflags') };
+    return this.#parts.registers();
   }
 
   /** Changes the registers named and leaves the others; KVM_SET_SREGS and KVM_SET_REGS. A refused value changes nothing. */
   setState(state: CpuStateInit): void {
     checkObject(state, 'what setState() takes');
-    this.native.getState(StateMask.General | StateMask.System);
-    this.#state.write(state);
-    this.native.setState(StateMask.General | StateMask.System);
+    this.#parts.setRegisters(state);
+  }
+
+  /**
+   * The general registers, fetched once after each exit when the first of them is read: `vcpu.registers.rax`. Setting one tells the device at
+   * once. The same object each time; complete() first where a reply is pending.
+   */
+  get registers(): RegistersView {
+    return this.#parts.view;
+  }
+
+  /** Several parts of the state at once, for one crossing to the native side; `msrs` are the indices for the part of that name. */
+  getParts<P extends StatePart>(parts: readonly P[], msrs: readonly number[] = []): Pick<VcpuState, P> {
+    return this.#parts.get(parts, msrs);
+  }
+
+  /** Sets the parts named, in the order in which the device wants them: system, general, FPU, MSRs, MP state. */
+  setParts(state: VcpuStateInit): void {
+    this.#parts.set(state);
+  }
+
+  /**
+   * Has `general` and `system` registers travel with each exit, so that reading them afterwards costs no call of the kernel (KVM sync regs;
+   * 5 µs become 0.1 on a slow KVM), and general ones that are set travel with the next entry. Each exit pays for it: worth it for who looks at
+   * registers at most exits. An empty list ends it. Where the device has no such thing it changes nothing.
+   */
+  syncState(parts: readonly ('general' | 'system')[]): void {
+    this.#parts.sync(parts);
+  }
+
+  /** The instruction pointer and flags alone, for one call of the kernel instead of two. */
+  getPosition(): { rip: bigint; rflags: bigint } {
+    return this.#parts.position();
   }
 
   /** The FXSAVE image of 64-bit mode, 512 bytes (Intel SDM vol. 1, 10.5.1); KVM_GET_XSAVE. */
   getFpu(): Uint8Array {
-    this.native.getState(StateMask.Fpu);
-    return new Uint8Array(this.shared, stateBlock.fxsave, fxsaveSize).slice();
+    return this.#parts.get(['fpu'], []).fpu;
   }
 
   setFpu(image: Uint8Array): void {
     checkBytes(image, 'an FXSAVE image');
-    if (image.length !== fxsaveSize) throw invalidArgument(`an FXSAVE image has ${fxsaveSize} bytes, not ${image.length}`);
-    new Uint8Array(this.shared, stateBlock.fxsave, fxsaveSize).set(image);
-    this.native.setState(StateMask.Fpu);
+    this.#parts.set({ fpu: image });
   }
 
   /** Values of model-specific registers, in order; KVM_GET_MSRS. Throws ERR_HAX_IOCTL that names the first one refused. */
   getMsrs(indices: readonly number[]): bigint[] {
     if (!Array.isArray(indices)) throw invalidArgument(`getMsrs() takes an array of indices, not ${shown(indices)}`);
-    this.#moveMsrs(
-      indices.map((index) => checkMsr(index, 0n)),
-      false,
-    );
-    return indices.map((_, i) => this.#u64[(stateBlock.msrs + i * msrSize) / 8 + 1]);
+    return this.#parts.get(['msrs'], indices as number[]).msrs.map(([, value]) => value);
   }
 
   /** KVM_SET_MSRS; those before a refused one are set. */
   setMsrs(values: Iterable<readonly [index: number, value: number | bigint]>): void {
     checkObject(values, 'what setMsrs() takes');
-    if (typeof values[Symbol.iterator] !== 'function' || ArrayBuffer.isView(values))
-      throw invalidArgument('setMsrs() takes a list of pairs of index and value');
-    this.#moveMsrs(
-      Array.from(values, (pair) => {
-        if (!Array.isArray(pair)) throw invalidArgument(`setMsrs() takes pairs of index and value, not ${shown(pair)}`);
-        return checkMsr(pair[0], pair[1]);
-      }),
-      true,
-    );
+    this.#parts.set({ msrs: values });
   }
 
   /** KVM_GET_MP_STATE. Needs the capability `mpState`. */
   get mpState(): MpState {
-    this.native.getState(StateMask.Mp);
-    return mpStates[this.#state.mpState] ?? 'runnable';
+    return this.#parts.get(['mpState'], []).mpState;
   }
 
   set mpState(state: MpState) {
-    const value = mpStates.indexOf(state);
-    if (value < 0) throw invalidArgument(`an MP state is one of ${mpStates.join(', ')}, not ${shown(state)}`);
-    this.#state.mpState = value;
-    this.native.setState(StateMask.Mp);
+    this.#parts.set({ mpState: state ?? (null as never) });
   }
 
   /** After an exit: whether the guest would take an interrupt at once. Means nothing where the kernel has the interrupt controllers. */
@@ -325,6 +327,7 @@ export class Vcpu {
   /** As {@link VirtualMachine.ioctl}, for the vCPU. Not while run() has it. */
   ioctl(request: number, argument?: number | Uint8Array | null): number {
     this.#checkIdle('ioctl');
+    this.#parts.forget();
     return this.native.ioctl(request, argument);
   }
 
@@ -369,18 +372,5 @@ export class Vcpu {
   #checkIdle(call: string): void {
     if (this.#closed) throw new HaxError('ERR_HAX_CLOSED', `vCPU ${this.id} has been closed`, { operation: call });
     if (this.#run) throw new HaxError('ERR_HAX_RUNNING', `vCPU ${this.id} is running already`, { operation: call });
-  }
-
-  #moveMsrs(list: readonly [number, bigint][], set: boolean): void {
-    checkInteger(list.length, 'the number of MSRs', 0, maxMsrs);
-    list.forEach(([index, value], i) => {
-      this.#u32[(stateBlock.msrs + i * msrSize) / 4] = index;
-      this.#u64[(stateBlock.msrs + i * msrSize) / 8 + 1] = value;
-    });
-    this.#u32[stateBlock.msrCount / 4] = list.length;
-    if (set) this.native.setState(StateMask.Msrs);
-    else this.native.getState(StateMask.Msrs);
-    const done = this.#u32[stateBlock.msrCount / 4];
-    if (done < list.length) throw msrRefused(list[done][0], set, this.vm.backend);
   }
 }

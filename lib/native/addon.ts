@@ -70,6 +70,8 @@ export interface NativeVcpu {
   kick(): void;
   getState(mask: number): void;
   setState(mask: number): void;
+  /** Has these parts travel with each exit, so that getState() of them costs no call; where the device can. */
+  syncState(mask: number): void;
   inject(vector: number): void;
   setCpuid(entries: Uint8Array): void;
   close(): void;

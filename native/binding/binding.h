@@ -191,6 +191,7 @@ class VcpuHandle final : public Handle<VcpuHandle, VcpuBox> {
   Napi::Value Kick(const Napi::CallbackInfo& info);
   Napi::Value GetState(const Napi::CallbackInfo& info);
   Napi::Value SetState(const Napi::CallbackInfo& info);
+  Napi::Value SyncState(const Napi::CallbackInfo& info);
   Napi::Value Inject(const Napi::CallbackInfo& info);
   Napi::Value SetCpuid(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);

@@ -18,8 +18,8 @@ Napi::Function VcpuHandle::Define(Napi::Env env) {
                       InstanceMethod<&VcpuHandle::Shared>("shared"), InstanceMethod<&VcpuHandle::Enter>("enter"),
                       InstanceMethod<&VcpuHandle::Complete>("complete"), InstanceMethod<&VcpuHandle::Kick>("kick"),
                       InstanceMethod<&VcpuHandle::GetState>("getState"), InstanceMethod<&VcpuHandle::SetState>("setState"),
-                      InstanceMethod<&VcpuHandle::Inject>("inject"), InstanceMethod<&VcpuHandle::SetCpuid>("setCpuid"),
-                      InstanceMethod<&VcpuHandle::Close>("close")});
+                      InstanceMethod<&VcpuHandle::SyncState>("syncState"), InstanceMethod<&VcpuHandle::Inject>("inject"),
+                      InstanceMethod<&VcpuHandle::SetCpuid>("setCpuid"), InstanceMethod<&VcpuHandle::Close>("close")});
 }
 
 bool VcpuHandle::Vcpu_(Napi::Env env, std::shared_ptr<Vcpu>* out) {
@@ -80,6 +80,13 @@ Napi::Value VcpuHandle::SetState(const Napi::CallbackInfo& info) {
   std::shared_ptr<Vcpu> vcpu;
   uint32_t mask;
   if (Vcpu_(info.Env(), &vcpu) && binding::Argument(info, 0, "mask", &mask)) Check(info.Env(), vcpu->SetState(mask));
+  return {};
+}
+
+Napi::Value VcpuHandle::SyncState(const Napi::CallbackInfo& info) {
+  std::shared_ptr<Vcpu> vcpu;
+  uint32_t mask;
+  if (Vcpu_(info.Env(), &vcpu) && binding::Argument(info, 0, "mask", &mask)) Check(info.Env(), vcpu->SyncState(mask));
   return {};
 }
 

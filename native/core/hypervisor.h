@@ -47,6 +47,10 @@ class Vcpu : public RawDevice {
   virtual Status GetState(uint32_t mask) = 0;
   virtual Status SetState(uint32_t mask) = 0;
 
+  // Has the parts travel with every exit from now on, so that GetState() of them makes no call; 0 for none. Where a device cannot, nothing
+  // changes but the speed.
+  virtual Status SyncState(uint32_t /*mask*/) { return Status::Ok(); }
+
   // Queues an external interrupt, which the guest takes at the next entry; only while interrupt_ready says so.
   virtual Status Inject(uint32_t vector) = 0;
 

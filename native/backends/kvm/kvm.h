@@ -50,6 +50,7 @@ class KvmVm final : public Vm, public InterruptController, public std::enable_sh
   Status MapMemory(Mapping mapping) override;
   Status UnmapMemory(uint64_t gpa) override;
   Status CreateVcpu(uint32_t id, std::shared_ptr<Vcpu>* out) override;
+  int Extension(int capability) const { return hypervisor_->Extension(capability); }
   InterruptController* interrupts() override { return has_irqchip_ ? this : nullptr; }
   Status SetLine(uint32_t gsi, bool level) override;
 
@@ -65,7 +66,7 @@ class KvmVcpu final : public Vcpu {
   static Status Create(std::shared_ptr<KvmVm> vm, Fd fd, size_t run_size, std::shared_ptr<Vcpu>* out);
   ~KvmVcpu() override;
 
-  Status Ioctl(uint64_t request, uintptr_t argument, int* result) override { return RawCall(fd_, request, argument, result); }
+  Status Ioctl(uint64_t request, uintptr_t argument, int* result) override;
   Status Map(uint64_t offset, uint64_t length, std::shared_ptr<DeviceMapping>* out) override;
   void* Run(OnError on_error) override;
   Status Complete() override;
@@ -73,6 +74,7 @@ class KvmVcpu final : public Vcpu {
   void ForgetKick(InterruptReason reason) override { stop_.Forget(reason); }
   Status GetState(uint32_t mask) override;
   Status SetState(uint32_t mask) override;
+  Status SyncState(uint32_t mask) override;
   Status Inject(uint32_t vector) override;
   Status SetCpuid(const std::vector<CpuidEntry>& entries) override;
 
@@ -87,6 +89,10 @@ class KvmVcpu final : public Vcpu {
   void* Interrupted();
   int Enter(ExitPage* page);
 
+  Status GetRegs(kvm_regs* regs);
+  Status SetRegs(const kvm_regs& regs);
+  Status GetSregs(kvm_sregs* sregs);
+  Status FlushRegs();
   Status GetFpu();
   Status SetFpu();
   Status MoveMsrs(bool set);
@@ -96,6 +102,10 @@ class KvmVcpu final : public Vcpu {
   kvm_run* run_ = nullptr;
   size_t run_size_ = 0;
   StopWord stop_;
+  // Sync regs (api.rst 5, kvm_valid_regs). All are StateMasks.
+  uint32_t sync_mask_ = 0;    // what travels with each exit
+  uint32_t synced_ = 0;       // what of run_->s.regs is the vCPU's state now
+  bool regs_wait_ = false;    // the general registers there are new: the next entry takes them
   bool reply_waits_ = false;  // the last exit was one that the kernel completes at the next KVM_RUN
   bool reply_moves_ = false;  // and it may want something of the exit page
   bool exit_kept_ = false;    // Complete() met a new exit: the next Run() hands it over

@@ -82,16 +82,57 @@ constexpr uint32_t kX87AndSse = 3;
 
 }  // namespace
 
+Status KvmVcpu::SyncState(uint32_t mask) {
+  HAX_RETURN_IF_ERROR(FlushRegs());
+  const int supported = vm_->Extension(KVM_CAP_SYNC_REGS);
+  sync_mask_ = 0;
+  if (supported & KVM_SYNC_X86_REGS) sync_mask_ |= mask & kStateGeneral;
+  if (supported & KVM_SYNC_X86_SREGS) sync_mask_ |= mask & kStateSystem;
+  synced_ &= sync_mask_;
+  run_->kvm_valid_regs = (sync_mask_ & kStateGeneral ? KVM_SYNC_X86_REGS : 0) | (sync_mask_ & kStateSystem ? KVM_SYNC_X86_SREGS : 0);
+  return Status::Ok();
+}
+
+Status KvmVcpu::GetRegs(kvm_regs* regs) {
+  if (!(synced_ & kStateGeneral)) return HAX_KVM_CALL(fd_, KVM_GET_REGS, regs);
+  *regs = run_->s.regs.regs;
+  return Status::Ok();
+}
+
+Status KvmVcpu::SetRegs(const kvm_regs& regs) {
+  if (!(synced_ & kStateGeneral)) return HAX_KVM_CALL(fd_, KVM_SET_REGS, &regs);
+  run_->s.regs.regs = regs;
+  run_->s.regs.regs.rflags |= 2;  // as the kernel does: always set, Intel SDM vol. 1, 3.4.3
+  run_->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+  regs_wait_ = true;
+  return Status::Ok();
+}
+
+// Tells the kernel of general registers that wait for the next entry.
+Status KvmVcpu::FlushRegs() {
+  if (!regs_wait_) return Status::Ok();
+  HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_SET_REGS, &run_->s.regs.regs));
+  run_->kvm_dirty_regs &= ~uint64_t{KVM_SYNC_X86_REGS};
+  regs_wait_ = false;
+  return Status::Ok();
+}
+
+Status KvmVcpu::GetSregs(kvm_sregs* sregs) {
+  if (!(synced_ & kStateSystem)) return HAX_KVM_CALL(fd_, KVM_GET_SREGS, sregs);
+  *sregs = run_->s.regs.sregs;
+  return Status::Ok();
+}
+
 Status KvmVcpu::GetState(uint32_t mask) {
   StateBlock& state = shared_->state;
   if (mask & kStateGeneral) {
     kvm_regs regs;
-    HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_GET_REGS, &regs));
+    HAX_RETURN_IF_ERROR(GetRegs(&regs));
     for (size_t i = 0; i < kGeneralRegisters; i++) state.general[i] = regs.*kGeneral[i];
   }
   if (mask & kStateSystem) {
     kvm_sregs sregs;
-    HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_GET_SREGS, &sregs));
+    HAX_RETURN_IF_ERROR(GetSregs(&sregs));
     FromKvm(sregs, &state);
   }
   if (mask & kStateFpu) HAX_RETURN_IF_ERROR(GetFpu());
@@ -109,14 +150,15 @@ Status KvmVcpu::SetState(uint32_t mask) {
   if (mask & kStateSystem) {
     // Read first: the structure also holds a pending interrupt, which is not ours to drop.
     kvm_sregs sregs;
-    HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_GET_SREGS, &sregs));
+    HAX_RETURN_IF_ERROR(GetSregs(&sregs));
     ToKvm(state, &sregs);
+    synced_ &= ~uint32_t{kStateSystem};  // the kernel keeps what the processor can have
     HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_SET_SREGS, &sregs));
   }
   if (mask & kStateGeneral) {
     kvm_regs regs;
     for (size_t i = 0; i < kGeneralRegisters; i++) regs.*kGeneral[i] = state.general[i];
-    HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_SET_REGS, &regs));
+    HAX_RETURN_IF_ERROR(SetRegs(regs));
   }
   if (mask & kStateFpu) HAX_RETURN_IF_ERROR(SetFpu());
   if (mask & kStateMsrs) HAX_RETURN_IF_ERROR(MoveMsrs(true));
@@ -152,6 +194,7 @@ Status KvmVcpu::SetFpu() {
 // Both calls go through the list in order and return how many they did (api.rst 4.18, 4.19).
 Status KvmVcpu::MoveMsrs(bool set) {
   StateBlock& state = shared_->state;
+  if (set) synced_ &= ~uint32_t{kStateSystem};  // EFER and the APIC's base are MSRs too
   const uint32_t wanted = state.msr_count < kMaxMsrs ? state.msr_count : kMaxMsrs;
   FlexTable<kvm_msr_entry> list(wanted);
   for (uint32_t i = 0; i < wanted; i++) {

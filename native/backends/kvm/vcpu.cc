@@ -44,6 +44,8 @@ inline int KvmVcpu::Enter(ExitPage* page) {
   const uint64_t start = page->measure ? Nanoseconds() : 0;
   const int error = ioctl(fd_.get(), KVM_RUN, 0) == 0 ? 0 : errno;
   stop_.Leave();
+  synced_ = sync_mask_;
+  regs_wait_ = false;
   if (start) page->guest_ns += Nanoseconds() - start;
   page->interrupt_ready = run_->ready_for_interrupt_injection;
   return error;
@@ -111,6 +113,8 @@ Status KvmVcpu::Complete() {
   const int error = errno;
   __atomic_store_n(&run_->immediate_exit, 0, __ATOMIC_SEQ_CST);
   reply_waits_ = reply_moves_ = false;
+  synced_ = sync_mask_;
+  regs_wait_ = false;
   if (result == 0) {
     exit_kept_ = true;  // for example the next piece of a string instruction
     return Status::Ok();
@@ -119,11 +123,20 @@ Status KvmVcpu::Complete() {
 }
 
 Status KvmVcpu::Inject(uint32_t vector) {
+  synced_ &= ~uint32_t{kStateSystem};  // kvm_sregs shows it
   kvm_interrupt interrupt = {vector};
   return HAX_KVM_CALL(fd_, KVM_INTERRUPT, &interrupt);
 }
 
+// The kernel shall know the registers, and may change any.
+Status KvmVcpu::Ioctl(uint64_t request, uintptr_t argument, int* result) {
+  HAX_RETURN_IF_ERROR(FlushRegs());
+  synced_ = 0;
+  return RawCall(fd_, request, argument, result);
+}
+
 Status KvmVcpu::SetCpuid(const std::vector<CpuidEntry>& entries) {
+  synced_ = synced_ & kStateGeneral;
   FlexTable<kvm_cpuid_entry2> table(static_cast<uint32_t>(entries.size()));
   for (uint32_t i = 0; i < entries.size(); i++) {
     const CpuidEntry& e = entries[i];
