@@ -54,6 +54,8 @@ export type { Device, DeviceState, IoHandler, Width } from './bus/device';
 export { disconnected, type IrqLine } from './bus/irq-line';
 export { ManualClock, RealClock, type Clock, type Timer } from './time/clock';
 export { launch, Machine, type MachineOptions, type MachineState, type MachineStatistics } from './machine/machine';
+export { launchInWorker, WorkerMachine, type WorkerMachineOptions } from './machine/worker-machine';
+export { createSharedMemory, type SharedMemory } from './memory/shared-memory';
 export { Console, type Pattern, type WaitOptions, type WaitResult } from './machine/console';
 export type { FileInput, ProgressListener } from './machine/file-source';
 export type { UnclaimedAccess } from './bus/unclaimed';

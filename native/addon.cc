@@ -32,6 +32,17 @@ Napi::Value AllocateMemory(const Napi::CallbackInfo& info) {
   return MemoryHandle::Make(env, env.GetInstanceData<AddonData>()->memory, std::move(memory));
 }
 
+// adoptMemory(bytes): memory of JavaScript's own as guest memory, kept as long as it is mapped.
+Napi::Value AdoptMemory(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Napi::Uint8Array bytes;
+  std::shared_ptr<GuestMemory> memory;
+  if (!Argument(info, 0, "bytes", &bytes)) return {};
+  auto owner = std::make_shared<Napi::Reference<Napi::Uint8Array>>(Napi::Persistent(bytes));
+  if (!Check(env, GuestMemory::Adopt(bytes.Data(), bytes.ByteLength(), std::move(owner), &memory))) return {};
+  return MemoryHandle::Make(env, env.GetInstanceData<AddonData>()->memory, std::move(memory));
+}
+
 // detach(buffer): what views see of it afterwards is empty, and the memory goes with its last owner.
 Napi::Value Detach(const Napi::CallbackInfo& info) {
   if (!info[0].IsArrayBuffer()) {
@@ -70,6 +81,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports["initialize"] = Napi::Function::New<Initialize>(env, "initialize");
   exports["openHypervisor"] = Napi::Function::New<OpenHypervisor>(env, "openHypervisor");
   exports["allocateMemory"] = Napi::Function::New<AllocateMemory>(env, "allocateMemory");
+  exports["adoptMemory"] = Napi::Function::New<AdoptMemory>(env, "adoptMemory");
   exports["detach"] = Napi::Function::New<Detach>(env, "detach");
   exports["addressOf"] = Napi::Function::New<AddressOf>(env, "addressOf");
   exports["openEventfd"] = Napi::Function::New<MakeEventfd>(env, "openEventfd");

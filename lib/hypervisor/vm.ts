@@ -3,6 +3,7 @@ import type { IrqLine } from '../bus/irq-line';
 import { MmioBus } from '../bus/mmio-bus';
 import { PortBus } from '../bus/port-bus';
 import { GuestMemory, Region } from '../memory/guest-memory';
+import { SharedBacking, sharedBytes, type SharedMemory } from '../memory/shared-memory';
 import { addon, type NativeVm } from '../native/addon';
 import { checkObject } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
@@ -23,6 +24,12 @@ export interface MapMemoryOptions {
   size: number | string;
   /** Guest writes exit as MMIO instead of changing it. Needs the capability `readOnlyMemory`. */
   readOnly?: boolean;
+  /**
+   * The host memory to map: a WebAssembly.Memory made with `shared: true`, which other threads can have too, from `offset` on (0 by default, a
+   * multiple of 4096). By default memory of its own, zero-filled. What the array had is what the guest finds.
+   */
+  shared?: SharedMemory;
+  offset?: number;
 }
 
 export interface CreateVcpuOptions {
@@ -107,17 +114,19 @@ export class VirtualMachine {
   mapMemory(options: MapMemoryOptions): Region {
     this.#check();
     checkObject(options, 'what mapMemory() takes');
-    const { gpa, size, readOnly = false } = options;
+    const { gpa, size, readOnly = false, shared, offset = 0 } = options;
     const bytes = parseSize(size, 'size of guest memory');
     checkInteger(gpa, 'gpa', 0, Number.MAX_SAFE_INTEGER);
-    const native = addon().allocateMemory(bytes);
+    const array = shared === undefined ? undefined : sharedPart(shared, offset, bytes);
+    const native = array ? addon().adoptMemory(array) : addon().allocateMemory(bytes);
     try {
       this.native.mapMemory(gpa, native, 0, bytes, readOnly);
     } catch (error) {
       native.close();
       throw error;
     }
-    const region = new Region(gpa, bytes, readOnly, native, (buffer) => addon().detach(buffer));
+    const backing = array ? new SharedBacking(array, () => native.close()) : native;
+    const region = new Region(gpa, bytes, readOnly, backing, (buffer) => addon().detach(buffer));
     this.memory.insert(region);
     return region;
   }
@@ -228,6 +237,15 @@ export class VirtualMachine {
   #check(): void {
     if (this.#closed) throw new HaxError('ERR_HAX_CLOSED', 'this virtual machine has been closed');
   }
+}
+
+function sharedPart(shared: SharedMemory, offset: number, length: number): Uint8Array {
+  const all = sharedBytes(shared);
+  checkInteger(offset, 'offset into shared memory', 0, all.length);
+  if (offset + length > all.length) {
+    throw invalidArgument(`shared memory of ${all.length} bytes has no ${length} bytes at offset ${offset}`);
+  }
+  return all.subarray(offset, offset + length);
 }
 
 /** Tells the kernel changes only: a call of it costs microseconds and levels repeat. */

@@ -13,6 +13,7 @@ import { SpeakerPort } from '../devices/speaker-port';
 import { Uart16550 } from '../devices/uart16550a';
 import type { Hypervisor } from '../hypervisor/hypervisor';
 import type { VirtualMachine } from '../hypervisor/vm';
+import type { SharedMemory } from '../memory/shared-memory';
 import type { Clock } from '../time/clock';
 import type { Console } from './console';
 import { bootArea, memoryMap, ports, ramRanges } from './layout';
@@ -23,6 +24,8 @@ import { Processors, type ProcessorsOptions } from './processors';
 
 export interface BoardOptions {
   memory: number;
+  /** RAM that other threads have too, instead of memory of the VM's own. */
+  shared?: SharedMemory;
   cpus: number;
   processors: ProcessorsOptions;
   irqchip?: 'kernel' | 'user';
@@ -53,7 +56,11 @@ export class Board {
     checkCpus(hypervisor, options);
     this.vm = hypervisor.createVm(options.irqchip ? { irqchip: options.irqchip } : {});
     try {
-      for (const { start, size } of ram) this.vm.mapMemory({ gpa: start, size });
+      let offset = 0;
+      for (const { start, size } of ram) {
+        this.vm.mapMemory({ gpa: start, size, ...(options.shared && { shared: options.shared, offset }) });
+        offset += size;
+      }
       if (this.vm.userIrqchip) this.#addTimer(options.clock);
       this.#uart = this.#addUart(options);
       this.#debugConsole = this.#addDebugDevices(options);

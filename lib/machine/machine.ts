@@ -8,6 +8,7 @@ import { Hypervisor, type BackendName } from '../hypervisor/hypervisor';
 import type { Vcpu, VcpuCounters } from '../hypervisor/vcpu';
 import type { VirtualMachine } from '../hypervisor/vm';
 import type { UnclaimedAccess } from '../bus/unclaimed';
+import { createSharedMemory, sharedBytes, type SharedMemory } from '../memory/shared-memory';
 import { RealClock } from '../time/clock';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger, parseSize } from '../util/numbers';
@@ -31,6 +32,12 @@ export interface MachineOptions {
   append?: string;
   /** Guest RAM in bytes or as text; '128M' by default. */
   memory?: number | string;
+  /**
+   * Guest RAM as a WebAssembly.Memory that other threads can have: `true` makes one, `machine.sharedMemory` is it. One that is given must be
+   * large enough; what it has is what the guest finds. A reset clears it. At most 4 GiB. RAM above 3 GiB follows at once in it, but is at 4 GiB
+   * for the guest.
+   */
+  sharedMemory?: SharedMemory | boolean;
   /** vCPUs, 1 by default and at most 255. Several run on native threads of their own and need the kernel's interrupt controllers. */
   cpus?: number;
   /** Gives a single vCPU a native thread too, for a guest that is not to share this thread's time; false by default. */
@@ -57,6 +64,8 @@ export interface MachineOptions {
   measureGuestTime?: boolean;
 }
 
+const defaultMemory = '128M';
+
 /** created → running ⇄ paused → stopped, or failed when the guest crashed or a device model threw. */
 export type MachineState = 'created' | 'running' | 'paused' | 'stopped' | 'failed';
 
@@ -82,6 +91,8 @@ export class Machine extends EventEmitter<{ reset: [] }> {
   readonly #clock = new RealClock();
   readonly #kernel: ImageSource;
   readonly #modules: ImageSource[];
+  /** Guest RAM, where it was asked to be shared. */
+  readonly sharedMemory: SharedMemory | undefined;
   #board: Board;
   #state: MachineState = 'created';
   #resets = 0;
@@ -98,6 +109,7 @@ export class Machine extends EventEmitter<{ reset: [] }> {
     this.ended.catch(() => undefined);
     this.#hypervisor = Hypervisor.open(options.backend ? { backend: options.backend } : {});
     try {
+      this.sharedMemory = sharedMemoryOf(options);
       this.#kernel = this.#open(options.kernel, 'kernel');
       const initrd = options.initrd ?? [];
       this.#modules = (Array.isArray(initrd) ? initrd : [initrd]).map((input: FileInput, i) => this.#open(input, `initrd ${i}`));
@@ -200,6 +212,7 @@ export class Machine extends EventEmitter<{ reset: [] }> {
       if (end.reason !== 'reset' || this.#options.reboot === false) return end;
       this.#resets++;
       this.#board.close();
+      if (this.sharedMemory) sharedBytes(this.sharedMemory).fill(0);
       this.#board = this.#makeBoard();
       this.emit('reset');
     }
@@ -213,10 +226,11 @@ export class Machine extends EventEmitter<{ reset: [] }> {
   }
 
   #makeBoard(): Board {
-    const { memory = '128M', debugExit = false, cpus = 1, threaded = false, affinity = [], ...options } = this.#options;
+    const { memory = defaultMemory, debugExit = false, cpus = 1, threaded = false, affinity = [], ...options } = this.#options;
     return new Board(this.#hypervisor, {
       ...options,
       memory: parseSize(memory, 'memory'),
+      ...(this.sharedMemory && { shared: this.sharedMemory }),
       cpus,
       processors: { threaded, affinity },
       debugExit: debugExit === true ? ports.debugExit : debugExit,
@@ -249,6 +263,14 @@ export async function launch(options: MachineOptions): Promise<Machine> {
   const machine = new Machine(options);
   machine.start();
   return Promise.resolve(machine);
+}
+
+/** The memory that was given, or one that was asked for. */
+export function sharedMemoryOf({ sharedMemory = false, memory = defaultMemory }: MachineOptions): SharedMemory | undefined {
+  if (sharedMemory === false) return undefined;
+  if (sharedMemory === true) return createSharedMemory(parseSize(memory, 'memory'));
+  sharedBytes(sharedMemory);
+  return sharedMemory;
 }
 
 function checkOptions(options: MachineOptions): MachineOptions {

@@ -18,6 +18,8 @@ export interface RegionBacking {
   write(offset: number, source: Uint8Array): void;
   /** The memory itself, at most 4 GiB of it. */
   buffer(offset: number, length: number): ArrayBuffer;
+  /** A window onto memory that is JavaScript's own; where there is none, views are made of buffer(). */
+  view?(offset: number, length: number): Uint8Array;
   close(): void;
 }
 
@@ -53,6 +55,7 @@ export class Region {
   /** A window of `length` bytes at `offset` into the region. It must not cross a multiple of 4 GiB. */
   view(offset: number, length: number): Uint8Array {
     this.#check(offset, length);
+    if (this.backing.view) return this.backing.view(offset, length);
     const start = Math.floor(offset / maxBuffer) * maxBuffer;
     const end = Math.min(start + maxBuffer, this.size);
     if (offset + length > end) {

@@ -120,6 +120,8 @@ export interface Addon {
   backends(): string[];
   openHypervisor(backend: string): NativeHypervisor;
   allocateMemory(size: number): NativeMemory;
+  /** Memory that must not move or go away, as guest memory: that of a shared WebAssembly.Memory. It is kept as long as it is mapped. */
+  adoptMemory(bytes: Uint8Array): NativeMemory;
   /** Where the bytes are in this process, for structures that hold pointers. */
   addressOf(bytes: Uint8Array): bigint;
   /** An eventfd that never blocks. */

@@ -40,7 +40,21 @@ Status GuestMemory::Allocate(uint64_t size, std::shared_ptr<GuestMemory>* out) {
   return Status::Ok();
 }
 
-GuestMemory::~GuestMemory() { os::FreePages(data_, size_); }
+Status GuestMemory::Adopt(uint8_t* data, uint64_t size, std::shared_ptr<void> owner, std::shared_ptr<GuestMemory>* out) {
+  if (size == 0 || size % kPageSize != 0 || reinterpret_cast<uintptr_t>(data) % kPageSize != 0) {
+    return Status::Error(Code::kInvalidArgument, "adopt", "memory that is shared with a guest must consist of whole pages of 4096 bytes");
+  }
+  os::KeepFromChildren(data, size);
+  auto* memory = new (std::nothrow) GuestMemory(data, size);
+  if (!memory) return Status::Error(Code::kNoMemory, "adopt", "the host is out of memory");
+  memory->owner_ = std::move(owner);
+  out->reset(memory);
+  return Status::Ok();
+}
+
+GuestMemory::~GuestMemory() {
+  if (!owner_) os::FreePages(data_, size_);
+}
 
 Status MemoryMap::Check(Mapping* mapping) const {
   const uint64_t gpa = mapping->gpa;

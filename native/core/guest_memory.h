@@ -17,6 +17,8 @@ class GuestMemory {
  public:
   // Zero-filled, page-aligned, not inherited by fork. `size` is a multiple of the page size.
   static Status Allocate(uint64_t size, std::shared_ptr<GuestMemory>* out);
+  // Memory of somebody else's, which `owner` keeps; page-aligned. Let go of on the owner's thread.
+  static Status Adopt(uint8_t* data, uint64_t size, std::shared_ptr<void> owner, std::shared_ptr<GuestMemory>* out);
   ~GuestMemory();
   GuestMemory(const GuestMemory&) = delete;
   GuestMemory& operator=(const GuestMemory&) = delete;
@@ -28,6 +30,7 @@ class GuestMemory {
   GuestMemory(uint8_t* data, uint64_t size) : data_(data), size_(size) {}
   uint8_t* data_;
   uint64_t size_;
+  std::shared_ptr<void> owner_;  // null where the pages are ours
 };
 
 struct Mapping {

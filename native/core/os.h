@@ -11,6 +11,9 @@ namespace hax::os {
 uint8_t* AllocatePages(size_t size);
 void FreePages(uint8_t* pages, size_t size);
 
+// A forked child would make the parent's pages copy on write under the guest: children do not get these.
+void KeepFromChildren(uint8_t* pages, size_t size);
+
 // A symbol that the running program exports, or null.
 void* FindSymbol(const char* name);
 

@@ -9,12 +9,16 @@ namespace hax::os {
 uint8_t* AllocatePages(size_t size) {
   void* pages = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
   if (pages == MAP_FAILED) return nullptr;
+  KeepFromChildren(static_cast<uint8_t*>(pages), size);
+  return static_cast<uint8_t*>(pages);
+}
+
+void KeepFromChildren(uint8_t* pages, size_t size) {
 #ifdef MAP_INHERIT_NONE
   minherit(pages, size, MAP_INHERIT_NONE);
 #else
   minherit(pages, size, 2);  // VM_INHERIT_NONE of <mach/vm_inherit.h>
 #endif
-  return static_cast<uint8_t*>(pages);
 }
 
 void FreePages(uint8_t* pages, size_t size) { munmap(pages, size); }

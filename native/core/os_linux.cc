@@ -8,11 +8,13 @@ namespace hax::os {
 uint8_t* AllocatePages(size_t size) {
   void* pages = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (pages == MAP_FAILED) return nullptr;
-  // A forked child would make the parent's pages copy on write under the guest. Huge pages are a wish, not a need.
-  madvise(pages, size, MADV_DONTFORK);
+  KeepFromChildren(static_cast<uint8_t*>(pages), size);
+  // A wish, not a need.
   madvise(pages, size, MADV_HUGEPAGE);
   return static_cast<uint8_t*>(pages);
 }
+
+void KeepFromChildren(uint8_t* pages, size_t size) { madvise(pages, size, MADV_DONTFORK); }
 
 void FreePages(uint8_t* pages, size_t size) { munmap(pages, size); }
 

@@ -9,6 +9,8 @@ uint8_t* AllocatePages(size_t size) { return static_cast<uint8_t*>(VirtualAlloc(
 
 void FreePages(uint8_t* pages, size_t) { VirtualFree(pages, 0, MEM_RELEASE); }
 
+void KeepFromChildren(uint8_t*, size_t) {}  // no child of a process shares its pages
+
 void* FindSymbol(const char* name) { return reinterpret_cast<void*>(GetProcAddress(GetModuleHandleA(nullptr), name)); }
 
 size_t IoctlArgumentSize(uint64_t) { return 0; }

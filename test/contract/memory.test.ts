@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { Region, type MapMemoryOptions, type VirtualMachine } from 'node-hax';
+import { createSharedMemory, Region, type MapMemoryOptions, type VirtualMachine } from 'node-hax';
 import { codeOf } from '../support/codes';
 import { describeEachBackend } from '../support/hosts';
 
@@ -300,5 +300,52 @@ describeEachBackend('guest memory', (backend) => {
     expect(memory.readCString(0x3f00, 0x100)).toBe('B'.repeat(0x100));
     expect(codeOf(() => memory.readCString(0x3f00))).toBe('ERR_HAX_MEMORY');
     expect(codeOf(() => memory.readCString(0x4000))).toBe('ERR_HAX_MEMORY');
+  });
+});
+
+describeEachBackend('memory that is shared with other threads', (backend) => {
+  it('is the guest memory itself, from an offset on, and outlives it', () => {
+    const vm = backend.vm();
+    const shared = createSharedMemory(3 * 65536 - 1);
+    const bytes = new Uint8Array(shared.buffer);
+    expect(bytes.length).toBe(3 * 65536);
+    bytes[page + 5] = 7;
+    const region = vm.mapMemory({ gpa: 0x10000, size: 2 * page, shared, offset: page });
+    expect([vm.memory.readU8(0x10005), region.bytes[5], region.size]).toEqual([7, 7, 2 * page]);
+    vm.memory.writeU32(0x10000, 0x01020304);
+    vm.memory.write(0x11ffe, Uint8Array.of(8, 9));
+    expect([...bytes.subarray(page, page + 4), ...bytes.subarray(3 * page - 2, 3 * page + 1)]).toEqual([4, 3, 2, 1, 8, 9, 0]);
+    const view = vm.memory.view(0x11000, 16);
+    bytes[2 * page + 1] = 3;
+    expect(view[1]).toBe(3);
+    vm.unmapMemory(region);
+    expect(codeOf(() => vm.memory.readU8(0x10000))).toBe('ERR_HAX_MEMORY');
+    expect([bytes[page], view[1]]).toEqual([4, 3]);
+    // The same memory again, and at two places.
+    vm.mapMemory({ gpa: 0, size: page, shared });
+    vm.mapMemory({ gpa: 0x20000, size: page, shared });
+    vm.memory.writeU8(0, 0x5a);
+    expect(vm.memory.readU8(0x20000)).toBe(0x5a);
+  });
+
+  it('is refused when it is none, or too small', () => {
+    const vm = backend.vm();
+    const shared = createSharedMemory(65536);
+    const invalid: unknown[] = [
+      { shared: {} },
+      { shared: null },
+      { shared: { buffer: new SharedArrayBuffer(65536) } },
+      { shared: { buffer: new ArrayBuffer(65536) } },
+      { shared, offset: 1 },
+      { shared, offset: -page },
+      { shared, offset: 65536 },
+      { shared, size: 2 * 65536 },
+    ];
+    for (const options of invalid) {
+      const all = { gpa: 0, size: page, ...(options as object) } as MapMemoryOptions;
+      expect(codeOf(() => vm.mapMemory(all))).toBe('ERR_HAX_INVALID_ARGUMENT');
+    }
+    expect(codeOf(() => createSharedMemory(2 ** 33))).toBe('ERR_HAX_INVALID_ARGUMENT');
+    expect(vm.memory.regions).toEqual([]);
   });
 });

@@ -1,0 +1,250 @@
+import { EventEmitter } from 'node:events';
+import * as path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import type { UnclaimedAccess } from '../bus/unclaimed';
+import type { RunEnd } from '../hypervisor/end';
+import type { SharedMemory } from '../memory/shared-memory';
+import type { CpuState } from '../util/cpu-state';
+import { checkObject } from '../util/check';
+import { HaxError, invalidArgument } from '../util/errors';
+import { checkInteger } from '../util/numbers';
+import { Console } from './console';
+import type { ProgressListener } from './file-source';
+import { sharedMemoryOf, type MachineOptions, type MachineState, type MachineStatistics } from './machine';
+import { unpackError, window, type Call, type FromWorker, type ToWorker, type WorkerStart } from './worker-protocol';
+
+/** How long close() waits for a worker whose device models do not return, milliseconds. */
+const patience = 1000;
+
+export interface WorkerMachineOptions extends Omit<MachineOptions, 'debugConsole'> {
+  /**
+   * A module for the worker, by path or URL: its default export is called with the {@link Machine} and with `setupData` before the guest
+   * starts, and adds devices of your own to `machine.vm`. After a reset, in a listener of 'reset', they have to be added anew.
+   */
+  setup?: string | URL;
+  /** Anything that can be cloned. */
+  setupData?: unknown;
+}
+
+/**
+ * A {@link Machine} whose devices live in a worker, driven from this thread: nothing that is done here slows the guest, nor the guest this
+ * thread. Made by {@link launchInWorker}. What needs an answer of the worker returns a promise.
+ */
+export class WorkerMachine extends EventEmitter<{ reset: [] }> {
+  /** The serial console, COM1. */
+  readonly console = new Console();
+  /** How the guest came to its end. Rejects when a device model throws, on abort, and when the worker ends by itself (ERR_HAX_ENDED). */
+  readonly ended: Promise<RunEnd>;
+  /** Guest RAM, where it was asked to be shared. */
+  readonly sharedMemory: SharedMemory | undefined;
+  readonly #worker: Worker;
+  readonly #signal: AbortSignal | undefined;
+  readonly #listeners: { progress: ProgressListener | undefined; unclaimed: ((access: UnclaimedAccess) => void) | undefined };
+  readonly #calls = new Map<number, { resolve: (value: unknown) => void; reject: (error: unknown) => void }>();
+  readonly #started: Promise<void>;
+  #onStarted!: { resolve: () => void; reject: (error: unknown) => void };
+  #settle!: { resolve: (end: RunEnd) => void; reject: (error: unknown) => void };
+  #state: MachineState = 'created';
+  #credit = window;
+  #lastId = 0;
+  #closing = false;
+  #exited = false;
+
+  constructor(options: WorkerMachineOptions) {
+    super();
+    checkObject(options, 'what launchInWorker() takes');
+    const { signal, onProgress, onUnclaimed, setup, setupData, ...rest } = options;
+    this.#signal = signal;
+    this.#listeners = { progress: onProgress, unclaimed: onUnclaimed };
+    this.sharedMemory = sharedMemoryOf(options);
+    this.ended = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
+    this.ended.catch(() => undefined);
+    this.#started = new Promise((resolve, reject) => (this.#onStarted = { resolve, reject }));
+    this.#started.catch(() => undefined);
+    const workerData: WorkerStart = {
+      options: { ...rest, ...(this.sharedMemory && { sharedMemory: this.sharedMemory }) },
+      setup: setup === undefined ? undefined : { module: setupUrl(setup), data: setupData },
+      listens: { progress: onProgress !== undefined, unclaimed: onUnclaimed !== undefined },
+    };
+    try {
+      this.#worker = new Worker(path.join(__dirname, 'worker-entry.js'), { workerData, name: 'node-hax machine' });
+    } catch (cause) {
+      throw invalidArgument(`the options of a machine in a worker must be such as can be cloned: ${(cause as Error).message}`);
+    }
+    this.#worker.on('message', (message: FromWorker) => this.#receive(message));
+    this.#worker.on('error', (error) => this.#fail(error));
+    this.#worker.on('exit', (status) => this.#onExit(status));
+    this.console.attach((bytes) => this.#feed(bytes));
+    signal?.addEventListener('abort', this.#abort);
+  }
+
+  get state(): MachineState {
+    return this.#state;
+  }
+
+  /** For {@link launchInWorker}: when the guest runs. */
+  get started(): Promise<void> {
+    return this.#started;
+  }
+
+  /** Holds the guest, all of its processors; see {@link Vcpu.pause}. */
+  async pause(): Promise<void> {
+    await this.#call('pause');
+    if (this.#state === 'running') this.#state = 'paused';
+  }
+
+  async resume(): Promise<void> {
+    await this.#call('resume');
+    if (this.#state === 'paused') this.#state = 'running';
+  }
+
+  /** Counts of the current boot, of all processors together. */
+  async statistics(): Promise<MachineStatistics> {
+    return (await this.#call('statistics')) as MachineStatistics;
+  }
+
+  /** Registers of a vCPU, by number. With several vCPUs only while paused (ERR_HAX_RUNNING). */
+  async registers(vcpu = 0): Promise<CpuState> {
+    return (await this.#call('registers', checkInteger(vcpu, 'number of a vCPU', 0, 254))) as CpuState;
+  }
+
+  /** Ends the guest at once; `ended` resolves with `{ reason: 'killed' }`. */
+  kill(): void {
+    this.#post({ kind: 'kill' });
+  }
+
+  /** Lets the process end although the machine runs. */
+  unref(): this {
+    this.#worker.unref();
+    return this;
+  }
+
+  ref(): this {
+    this.#worker.ref();
+    return this;
+  }
+
+  /** Kills the guest if it still runs and ends the worker, within a second even if a device model never returns. Idempotent. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.kill();
+    const timer = setTimeout(() => void this.#worker.terminate(), patience);
+    await this.ended.catch(() => undefined);
+    clearTimeout(timer);
+    await this.#worker.terminate();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  readonly #abort = (): void => {
+    if (this.#state === 'created') this.#fail(this.#signal!.reason, true);
+    this.kill();
+  };
+
+  #post(message: ToWorker): void {
+    if (!this.#exited) this.#worker.postMessage(message);
+  }
+
+  #call(call: Call, vcpu = 0): Promise<unknown> {
+    if (this.#exited) return Promise.reject(new HaxError('ERR_HAX_CLOSED', 'the worker of this machine has ended', { operation: call }));
+    const id = ++this.#lastId;
+    return new Promise((resolve, reject) => {
+      this.#calls.set(id, { resolve, reject });
+      this.#post({ kind: 'call', id, call, vcpu });
+    });
+  }
+
+  #feed(bytes: Uint8Array): number {
+    const taken = Math.min(this.#credit, bytes.length);
+    if (taken > 0) this.#post({ kind: 'input', bytes: bytes.slice(0, taken) });
+    this.#credit -= taken;
+    return taken;
+  }
+
+  #receive(message: FromWorker): void {
+    switch (message.kind) {
+      case 'started':
+        this.#state = 'running';
+        this.#onStarted.resolve();
+        break;
+      case 'failed':
+        this.#fail(unpackError(message.error));
+        break;
+      case 'reply': {
+        const { resolve, reject } = this.#calls.get(message.id)!;
+        this.#calls.delete(message.id);
+        if (message.error) reject(unpackError(message.error));
+        else resolve(message.value);
+        break;
+      }
+      case 'output': {
+        const took = (): void => this.#post({ kind: 'taken', bytes: message.bytes.length });
+        if (this.console.deliver(message.bytes, took)) took();
+        break;
+      }
+      case 'taken':
+        this.#credit += message.bytes;
+        this.console.accept();
+        break;
+      case 'reset':
+        this.emit('reset');
+        break;
+      case 'progress':
+        this.#listeners.progress?.(message.name, message.done, message.total);
+        break;
+      case 'unclaimed':
+        this.#listeners.unclaimed?.(message.access);
+        break;
+      case 'ended':
+        if (this.#signal?.aborted) this.#fail(this.#signal.reason, true);
+        else if (message.error) this.#fail(unpackError(message.error));
+        else this.#finish(message.state, message.end!.reason, () => this.#settle.resolve(message.end!));
+    }
+  }
+
+  #onExit(status: number): void {
+    this.#exited = true;
+    const error = new HaxError('ERR_HAX_ENDED', `the worker of this machine ended with status ${status}`);
+    for (const { reject } of this.#calls.values()) reject(error);
+    this.#calls.clear();
+    if (this.#closing) this.#finish('stopped', 'killed', () => this.#settle.resolve({ reason: 'killed' }));
+    else this.#fail(error);
+  }
+
+  #fail(error: unknown, aborted = false): void {
+    this.#onStarted.reject(error);
+    this.#finish('failed', String(error), () => this.#settle.reject(error), { cause: error, aborted });
+  }
+
+  /** Only the first end counts. */
+  #finish(state: MachineState, reason: string, settle: () => void, failure?: { cause: unknown; aborted: boolean }): void {
+    if (this.#state === 'stopped' || this.#state === 'failed') return;
+    this.#state = state;
+    this.#signal?.removeEventListener('abort', this.#abort);
+    this.console.finish(reason, failure);
+    settle();
+  }
+}
+
+function setupUrl(setup: string | URL): string {
+  return setup instanceof URL ? setup.href : pathToFileURL(path.resolve(setup)).href;
+}
+
+/**
+ * {@link launch} with the machine and its devices in a worker of their own. Rejects as launch() does; the worker has ended then.
+ * With `sharedMemory: true` this thread has the guest's RAM too, as `machine.sharedMemory`.
+ */
+export async function launchInWorker(options: WorkerMachineOptions): Promise<WorkerMachine> {
+  options?.signal?.throwIfAborted();
+  const machine = new WorkerMachine(options);
+  try {
+    await machine.started;
+  } catch (error) {
+    await machine.close();
+    throw error;
+  }
+  return machine;
+}

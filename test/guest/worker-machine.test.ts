@@ -1,0 +1,188 @@
+/** Machines in a worker, driven from this thread. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import * as path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { createSharedMemory, HaxError, launch, launchInWorker, type WorkerMachine, type WorkerMachineOptions } from 'node-hax';
+import { assemble } from '../support/assemble';
+import { codeOfAsync } from '../support/codes';
+import { describeKvm, itIf } from '../support/hosts';
+
+jest.setTimeout(30_000);
+
+const load = 0x1000;
+const code = (source: string): Uint8Array => assemble(source, { bits: 32, origin: load });
+const print = (text: string): string => [...text].map((c) => `mov dx, 0x3f8; mov al, ${c.charCodeAt(0)}; out dx, al`).join('; ');
+const spin = code(`${print('up\n')}; 3: jmp 3b`);
+/** Sends back what it receives, one more in each byte, until a dot. */
+const echo = code(`${print('up\n')}; 1: mov dx, 0x3fd; in al, dx; test al, 1; jz 1b; mov dx, 0x3f8; in al, dx; cmp al, '.'; je 2f
+  inc al; out dx, al; jmp 1b; 2: mov al, 0; out 0xf4, al; 3: jmp 3b`);
+
+describeKvm('a machine in a worker', () => {
+  const machines: WorkerMachine[] = [];
+  const directory = mkdtempSync(path.join(tmpdir(), 'node-hax-'));
+  afterEach(async () => {
+    for (const machine of machines.splice(0)) await machine.close();
+  });
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+  const boot = async (kernel: Uint8Array, options: Partial<WorkerMachineOptions> = {}): Promise<WorkerMachine> => {
+    const machine = await launchInWorker({ kernel, format: 'flat', load, mode: 32, memory: '1M', debugExit: true, ...options });
+    machines.push(machine);
+    return machine;
+  };
+  const module = (name: string, source: string): string => {
+    const file = path.join(directory, name);
+    writeFileSync(file, source);
+    return file;
+  };
+  const fromSource = process.env.HAX_TEST_SOURCE === '1';
+  const test = (name: string, body: () => Promise<void>): void => itIf(!fromSource, 'workers cannot load TypeScript', name, body);
+
+  test('prints, takes input, and ends as it does here', async () => {
+    const machine = await boot(echo);
+    await machine.console.waitFor('up\n');
+    machine.console.write('HAL');
+    expect((await machine.console.waitFor('IBM')).match).toBe('IBM');
+    expect(machine.state).toBe('running');
+    machine.console.write('.');
+    expect(await machine.ended).toEqual({ reason: 'exit-code', status: 1 });
+    expect(machine.state).toBe('stopped');
+    expect(machine.console.transcript).toBe('up\nIBM');
+  });
+
+  test('moves far more than fits on the way, in both directions', async () => {
+    const machine = await boot(echo);
+    await machine.console.waitFor('up\n');
+    const text = 'a'.repeat(90_000);
+    let read = 0;
+    machine.console.on('data', (bytes: Buffer) => (read += bytes.length));
+    machine.console.write(text);
+    machine.console.write('.');
+    await machine.ended;
+    expect(machine.console.transcript.length).toBe(3 + text.length);
+    await delay(0);
+    expect(read).toBe(text.length);
+  });
+
+  test('is paused and resumed, and shows registers and counts', async () => {
+    const machine = await boot(code(`${print('up\n')}; 3: inc dword ptr [0x7000]; jmp 3b`), { sharedMemory: true });
+    await machine.console.waitFor('up\n');
+    const counter = (): number => new DataView(machine.sharedMemory!.buffer).getUint32(0x7000, true);
+    const grows = async (): Promise<boolean> => {
+      const before = counter();
+      for (let i = 0; i < 200 && counter() === before; i++) await delay(5);
+      return counter() !== before;
+    };
+    expect(await grows()).toBe(true);
+    await machine.pause();
+    expect(machine.state).toBe('paused');
+    const [before, { rip }] = [counter(), await machine.registers()];
+    await delay(20);
+    expect([counter(), (await machine.registers()).rip]).toEqual([before, rip]);
+    await machine.resume();
+    expect(await grows()).toBe(true);
+    expect((await machine.statistics()).ports['0x3f8']).toBe(3);
+    machine.kill();
+    expect(await machine.ended).toEqual({ reason: 'killed' });
+  });
+
+  test('has several vCPUs and devices of its own', async () => {
+    const setup = module(
+      'setup.mjs',
+      `export default ({ vm }, add) => vm.ports.add({ at: 0x500, length: 1 }, { read: () => 40 + add, write() {} });`,
+    );
+    const machine = await boot(code(`mov dx, 0x500; in al, dx; out 0xf4, al; 3: jmp 3b`), { cpus: 2, setup, setupData: 2 });
+    expect(await machine.ended).toEqual({ reason: 'exit-code', status: 85 });
+    const common = module(
+      'setup.cjs',
+      `module.exports = ({ vm }) => vm.ports.add({ at: 0x500, length: 1 }, { read: () => 7, write() {} });`,
+    );
+    const other = await boot(code(`mov dx, 0x500; in al, dx; out 0xf4, al; 3: jmp 3b`), { setup: common });
+    expect(await other.ended).toEqual({ reason: 'exit-code', status: 15 });
+  });
+
+  test('tells of resets and unclaimed accesses', async () => {
+    const unclaimed: number[] = [];
+    const machine = await boot(code(`${print('up\n')}; mov dx, 0x9999; out dx, al; mov al, 0xfe; out 0x64, al; 3: jmp 3b`), {
+      onUnclaimed: ({ address }) => unclaimed.push(address),
+    });
+    let resets = 0;
+    machine.on('reset', () => resets++);
+    for (let i = 0; i < 3; i++) await machine.console.waitFor('up\n');
+    await machine.close();
+    expect(resets).toBeGreaterThanOrEqual(1);
+    expect(unclaimed).toContain(0x9999);
+  });
+
+  test('ends by an abort, by a device that throws, by a setup that throws, and by a worker that leaves', async () => {
+    const controller = new AbortController();
+    const aborted = await boot(spin, { signal: controller.signal });
+    const reason = new Error('enough');
+    const wait = aborted.console.waitFor('never');
+    setTimeout(() => controller.abort(reason), 5);
+    await expect(aborted.ended).rejects.toBe(reason);
+    await expect(wait).rejects.toBe(reason);
+
+    const out = code('mov dx, 0x500; out dx, al; 3: jmp 3b');
+    const device = (write: string): string =>
+      module(
+        `${write.length}.cjs`,
+        `module.exports = ({ vm }) => vm.ports.add({ at: 0x500, length: 1 }, { read: () => 0, write() { ${write} } });`,
+      );
+    const failing = await boot(out, { setup: device(`throw new Error('device trouble');`) });
+    const error = (await failing.ended.catch((e: unknown) => e)) as HaxError;
+    expect(error).toBeInstanceOf(HaxError);
+    expect([error.code, error.message, typeof error.rip]).toEqual([
+      'ERR_HAX_DEVICE_FAILED',
+      expect.stringContaining('device trouble'),
+      'bigint',
+    ]);
+    expect(failing.state).toBe('failed');
+
+    const leaving = await boot(out, { setup: device('process.exit(9);') });
+    expect(await codeOfAsync(() => leaving.ended)).toBe('ERR_HAX_ENDED');
+    expect(await codeOfAsync(() => leaving.pause())).toBe('ERR_HAX_CLOSED');
+
+    const throws = module('throws.cjs', `module.exports = () => { throw new Error('no devices today'); };`);
+    await expect(boot(out, { setup: throws })).rejects.toThrow('no devices today');
+  });
+
+  test('is closed within moments though a device model never returns', async () => {
+    const setup = module(
+      'stuck.cjs',
+      `module.exports = ({ vm }) => vm.ports.add({ at: 0x500, length: 1 }, { read: () => 0, write() { for (;;); } });`,
+    );
+    const machine = await boot(code(`${print('up\n')}; mov dx, 0x500; out dx, al; 3: jmp 3b`), { setup });
+    await delay(50);
+    await machine.close();
+    expect(await machine.ended).toEqual({ reason: 'killed' });
+  });
+
+  test('refuses what launch() refuses, and what cannot be cloned', async () => {
+    const wrong: [Partial<WorkerMachineOptions>, string][] = [
+      [{ kernel: '/nonexistent' }, 'ERR_HAX_FILE'],
+      [{ cpus: 0 }, 'ERR_HAX_INVALID_ARGUMENT'],
+      [{ backend: 'vmware' as never }, 'ERR_HAX_UNKNOWN_BACKEND'],
+      [{ setup: '/nonexistent', setupData: () => 0 }, 'ERR_HAX_INVALID_ARGUMENT'],
+      [{ sharedMemory: {} as never }, 'ERR_HAX_INVALID_ARGUMENT'],
+    ];
+    for (const [options, code] of wrong) expect(await codeOfAsync(() => boot(spin, options))).toBe(code);
+    expect(await codeOfAsync(() => launchInWorker(undefined as never))).toBe('ERR_HAX_INVALID_ARGUMENT');
+  });
+
+  it('shares memory on this thread too, and clears it at a reset', async () => {
+    const memory = createSharedMemory(2 ** 20);
+    const bytes = new Uint8Array(memory.buffer);
+    bytes[0x7000] = 5;
+    // The first time it finds 5 there, adds one and resets; the second time it finds nothing.
+    const kernel = code(`mov al, [0x7000]; test al, al; jz 2f; inc byte ptr [0x7000]; mov al, 0xfe; out 0x64, al; 1: jmp 1b
+      2: mov al, 0x21; mov [0x7001], al; out 0xf4, al; 3: jmp 3b`);
+    const machine = await launch({ kernel, format: 'flat', load, mode: 32, memory: '1M', debugExit: true, sharedMemory: memory });
+    const seen: number[] = [];
+    machine.on('reset', () => seen.push(bytes[0x7000]));
+    expect(await machine.ended).toEqual({ reason: 'exit-code', status: 0x43 });
+    expect([seen, bytes[0x7001], machine.sharedMemory === memory]).toEqual([[0], 0x21, true]);
+    await machine.close();
+    expect(bytes[0x7001]).toBe(0x21); // the array outlives the guest
+  });
+});
