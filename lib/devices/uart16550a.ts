@@ -9,6 +9,8 @@
  * back, and arrives as soon as there is room: input never overruns the receiver, only loopback does. Word length (but in loopback), parity,
  * stop bits and baud rate do not change what goes out or comes in. Breaks sent, DMA mode (RXRDY, TXRDY) and LSR writes, a factory test, have
  * no effect. A byte written while the transmitter is full is lost, as on the chip.
+ * Posted: a console that polls (Linux before its first tty is opened) costs two exits a byte, the LSR read and the THR write. After 256 such
+ * bytes the writes are posted; they arrive in order, late in host time by 10 ms at most. The read stays an exit: it takes the bytes before it.
  */
 import type { Device, DeviceState } from '../bus/device';
 import { disconnected, type IrqLine } from '../bus/irq-line';
@@ -71,6 +73,9 @@ const cts = 0x1;
 const dsr = 0x2;
 const ri = 0x4;
 const dcd = 0x8;
+
+/** Bytes that a guest has to send without interrupts before its writes are worth posting: posting and unposting cost calls of the kernel. */
+const postAfter = 256;
 
 /** The crystal of a PC; a bit takes 16 × divisor of its periods. */
 const crystalHz = 1_843_200;
@@ -138,6 +143,17 @@ export class Uart16550 implements Device<Uart16550State> {
   /** The modem lines that the chip sees: the inputs, or its own outputs in loopback. */
   #modemLines = initialRegisters.modemInputs;
   #level = false;
+  /** Bytes sent since the transmitter was last anything but a plain output; it stays one until its interrupt is used. */
+  #sent = 0;
+  #posted = false;
+  #mayPost = true;
+
+  /**
+   * Called with true when writes to offset 0 may be posted from now on: nothing but the byte's way out depends on them. With false as soon as
+   * that is over, before the write that ended it has an effect: the divisor latch or loopback is selected, or the transmitter's interrupt
+   * is enabled. The latter is for good, until a reset: a driver with interrupts enables and disables it at each piece of output.
+   */
+  onPostable: ((postable: boolean) => void) | undefined;
 
   constructor(options: Uart16550Options = {}) {
     this.#irq = options.irq ?? disconnected;
@@ -229,8 +245,10 @@ export class Uart16550 implements Device<Uart16550State> {
       case lcr:
         r.lcr = byte;
         this.#updateCharacterTime();
+        if (byte & dlab) this.#unpost();
         break;
       case mcr:
+        if (byte & loop) this.#unpost();
         this.#writeMcr(byte);
         break;
       case scr:
@@ -244,6 +262,8 @@ export class Uart16550 implements Device<Uart16550State> {
     this.#r = { ...initialRegisters, modemInputs: this.#r.modemInputs };
     this.#receiver.reset();
     this.#transmitter.clear();
+    this.#unpost();
+    this.#mayPost = true;
     this.#updateCharacterTime();
     this.#sampleModemLines();
     this.#r.modemDeltas = 0;
@@ -272,6 +292,8 @@ export class Uart16550 implements Device<Uart16550State> {
     const transmitter = from.integers('transmitter', receiver.fifoEnabled ? fifoDepth : 1, 0xff);
     from.end();
 
+    this.#unpost();
+    this.#mayPost = (registers.ier & etbei) === 0;
     this.#r = registers;
     this.#updateCharacterTime();
     const { modemDeltas } = registers;
@@ -324,10 +346,25 @@ export class Uart16550 implements Device<Uart16550State> {
     this.#updateIrq();
     if (this.#transmitter.length < this.#receiver.depth) this.#transmitter.push(byte);
     this.#transmit();
+    if (this.#mayPost && ++this.#sent === postAfter && !(this.#r.mcr & loop)) {
+      this.#posted = true;
+      this.onPostable?.(true);
+    }
+  }
+
+  #unpost(): void {
+    this.#sent = 0;
+    if (!this.#posted) return;
+    this.#posted = false;
+    this.onPostable?.(false);
   }
 
   #writeIer(byte: number): void {
     const risen = byte & ~this.#r.ier;
+    if (byte & etbei) {
+      this.#mayPost = false;
+      this.#unpost();
+    }
     this.#r.ier = byte & (erbfi | etbei | elsi | edssi);
     // Drivers start sending by enabling the interrupt while THR is empty.
     if (risen & etbei && this.#transmitter.length === 0) this.#r.thrEmptyPending = true;

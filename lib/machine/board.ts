@@ -5,6 +5,7 @@ import type { Writable } from 'node:stream';
 import { loadImage } from '../boot/image';
 import type { ImageSource } from '../boot/image-source';
 import type { ImageFormat } from '../boot/loader';
+import type { Removable } from '../bus/claim';
 import type { UnclaimedAccess } from '../bus/unclaimed';
 import { DebugConsole } from '../devices/debug-console';
 import { DebugExit } from '../devices/debug-exit';
@@ -118,6 +119,11 @@ export class Board {
     });
     uart.onReadyToReceive = () => console.accept();
     this.vm.ports.add({ ...ports.com1, name: 'COM1' }, uart);
+    let post: Removable | undefined;
+    uart.onPostable = (postable) => {
+      post?.remove();
+      post = postable ? this.vm.ports.post({ at: ports.com1.at, length: 1 }) : undefined;
+    };
     console.attach((bytes) => uart.receive(bytes));
     return uart;
   }

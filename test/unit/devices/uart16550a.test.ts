@@ -709,3 +709,64 @@ describe('16550A: reset and state', () => {
     expect(uart.save()).toEqual(saved);
   });
 });
+
+describe('posting', () => {
+  /** What onPostable said, and a way to send bytes without interrupts. */
+  function polled(): Bench & { said: boolean[]; send: (count: number) => void } {
+    const made = bench();
+    const said: boolean[] = [];
+    made.uart.onPostable = (postable) => void said.push(postable);
+    const send = (count: number): void => {
+      for (let i = 0; i < count; i++) made.uart.write(thr, 0x41);
+    };
+    return { ...made, said, send };
+  }
+
+  it('is offered after 256 bytes, once', () => {
+    const { said, send } = polled();
+    send(255);
+    expect(said).toEqual([]);
+    send(600);
+    expect(said).toEqual([true]);
+  });
+
+  it.each<[string, (uart: Uart16550) => void]>([
+    ['the divisor latch', (uart) => uart.write(lcr, 0x80)],
+    ['loopback', (uart) => uart.write(mcr, 0x10)],
+    ['a reset', (uart) => uart.reset()],
+    ['a restored state', (uart) => uart.restore(uart.save())],
+  ])('ends with %s, and may come again', (_what, end) => {
+    const { uart, said, send } = polled();
+    send(300);
+    end(uart);
+    expect(said).toEqual([true, false]);
+    uart.write(lcr, 0x03);
+    uart.write(mcr, 0x08);
+    send(255);
+    expect(said).toEqual([true, false]);
+    send(1);
+    expect(said).toEqual([true, false, true]);
+  });
+
+  it('ends for good when the transmitter has an interrupt, until a reset', () => {
+    const { uart, said, send } = polled();
+    send(300);
+    uart.write(ier, 0x02);
+    uart.write(ier, 0);
+    send(300);
+    expect(said).toEqual([true, false]);
+    uart.reset();
+    send(300);
+    expect(said).toEqual([true, false, true]);
+  });
+
+  it('is not offered in loopback or while the divisor is written', () => {
+    const { uart, said, send } = polled();
+    uart.write(mcr, 0x10);
+    send(600);
+    uart.write(mcr, 0x08);
+    uart.write(lcr, 0x80);
+    send(600);
+    expect(said).toEqual([]);
+  });
+});
