@@ -76,10 +76,7 @@ class HaxmVcpu final : public Vcpu {
   Status Open();
 
   Status Ioctl(uint64_t request, uintptr_t argument, int* result) override;
-  void* Run(OnError on_error) override {
-    const Status status = Run();
-    return status.ok() ? nullptr : on_error.call(on_error.context, status);
-  }
+  void* Run(OnError on_error) override;
   Status Complete() override;
   void Kick(InterruptReason reason) override {
     stop_.Kick(reason);
@@ -101,8 +98,8 @@ class HaxmVcpu final : public Vcpu {
   void FillShutdown();
   void Expect(uint32_t size, uint32_t count);
   Status EntryFailed(int os_code);
-  Status Run();
-  Status Interrupted();
+  void* Failed(int os_code, OnError on_error);
+  void* Interrupted();
 
   // raw.cc
   Status RawRun(uint64_t request, int* result);

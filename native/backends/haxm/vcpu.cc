@@ -43,13 +43,13 @@ Status HaxmVcpu::Open() {
   return node_->Call(kSetFpu, &fpu);
 }
 
-Status HaxmVcpu::Run() {
+void* HaxmVcpu::Run(OnError on_error) {
   ExitPage& page = shared_->exit;
   if (exit_kept_) {
     exit_kept_ = false;
-    if (FillExit()) return Status::Ok();
+    if (FillExit()) return nullptr;
   }
-  if (dead_) return EntryFailed(0);
+  if (dead_) return Failed(0, on_error);
   MoveReply();
   for (;;) {
     if (!stop_.Enter()) return Interrupted();
@@ -63,20 +63,26 @@ Status HaxmVcpu::Run() {
     halted_ = error == 0 && tunnel_->exit_status == kExitHlt;
     halt_read_ = false;
     page.interrupt_ready = tunnel_->ready_for_interrupt_injection;
-    if (error != 0) return EntryFailed(error);
-    if (FillExit()) return Status::Ok();
+    if (error != 0) return Failed(error, on_error);
+    if (FillExit()) return nullptr;
     // The driver comes back on every interrupt of the host.
     if (stop_.pending()) return Interrupted();
     page.interrupted++;
   }
 }
 
-Status HaxmVcpu::Interrupted() {
+void* HaxmVcpu::Interrupted() {
   ExitPage& page = shared_->exit;
   page.kind = static_cast<uint32_t>(ExitKind::kInterrupted);
   page.subcode = static_cast<uint32_t>(stop_.Consume());
   page.kicks++;
-  return Status::Ok();
+  return nullptr;
+}
+
+// Apart from Run(): a Status costs its making and its end at each exit.
+void* HaxmVcpu::Failed(int os_code, OnError on_error) {
+  const Status status = EntryFailed(os_code);
+  return status.ok() ? nullptr : on_error.call(on_error.context, status);
 }
 
 // With reason 8 the driver finishes what is outstanding and does not enter the guest; but an instruction that reads memory and writes it
