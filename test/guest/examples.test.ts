@@ -23,7 +23,7 @@ const shell = multibootKernel(`${print('# ', 'esi')}
   2: call getc\n cmp al, 10\n jne 2b\n ${ending.powerOff}`);
 
 /** Powers off at the first line. */
-const once = multibootKernel(`${print('ready\\n', 'esi')}\n 1: call getc\n cmp al, 10\n jne 1b\n ${ending.powerOff}`);
+const once = multibootKernel(`${print('ready\n', 'esi')}\n 1: call getc\n cmp al, 10\n jne 1b\n ${ending.powerOff}`);
 
 function run(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Finished> {
   return new RunningCommand(process.execPath, args, { cwd: directory, env: { ...process.env, ...env } }).end();
