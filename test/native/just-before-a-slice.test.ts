@@ -1,0 +1,119 @@
+/** What a callback opens right before a slice of guest time begins, and what exit handlers queue: none of it waits for the guest. */
+import { childReport } from '../support/child';
+import { describeEachBackend } from '../support/hosts';
+
+/** The longest slice is 10 ms while a guest exits and 160 ms while it does not; an end that never comes is what fails. */
+const limit = 20_000;
+
+describeEachBackend('opened in the callback before a slice', (backend) => {
+  // Each source is opened in an immediate, a timer and a promise callback; the guest never leaves the loop by itself.
+  const script = (program: string, threaded: boolean): string => `
+    const net = require('node:net');
+    const fs = require('node:fs');
+    const os = require('node:os');
+    const dns = require('node:dns');
+    const zlib = require('node:zlib');
+    const { MessageChannel, Worker } = require('node:worker_threads');
+    const { execFile } = require('node:child_process');
+    const { vcpu, vm } = make('${backend.name}', '${program}');
+    vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => undefined });
+    const run = vcpu.run({ threaded: ${threaded} });
+    const sources = {
+      socket: (done) => {
+        const server = net.createServer((socket) => socket.end('hello'));
+        server.listen(0, '127.0.0.1', () => net.connect(server.address().port, '127.0.0.1').on('data', () => { server.close(); done(); }));
+      },
+      unixSocket: (done) => {
+        const path = os.tmpdir() + '/node-hax-' + process.pid + '-' + Math.random();
+        const server = net.createServer((socket) => socket.end('hello')).listen(path, () => net.connect(path).on('data', () => { server.close(); done(); }));
+      },
+      file: (done) => fs.readFile('package.json', done),
+      pipe: (done) => execFile('/bin/echo', ['hello'], done),
+      messagePort: (done) => {
+        const { port1, port2 } = new MessageChannel();
+        port2.on('message', () => { port2.close(); done(); });
+        port1.postMessage(1);
+      },
+      worker: (done) => new Worker('require("node:worker_threads").parentPort.postMessage(1)', { eval: true }).on('message', () => done()),
+      // libuv's pool tells of its work by an async handle, as a threadsafe function does.
+      pool: (done) => zlib.deflate(Buffer.alloc(1000), done),
+      lookup: (done) => dns.lookup('127.0.0.1', done),
+      broadcast: (done) => {
+        const from = new BroadcastChannel('x' + Math.random());
+        const other = new BroadcastChannel(from.name);
+        other.onmessage = () => { other.close(); from.close(); done(); };
+        from.postMessage(1);
+      },
+      timer: (done) => setTimeout(done, 1),
+      immediate: (done) => setImmediate(done),
+      microtask: (done) => queueMicrotask(done),
+      nextTick: (done) => process.nextTick(done),
+    };
+    const openers = {
+      immediate: (open) => setImmediate(open),
+      timer: (open) => setTimeout(open, 1),
+      promise: (open) => fs.promises.stat('.').then(open),
+    };
+    (async () => {
+      const finished = [];
+      for (const [how, opener] of Object.entries(openers)) {
+        for (const [name, source] of Object.entries(sources)) {
+          await new Promise((resolve) => opener(() => source(resolve)));
+          finished.push(how + ' ' + name);
+        }
+      }
+      vcpu.stop();
+      const { reason } = await run;
+      report({ finished: finished.length, expected: Object.keys(openers).length * Object.keys(sources).length, reason });
+    })();`;
+
+  it.each([
+    ['spins', 'spin', false],
+    ['exits all the time', 'outForEver', false],
+    ['spins on a thread of its own', 'spin', true],
+    ['exits all the time on a thread of its own', 'outForEver', true],
+  ] as const)(
+    'sockets, files, ports and the rest come in while the guest %s',
+    async (_, program, threaded) => {
+      const { finished, expected, reason } = await childReport<{ finished: number; expected: number; reason: string }>(
+        script(program, threaded),
+        { limit },
+      );
+      expect([finished, reason]).toEqual([expected, 'killed']);
+    },
+    30_000,
+  );
+
+  it.each([false, true])(
+    'microtasks and nextTick of exit handlers run, in order, before the guest has ended (threaded: %s)',
+    async (threaded) => {
+      // A slice of the null device has many exits: the callbacks run at its end, but all of them, in the order in which they were queued.
+      const source = `
+      const { vcpu, vm } = make('${backend.name}', 'outForEver');
+      const order = [];
+      let count = 0;
+      let late = 0;
+      vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => {
+        const n = ++count;
+        if (n > 50) { if (order.length >= 100) vcpu.stop(); return; }
+        process.nextTick(() => { order.push('t' + n); if (!vcpu.running) late++; });
+        queueMicrotask(() => { order.push('m' + n); if (!vcpu.running) late++; });
+      } });
+      vcpu.run({ threaded: ${threaded} }).then(() => {
+        const of = (kind) => order.filter((each) => each[0] === kind).map((each) => Number(each.slice(1)));
+        report({ ticks: of('t'), microtasks: of('m'), late });
+      });`;
+      const all = Array.from({ length: 50 }, (_, i) => i + 1);
+      expect(await childReport(source, { limit })).toEqual({ ticks: all, microtasks: all, late: 0 });
+    },
+  );
+
+  it('a handler that awaits goes on in the same slice or the next', async () => {
+    const source = `
+      const { vcpu, vm } = make('${backend.name}', 'outForEver');
+      let count = 0;
+      vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: async () => { await null; await undefined; if (++count === 200) vcpu.stop(); } });
+      vcpu.run().then(({ reason }) => report({ reason, count }));`;
+    expect(await childReport(source, { limit })).toEqual({ reason: 'killed', count: 200 });
+  });
+});
