@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { debugControl, Hypervisor, protectFlags, ramFlags, type HaxmRunResult, type Vcpu } from 'node-hax';
+import { createSharedMemory, debugControl, Hypervisor, protectFlags, ramFlags, type HaxmRunResult, type Vcpu } from 'node-hax';
 import { codeOf } from '../support/codes';
 import { at } from '../support/guests';
 import { describeHaxm, itNeeds } from '../support/hosts';
@@ -117,6 +117,22 @@ describeHaxm('the driver by hand', (backend) => {
     expect(memory.bytes[0x2000]).toBe(0x11);
     vm.haxm.setRam2({ paStart: 0xb000, size: 0x1000, va: 0, flags: ramFlags.invalid });
     vm.haxm.setRam2({ paStart: 0xb000, size: 0x1000, va: memory.va + 0x2000n, flags: ramFlags.standalone });
+  });
+});
+
+describeHaxm('blocks of host memory', (backend) => {
+  it('are made of what no other block has, and a mapping may lie in several', async () => {
+    const read = [0, 0x1000, 0x2000, 0x3000].map((offset) => `mov al, [${offset}]; out 0xe9, al`).join('; ');
+    const { vm, vcpu } = backend.guest('real', `mov ax, 0x2000; mov ds, ax; ${read}; hlt`);
+    const shared = createSharedMemory(0x4000);
+    [5, 6, 7, 8].forEach((value, i) => (new Uint8Array(shared.buffer)[i * 0x1000] = value));
+    const middle = vm.mapMemory({ gpa: 0x40000, size: 0x2000, shared, offset: 0x1000 });
+    vm.mapMemory({ gpa: 0x20000, size: 0x4000, shared });
+    vm.unmapMemory(middle);
+    const written: number[] = [];
+    vm.ports.add({ at: 0xe9, length: 1 }, { read: () => 0, write: (_, value) => void written.push(value) });
+    expect(await vcpu.run()).toEqual({ reason: 'halted' });
+    expect(written).toEqual([5, 6, 7, 8]);
   });
 });
 

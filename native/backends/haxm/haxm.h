@@ -2,6 +2,7 @@
 #ifndef NODE_HAX_BACKENDS_HAXM_HAXM_H_
 #define NODE_HAX_BACKENDS_HAXM_HAXM_H_
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -56,12 +57,20 @@ class HaxmVm final : public Vm, public std::enable_shared_from_this<HaxmVm> {
 
  private:
   Status MakeNode(uint32_t id, std::shared_ptr<Node>* out);
-  Status RegisterBlock(const std::shared_ptr<GuestMemory>& memory);
+  // Host memory that the driver knows, which it must before it is mapped.
+  struct Block {
+    uint64_t end;
+    std::shared_ptr<GuestMemory> memory;
+  };
+
+  Status Register(const std::shared_ptr<GuestMemory>& memory);
+  Status AddBlock(uint64_t start, uint64_t end, const std::shared_ptr<GuestMemory>& memory);
+  Status Map(const Mapping& mapping);
   Status SetRam(uint64_t gpa, uint64_t size, uint64_t va, uint32_t flags);
 
   std::shared_ptr<HaxmHypervisor> hypervisor_;
-  // The driver has no call to forget a block: the memory stays until the VM is gone. Before node_, so that the node closes first.
-  std::vector<std::shared_ptr<GuestMemory>> blocks_;
+  // By start. The driver has no call to forget a block: the memory stays until the VM is gone. Before node_, so that the node closes first.
+  std::map<uint64_t, Block> blocks_;
   MemoryMap map_;
   uint32_t id_ = 0;
   Node node_;

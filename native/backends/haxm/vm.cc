@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cinttypes>
 #include <cstdio>
+#include <iterator>
 
 #include "backends/haxm/haxm.h"
 
@@ -27,21 +28,50 @@ Status HaxmVm::Open(uint32_t id) {
   return node_.Call(kNotifyQemuVersion, &version);
 }
 
-Status HaxmVm::RegisterBlock(const std::shared_ptr<GuestMemory>& memory) {
-  if (std::find(blocks_.begin(), blocks_.end(), memory) != blocks_.end()) return Status::Ok();
-  const uint64_t va = reinterpret_cast<uint64_t>(memory->data());
+// Two mappings may have the same memory, or parts of it: the driver refuses blocks that overlap, so only what is new becomes one.
+Status HaxmVm::Register(const std::shared_ptr<GuestMemory>& memory) {
+  uint64_t at = reinterpret_cast<uint64_t>(memory->data());
+  const uint64_t end = at + memory->size();
+  while (at < end) {
+    const auto next = blocks_.upper_bound(at);
+    if (next != blocks_.begin() && std::prev(next)->second.end > at) {
+      at = std::prev(next)->second.end;
+      continue;
+    }
+    const uint64_t stop = next == blocks_.end() ? end : std::min(end, next->first);
+    Status status = AddBlock(at, stop, memory);
+    if (!status.ok()) return status;
+    at = stop;
+  }
+  return Status::Ok();
+}
+
+Status HaxmVm::AddBlock(uint64_t start, uint64_t end, const std::shared_ptr<GuestMemory>& memory) {
   Status status;
   if (hypervisor_->Has(k64BitRamBlock)) {
-    RamblockInfo block = {va, memory->size(), 0};
+    RamblockInfo block = {start, end - start, 0};
     status = node_.Call(kAddRamblock, &block);
-  } else if (memory->size() > kMaxShortSize) {
+  } else if (end - start > kMaxShortSize) {
     return Status::Error(Code::kUnsupported, kAllocRam.name, "this release of HAXM takes less than 4 GiB of memory at once");
   } else {
-    AllocRamInfo block = {static_cast<uint32_t>(memory->size()), 0, va};
+    AllocRamInfo block = {static_cast<uint32_t>(end - start), 0, start};
     status = node_.Call(kAllocRam, &block);
   }
-  if (status.ok()) blocks_.push_back(memory);
+  if (status.ok()) blocks_[start] = {end, memory};
   return status;
+}
+
+// Block by block: the driver takes a range that runs past its block, and the vCPU dies of it.
+Status HaxmVm::Map(const Mapping& mapping) {
+  const uint64_t first = reinterpret_cast<uint64_t>(mapping.memory->data()) + mapping.offset;
+  const uint64_t end = first + mapping.size;
+  for (uint64_t va = first; va < end;) {
+    const uint64_t stop = std::min(end, std::prev(blocks_.upper_bound(va))->second.end);
+    Status status = SetRam(mapping.gpa + (va - first), stop - va, va, mapping.read_only ? uint32_t{kRamRom} : 0);
+    if (!status.ok()) return status;
+    va = stop;
+  }
+  return Status::Ok();
 }
 
 Status HaxmVm::SetRam(uint64_t gpa, uint64_t size, uint64_t va, uint32_t flags) {
@@ -70,10 +100,9 @@ Status HaxmVm::MapMemory(Mapping mapping) {
     std::snprintf(text, sizeof text, "HAXM maps guest memory below 0x%" PRIx64 " only on this processor", hypervisor_->max_gpa());
     return Status::Error(Code::kInvalidArgument, kSetRam2.name, text);
   }
-  status = RegisterBlock(mapping.memory);
+  status = Register(mapping.memory);
   if (!status.ok()) return status;
-  const uint64_t va = reinterpret_cast<uint64_t>(mapping.memory->data()) + mapping.offset;
-  status = SetRam(mapping.gpa, mapping.size, va, mapping.read_only ? uint32_t{kRamRom} : 0);
+  status = Map(mapping);
   if (!status.ok()) {
     // Whatever pieces were mapped before the refusal; unmapping what is not there succeeds.
     (void)SetRam(mapping.gpa, mapping.size, 0, kRamInvalid);
