@@ -49,7 +49,7 @@ export { isCrash, type EndReason, type RunEnd } from './hypervisor/end';
 export { GuestMemory, Region, type GuestMemoryAccess } from './memory/guest-memory';
 export { PortBus } from './bus/port-bus';
 export { MmioBus } from './bus/mmio-bus';
-export type { RangeRequest, Removable } from './bus/claim';
+export type { Doorbell, RangeRequest, Removable } from './bus/claim';
 export type { Device, DeviceState, IoHandler, Width } from './bus/device';
 export { disconnected, type IrqLine } from './bus/irq-line';
 export { ManualClock, RealClock, type Clock, type Timer } from './time/clock';

@@ -75,6 +75,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   data->vcpu = Napi::Persistent(VcpuHandle::Define(env));
   data->descriptor = Napi::Persistent(DescriptorHandle::Define(env));
   data->runner = Napi::Persistent(DefineSliceRunner(env));
+  data->descriptor_watch = Napi::Persistent(DefineDescriptorWatch(env));
   data->thread_runner = Napi::Persistent(ThreadRunner::Define(env));
   data->nothing = Napi::Persistent(Napi::Function::New(
       env, [](const Napi::CallbackInfo&) {}, "nothing"));
@@ -89,6 +90,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports["adoptDescriptor"] = Napi::Function::New<Adopt>(env, "adoptDescriptor");
   exports["backends"] = Napi::Function::New<Backends>(env, "backends");
   exports["SliceRunner"] = data->runner.Value();
+  exports["DescriptorWatch"] = data->descriptor_watch.Value();
   exports["ThreadRunner"] = data->thread_runner.Value();
   exports["setPump"] = Napi::Function::New<SetPump>(env, "setPump");
   exports["loopIsAccessible"] = Napi::Boolean::New(env, LoopIsAccessible());

@@ -19,6 +19,22 @@ export interface RangeRequest {
    * and when a slice ends (10 ms at most). For registers that nothing but later accesses of the guest depends on: it must not return a promise.
    */
   readonly posted?: boolean | undefined;
+  /**
+   * Writes that need no answer and may be seen late, once for several: on KVM they cost no exit, and the handler's write() is called from the
+   * event loop (what it throws is an uncaught exception there). Posted writes before them have been seen. Elsewhere they are ordinary writes.
+   */
+  readonly doorbells?: readonly Doorbell[] | undefined;
+}
+
+/** How a bus connects doorbells; the VM gives it. */
+export type ConnectDoorbells = (range: AddressRange, bells: readonly Doorbell[]) => Removable;
+
+/** A write that only tells a device to look: of `width` bytes at `offset` with this value, and no other. */
+export interface Doorbell {
+  /** From the start of the range. */
+  readonly offset: number;
+  readonly width: 1 | 2 | 4;
+  readonly value: number;
 }
 
 /** How a bus makes writes to a range posted; the VM gives it. */
@@ -96,6 +112,18 @@ export function makeClaim(request: RangeRequest, handler: IoHandler, limit: numb
   const offset = checkInteger(request.offset ?? 0, 'offset', 0, 2 ** 48);
   const own: unknown = (handler as { name?: unknown }).name;
   return new Claim(range, request.name ?? (typeof own === 'string' && own !== '' ? own : 'a handler'), handler, offset);
+}
+
+/** Throws ERR_HAX_INVALID_ARGUMENT unless every doorbell lies in the range and its value fits its width. */
+export function checkDoorbells(bells: readonly Doorbell[] | undefined, range: AddressRange): void {
+  if (bells === undefined) return;
+  if (!Array.isArray(bells)) throw invalidArgument('doorbells are a list of offset, width and value');
+  for (const bell of bells as readonly Doorbell[]) {
+    checkObject(bell, 'a doorbell');
+    if (![1, 2, 4].includes(bell.width)) throw invalidArgument(`width of a doorbell must be 1, 2 or 4, not ${String(bell.width)}`);
+    checkInteger(bell.offset, 'offset of a doorbell', 0, range.length - bell.width);
+    checkInteger(bell.value, 'value of a doorbell', 0, 2 ** (8 * bell.width) - 1);
+  }
 }
 
 export function overlap(what: string, wanted: Claim, owner: Claim): HaxError {

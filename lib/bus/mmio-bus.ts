@@ -1,5 +1,6 @@
 import { invalidArgument } from '../util/errors';
 import {
+  checkDoorbells,
   type Claim,
   isPromiseLike,
   makeClaim,
@@ -7,6 +8,7 @@ import {
   removable,
   settleRead,
   truncate,
+  type ConnectDoorbells,
   type PostRange,
   type RangeRequest,
   type Removable,
@@ -28,8 +30,9 @@ export class MmioBus {
   /** The claim of the last access: drivers touch one device many times over. */
   #last: Claim | undefined;
   readonly #unclaimed = new UnclaimedReports('mmio');
-  /** For the VM: how writes become posted. */
+  /** For the VM: how writes become posted, and how doorbells are connected. */
   onPost: PostRange | undefined;
+  onDoorbells: ConnectDoorbells | undefined;
 
   /**
    * Gives `length` bytes from guest-physical address `at` on to a handler. Throws ERR_HAX_OVERLAP when one of them has an owner already,
@@ -42,10 +45,10 @@ export class MmioBus {
     const index = this.#lowerBound(range.first);
     const next = this.#claims[index];
     if (next && next.range.overlaps(range)) throw overlap('MMIO', claim, next);
-    const posted = request.posted ? this.post(range) : undefined;
+    const extras = this.#extras(request, range);
     this.#claims.splice(index, 0, claim);
     return removable(() => {
-      posted?.remove();
+      extras.remove();
       this.#claims.splice(this.#claims.indexOf(claim), 1);
       this.#last = undefined;
     });
@@ -153,6 +156,17 @@ export class MmioBus {
       await this.write(gpa + done, load(source, done, width), width);
       done += width;
     }
+  }
+
+  /** What a range has besides its handler. */
+  #extras(request: RangeRequest, range: AddressRange): Removable {
+    checkDoorbells(request.doorbells, range);
+    const posted = request.posted ? this.post(range) : undefined;
+    const bells = request.doorbells && this.onDoorbells?.(range, request.doorbells);
+    return removable(() => {
+      posted?.remove();
+      bells?.remove();
+    });
   }
 
   #readSlow(claim: Claim | undefined, gpa: number, width: Width): number | PromiseLike<number> {

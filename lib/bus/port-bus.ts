@@ -1,6 +1,7 @@
 import { HaxError } from '../util/errors';
 import { TablePool } from '../util/table-pool';
 import {
+  checkDoorbells,
   Claim,
   isPromiseLike,
   makeClaim,
@@ -8,6 +9,7 @@ import {
   removable,
   settleRead,
   truncate,
+  type ConnectDoorbells,
   type PostRange,
   type RangeRequest,
   type Removable,
@@ -37,8 +39,9 @@ export class PortBus {
   readonly #claims: Claim[] = [nobody];
   readonly #free: number[] = [];
   readonly #unclaimed = new UnclaimedReports('port');
-  /** For the VM: how writes become posted. */
+  /** For the VM: how writes become posted, and how doorbells are connected. */
   onPost: PostRange | undefined;
+  onDoorbells: ConnectDoorbells | undefined;
 
   /**
    * Gives `length` ports from `at` on to a handler. Throws ERR_HAX_OVERLAP when one of them has an owner already,
@@ -55,12 +58,12 @@ export class PortBus {
     }
     if (this.#free.length === 0 && this.#claims.length >= portCount)
       throw new HaxError('ERR_HAX_OVERLAP', `the port bus holds at most ${portCount - 1} handlers`);
-    const posted = request.posted ? this.post(range) : undefined;
+    const extras = this.#extras(request, range);
     const index = this.#free.pop() ?? this.#claims.length;
     this.#claims[index] = claim;
     this.#table.fill(index, range.first, range.last + 1);
     return removable(() => {
-      posted?.remove();
+      extras.remove();
       if (this.#claims[index] !== claim) return; // cleared meanwhile
       this.#table.fill(0, range.first, range.last + 1);
       this.#claims[index] = nobody;
@@ -115,6 +118,17 @@ export class PortBus {
       return pending !== undefined && isPromiseLike(pending) ? pending : undefined;
     }
     return this.#writeSlow(claim, port, value, width);
+  }
+
+  /** What a range has besides its handler. */
+  #extras(request: RangeRequest, range: AddressRange): Removable {
+    checkDoorbells(request.doorbells, range);
+    const posted = request.posted ? this.post(range) : undefined;
+    const bells = request.doorbells && this.onDoorbells?.(range, request.doorbells);
+    return removable(() => {
+      posted?.remove();
+      bells?.remove();
+    });
   }
 
   #readSlow(claim: Claim, port: number, width: Width): number | PromiseLike<number> {

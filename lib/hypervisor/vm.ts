@@ -10,6 +10,7 @@ import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger, parseSize } from '../util/numbers';
 import { requireFeature } from './capabilities';
 import { checkCpuid, packedGuestCpuid, type CpuidEntry } from './cpuid';
+import { Doorbells } from './doorbells';
 import { HaxmVm } from './haxm/vm';
 import type { Hypervisor } from './hypervisor';
 import { loadKvmVm } from './kvm/load';
@@ -66,6 +67,7 @@ export class VirtualMachine {
   readonly posted: PostedWrites;
   /** The interrupt controllers in user space; undefined where they are the kernel's. */
   readonly userIrqchip: UserIrqchip | undefined;
+  readonly #doorbells: Doorbells;
   readonly #vcpus = new Map<number, Vcpu>();
   readonly #usedIds = new Set<number>();
   readonly #lines = new Map<number, KernelIrqLine>();
@@ -81,6 +83,9 @@ export class VirtualMachine {
   ) {
     this.posted = new PostedWrites(this, native);
     this.ports.onPost = (range) => this.posted.add(true, range);
+    this.#doorbells = new Doorbells(this);
+    this.ports.onDoorbells = (range, bells) => this.#doorbells.add(this, true, range, bells);
+    this.mmio.onDoorbells = (range, bells) => this.#doorbells.add(this, false, range, bells);
     this.mmio.onPost = (range) => this.posted.add(false, range);
     if (!hasKernelIrqchip) this.userIrqchip = makeUserIrqchip?.(this);
   }
@@ -209,6 +214,7 @@ export class VirtualMachine {
     if (this.#closed) return;
     this.#closed = true;
     for (const vcpu of this.#vcpus.values()) vcpu.close();
+    this.#doorbells.close();
     this.#haxm?.close();
     this.native.close();
     this.ports.clear();

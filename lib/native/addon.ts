@@ -132,6 +132,8 @@ export interface Addon {
   adoptDescriptor(number: number): NativeDescriptor;
   detach(buffer: ArrayBuffer): void;
   readonly loopIsAccessible: boolean;
+  /** Calls back from the event loop while the descriptor has something to read; does not keep the loop alive. */
+  readonly DescriptorWatch: new (descriptor: NativeDescriptor, callback: () => void) => { close(): void };
   readonly SliceRunner: new (vcpu: NativeVcpu, slice: () => Next, cap: number) => NativeSliceRunner;
   /** `slot` is what nextExit() says; `cpus` are the host's CPUs as 32-bit numbers, none for any. */
   readonly ThreadRunner: new (vcpu: NativeVcpu, slot: number, cpus: Uint8Array) => NativeThreadRunner;

@@ -20,7 +20,7 @@ class LoopContext;
 // One of these for each environment (main thread, worker) and each load of the addon in it; no state is shared between them.
 struct AddonData {
   Napi::FunctionReference make_error;  // (code, message, operation, errno) => HaxError, given by initialize()
-  Napi::FunctionReference hypervisor, vm, memory, vcpu, descriptor, runner, thread_runner;
+  Napi::FunctionReference hypervisor, vm, memory, vcpu, descriptor, descriptor_watch, runner, thread_runner;
   LoopContext* loop = nullptr;             // owns itself; ends with the environment
   std::shared_ptr<LoopWatch> enter_watch;  // deadlines of EnterBlocking(); made at its first use
   Napi::FunctionReference nothing;         // () => undefined: calling it tells whether JavaScript may still run
@@ -223,6 +223,8 @@ void ReportUncaught(Napi::Env env);
 Napi::Function DefineSliceRunner(Napi::Env env);
 napi_value Run(napi_env env, napi_callback_info info);
 bool LoopIsAccessible();
+// descriptor_watch.cc: the class DescriptorWatch.
+Napi::Function DefineDescriptorWatch(Napi::Env env);
 
 }  // namespace hax::binding
 

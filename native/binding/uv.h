@@ -15,6 +15,8 @@ struct Uv {
   decltype(&uv_idle_stop) idle_stop;
   decltype(&uv_async_init) async_init;
   decltype(&uv_async_send) async_send;
+  decltype(&uv_poll_init) poll_init;
+  decltype(&uv_poll_start) poll_start;
   decltype(&uv_backend_fd) backend_fd;
   decltype(&uv_backend_timeout) backend_timeout;
   decltype(&uv_update_time) update_time;

@@ -2,7 +2,7 @@ import { checkObject, shown } from '../../util/check';
 import { invalidArgument } from '../../util/errors';
 import { checkInteger } from '../../util/numbers';
 import { checkScalar, decode, encode, encodeList, sizeOf, type Input } from './codec';
-import { fdOf, type EventFd } from './eventfd';
+import { EventFd, fdOf } from './eventfd';
 import {
   constants,
   type KvmIoapicState,
@@ -120,6 +120,11 @@ export abstract class VmIrqCalls extends VmMemoryCalls {
       flag(pio, constants.KVM_IOEVENTFD_FLAG_PIO) |
       flag(deassign, constants.KVM_IOEVENTFD_FLAG_DEASSIGN);
     this.write('KVM_IOEVENTFD', 'kvm_ioeventfd', { datamatch: datamatch ?? 0, addr, len, fd: fdOf(fd, 'fd'), flags });
+  }
+
+  /** An eventfd for {@link irqfd} and {@link ioeventfd}. */
+  makeEventFd(): EventFd {
+    return new EventFd();
   }
 
   /** KVM_REGISTER_COALESCED_MMIO (4.116): writes to the zone wait in the ring of {@link KvmVcpu.mapCoalescedRing} instead of exiting. */

@@ -1,0 +1,72 @@
+/**
+ * Doorbells: writes of one value that only tell a device to look. On KVM an eventfd takes them without an exit (api.rst 4.59) and the event
+ * loop calls the device; elsewhere they are writes like any other.
+ */
+import { removable, type Doorbell, type Removable } from '../bus/claim';
+import type { AddressRange } from '../bus/range';
+import { addon } from '../native/addon';
+import type { VirtualMachine } from './vm';
+
+/** VMs that are collected unclosed: their eventfds go with them. */
+const collected = new FinalizationRegistry<Set<Removable>>((watches) => closeAll(watches));
+
+function closeAll(watches: Set<Removable>): void {
+  for (const each of [...watches]) each.remove();
+}
+
+/** The doorbells of one VM. What waits in the event loop does not keep the VM. */
+export class Doorbells {
+  readonly #vm: WeakRef<VirtualMachine>;
+  /** Eventfds and their watches. */
+  readonly #watches = new Set<Removable>();
+
+  constructor(vm: VirtualMachine) {
+    this.#vm = new WeakRef(vm);
+    collected.register(vm, this.#watches);
+  }
+
+  /** Connects the doorbells of a range of ports or addresses. */
+  add(vm: VirtualMachine, port: boolean, range: AddressRange, bells: readonly Doorbell[]): Removable {
+    if (vm.backend !== 'kvm' || !addon().loopIsAccessible || vm.kvm.checkExtension('KVM_CAP_IOEVENTFD') <= 0)
+      return removable(() => undefined);
+    const connected: Removable[] = [];
+    const remove = (): void => connected.forEach((each) => each.remove());
+    try {
+      for (const { offset, width, value } of bells) connected.push(this.#connect(vm, port, range.first + offset, width, value));
+    } catch (error) {
+      remove();
+      throw error;
+    }
+    return removable(remove);
+  }
+
+  /** For a VM that closes. */
+  close(): void {
+    closeAll(this.#watches);
+  }
+
+  #connect(vm: VirtualMachine, port: boolean, address: number, width: Doorbell['width'], value: number): Removable {
+    const fd = vm.kvm.makeEventFd();
+    const zone = { addr: address, len: width, pio: port, datamatch: value } as const;
+    vm.kvm.ioeventfd({ ...zone, fd });
+    const weak = this.#vm;
+    const watch = new (addon().DescriptorWatch)(fd.native, () => {
+      const open = weak.deref();
+      if (!open || open.closed || fd.closed || fd.read() === 0n) return;
+      // What the guest has written before it rang.
+      if (open.posted.active && open.posted.waiting) open.posted.drain();
+      void (port ? open.ports : open.mmio).write(address, value, width);
+    });
+    const watched = removable(() => {
+      watch.close();
+      fd.close();
+      this.#watches.delete(watched);
+    });
+    this.#watches.add(watched);
+    return removable(() => {
+      const open = weak.deref();
+      if (open && !open.closed) open.kvm.ioeventfd({ ...zone, fd, deassign: true });
+      watched.remove();
+    });
+  }
+}
