@@ -157,7 +157,8 @@ class VmHandle final : public Handle<VmHandle, Vm> {
   static constexpr const char* kName = "virtual machine";
   static const napi_type_tag kTag;
   static Napi::Function Define(Napi::Env env);
-  using Handle::Handle;
+  explicit VmHandle(const Napi::CallbackInfo& info);
+  ~VmHandle() override;
 
  private:
   Napi::Value RawIoctl(const Napi::CallbackInfo& info);

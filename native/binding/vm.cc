@@ -2,6 +2,14 @@
 
 namespace hax::binding {
 
+namespace {
+
+// About what the kernel and this addon hold for a VM and its first vCPU. V8 sees handles of a few bytes and would let a thousand closed
+// machines pile up before it collects one.
+constexpr int64_t kUnseenBytes = 1024 * 1024;
+
+}  // namespace
+
 const napi_type_tag VmHandle::kTag = {0x6e6f6465686178a3, 0x1d0c52b7a9e14f03};
 
 Napi::Function VmHandle::Define(Napi::Env env) {
@@ -12,6 +20,13 @@ Napi::Function VmHandle::Define(Napi::Env env) {
                       InstanceMethod<&VmHandle::Unpost>("unpost"), InstanceMethod<&VmHandle::PostedRing>("postedRing"),
                       InstanceMethod<&VmHandle::Close>("close")});
 }
+
+VmHandle::VmHandle(const Napi::CallbackInfo& info) : Handle(info) {
+  Napi::MemoryManagement::AdjustExternalMemory(info.Env(), kUnseenBytes);
+}
+
+VmHandle::~VmHandle() { Napi::MemoryManagement::AdjustExternalMemory(Env(), -kUnseenBytes); }
+
 Napi::Value VmHandle::RawIoctl(const Napi::CallbackInfo& info) {
   std::shared_ptr<Vm> core;
   return Open(info.Env(), &core) ? Ioctl(info, core.get()) : Napi::Value();
