@@ -1,3 +1,4 @@
+import { checkObject } from '../util/check';
 import { invalidArgument } from '../util/errors';
 import {
   checkDoorbells,
@@ -56,6 +57,7 @@ export class MmioBus {
 
   /** Makes writes to addresses that have a handler posted, until removed; as `posted` in {@link add}. */
   post(range: { readonly at: number; readonly length: number } | AddressRange): Removable {
+    checkObject(range, 'what post() takes');
     const addresses =
       range instanceof AddressRange ? range : AddressRange.of(range.at, range.length, Number.MAX_SAFE_INTEGER, 'an MMIO range');
     return this.onPost?.(addresses) ?? removable(() => undefined);

@@ -1,4 +1,5 @@
 import { HaxError } from '../util/errors';
+import { checkObject } from '../util/check';
 import { TablePool } from '../util/table-pool';
 import {
   checkDoorbells,
@@ -73,6 +74,7 @@ export class PortBus {
 
   /** Makes writes to ports that have a handler posted, until removed; as `posted` in {@link add}. */
   post(range: { readonly at: number; readonly length: number } | AddressRange): Removable {
+    checkObject(range, 'what post() takes');
     const ports = range instanceof AddressRange ? range : AddressRange.of(range.at, range.length, portCount - 1, 'a port range');
     return this.onPost?.(ports) ?? removable(() => undefined);
   }
