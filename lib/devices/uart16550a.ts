@@ -11,11 +11,12 @@
  * no effect. A byte written while the transmitter is full is lost, as on the chip.
  * Posted: a console that polls (Linux before its first tty is opened) costs two exits a byte, the LSR read and the THR write. After 256 such
  * bytes the writes are posted; they arrive in order, late in host time by 10 ms at most. The read stays an exit: it takes the bytes before it.
+ * They are ordinary writes again once nothing was sent for 100 ms, so that nobody has to look after them while the guest is idle.
  */
 import type { Device, DeviceState } from '../bus/device';
 import { disconnected, type IrqLine } from '../bus/irq-line';
 import { BatchedOutput, type ByteOutput } from '../host/byte-sink';
-import type { Clock } from '../time/clock';
+import type { Clock, Timer } from '../time/clock';
 import { checkBytes } from '../util/check';
 import { Ring } from './ring';
 import { StateReader } from './state';
@@ -76,6 +77,8 @@ const dcd = 0x8;
 
 /** Bytes that a guest has to send without interrupts before its writes are worth posting: posting and unposting cost calls of the kernel. */
 const postAfter = 256;
+/** Nanoseconds. */
+const quietAfter = 100e6;
 
 /** The crystal of a PC; a bit takes 16 × divisor of its periods. */
 const crystalHz = 1_843_200;
@@ -136,6 +139,7 @@ export class Uart16550 implements Device<Uart16550State> {
   readonly maxWidth = 1;
 
   readonly #irq: IrqLine;
+  readonly #clock: Clock | undefined;
   readonly #output: BatchedOutput;
   readonly #receiver: Receiver;
   readonly #transmitter = new Ring(fifoDepth);
@@ -147,16 +151,19 @@ export class Uart16550 implements Device<Uart16550State> {
   #sent = 0;
   #posted = false;
   #mayPost = true;
+  #quiet: Timer | undefined;
 
   /**
    * Called with true when writes to offset 0 may be posted from now on: nothing but the byte's way out depends on them. With false as soon as
-   * that is over, before the write that ended it has an effect: the divisor latch or loopback is selected, or the transmitter's interrupt
-   * is enabled. The latter is for good, until a reset: a driver with interrupts enables and disables it at each piece of output.
+   * that is over: nothing came for a while, or, before the write that ended it has an effect, the divisor latch or loopback is selected or
+   * the transmitter's interrupt is enabled. The latter is for good, until a reset: a driver with interrupts enables and disables it at each
+   * piece of output.
    */
   onPostable: ((postable: boolean) => void) | undefined;
 
   constructor(options: Uart16550Options = {}) {
     this.#irq = options.irq ?? disconnected;
+    this.#clock = options.clock;
     this.#output = new BatchedOutput(options.output, () => this.#transmit());
     this.#receiver = new Receiver(options.clock, () => this.#updateIrq());
     this.#updateCharacterTime();
@@ -349,13 +356,21 @@ export class Uart16550 implements Device<Uart16550State> {
     if (this.#mayPost && ++this.#sent === postAfter && !(this.#r.mcr & loop)) {
       this.#posted = true;
       this.onPostable?.(true);
+      this.#unpostWhenQuiet();
     }
+  }
+
+  #unpostWhenQuiet(): void {
+    const clock = this.#clock;
+    const sent = this.#sent;
+    this.#quiet = clock?.at(clock.now() + quietAfter, () => (this.#sent === sent ? this.#unpost() : this.#unpostWhenQuiet()));
   }
 
   #unpost(): void {
     this.#sent = 0;
     if (!this.#posted) return;
     this.#posted = false;
+    this.#quiet?.cancel();
     this.onPostable?.(false);
   }
 

@@ -80,7 +80,10 @@ export class PostedWrites {
     // A handler may come back here, and other vCPUs write on: both numbers are read anew, and more than a ring full is never served.
     for (let count = 0; count < capacity; count++) {
       const first = words[0];
-      if (first === words[1]) return;
+      if (first === words[1]) {
+        this.active = this.#ranges > 0;
+        return;
+      }
       const at = first < capacity ? first : 0;
       // Before the handler runs: one that fails has had its write.
       words[0] = at + 1 === capacity ? 0 : at + 1;

@@ -748,6 +748,20 @@ describe('posting', () => {
     expect(said).toEqual([true, false, true]);
   });
 
+  it('ends when nothing was sent for 100 ms, and may come again', () => {
+    const { clock, said, send } = polled();
+    send(300);
+    clock.advance(90e6);
+    send(1);
+    clock.advance(90e6);
+    expect(said).toEqual([true]);
+    clock.advance(110e6);
+    expect(said).toEqual([true, false]);
+    clock.advance(1e9);
+    send(256);
+    expect(said).toEqual([true, false, true]);
+  });
+
   it('ends for good when the transmitter has an interrupt, until a reset', () => {
     const { uart, said, send } = polled();
     send(300);
