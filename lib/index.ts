@@ -45,6 +45,7 @@ export type { HaxmCapability, HaxmTunnelInfo, HaxmVersion } from './hypervisor/h
 export type { HaxmSystem, MemlimitOptions } from './hypervisor/haxm/system';
 export type { HaxmRun, HaxmStatus } from './hypervisor/haxm/tunnel';
 export type { ExitStatistics } from './hypervisor/exit-counters';
+export { ExitTrace, type ExitTraceOptions } from './hypervisor/exit-trace';
 export { isCrash, type EndReason, type RunEnd } from './hypervisor/end';
 export { GuestMemory, Region, type GuestMemoryAccess } from './memory/guest-memory';
 export { PortBus } from './bus/port-bus';

@@ -86,6 +86,7 @@ function program(finish: (result: Promise<number>) => void): Command {
     .option('--timeout <seconds>', 'end with status 124 after so long', seconds)
     .option('--stats', 'print exits by kind and port at the end')
     .option('--stats-file <file>', 'write them as JSON')
+    .option('--trace <file>', 'write each exit with its times, for Perfetto: the first million events')
     .option('--print-layout', "print the machine's addresses and ports and end")
     .action((image: string | undefined, options: RunCommandOptions) => {
       finish(import('./run.js').then(({ runCommand }) => runCommand(image, options)));

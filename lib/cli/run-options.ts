@@ -26,6 +26,7 @@ export interface RunCommandOptions {
   timeout?: number;
   stats?: boolean;
   statsFile?: string;
+  trace?: string;
   printLayout?: boolean;
   /** Options of later versions. */
   machine?: string;

@@ -4,6 +4,7 @@ import type { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { inspect } from 'node:util';
 import { isCrash, type RunEnd } from '../hypervisor/end';
+import { ExitTrace } from '../hypervisor/exit-trace';
 import { install } from '../machine/install';
 import { describeLayout } from '../machine/layout';
 import { Machine, type MachineOptions } from '../machine/machine';
@@ -53,18 +54,24 @@ export async function runCommand(image: string | undefined, options: RunCommandO
   install();
   const progress = loadProgress(process.stderr);
   const debugConsole = debugTarget && connectDebugConsole(debugTarget);
+  let trace: ExitTrace | undefined;
   let machine: Machine;
   try {
+    trace = openTrace(options.trace);
     machine = new Machine({
       ...machineWith,
       ...(debugConsole && { debugConsole }),
+      ...(trace && { trace }),
       measureGuestTime: options.stats === true || options.statsFile !== undefined,
       onProgress: progress.listener,
     });
+  } catch (error) {
+    trace?.close();
+    throw error;
   } finally {
     progress.stop();
   }
-  return new Run(machine, options, serial, debugConsole).toEnd();
+  return new Run(machine, options, serial, debugConsole, trace).toEnd();
 }
 
 class Run {
@@ -78,11 +85,12 @@ class Run {
     private readonly options: RunCommandOptions,
     private readonly serial: SerialTarget,
     private readonly debugConsole: DebugConsoleOutput | undefined,
+    private readonly trace: ExitTrace | undefined,
   ) {}
 
   async toEnd(): Promise<number> {
     const { machine, options } = this;
-    const undo: (() => void)[] = [];
+    const undo: (() => void)[] = [() => this.trace?.close()];
     let end: RunEnd | undefined;
     let failure: unknown;
     let outputs: unknown;
@@ -194,6 +202,11 @@ function describeCrash(end: RunEnd, machine: Machine): string {
   const registers = ('registers' in end && end.registers) || machine.vcpu.getState();
   lines.push(inspect(registers, { breakLength: 120, compact: 6 }));
   return lines.join('\n');
+}
+
+function openTrace(path: string | undefined): ExitTrace | undefined {
+  if (path === undefined) return undefined;
+  return new ExitTrace(path, { onError: ({ message }) => process.stderr.write(`hax: --trace: ${message}\n`) });
 }
 
 type DebugConsoleOutput = NonNullable<MachineOptions['debugConsole']> & { drained(): Promise<void> };

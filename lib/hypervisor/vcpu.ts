@@ -9,6 +9,7 @@ import { checkCpuid, packCpuid, type CpuidEntry } from './cpuid';
 import { ExitView, type Exit } from './exit';
 import { ExitCounters } from './exit-counters';
 import { ExitHandlers, type ExitHandler, type ServedKind } from './exit-handlers';
+import { checkTrace, type ExitTrace } from './exit-trace';
 import type { RunEnd } from './end';
 import { HaxmVcpu } from './haxm/vcpu';
 import { loadKvmVcpu } from './kvm/load';
@@ -28,6 +29,8 @@ export interface RunOptions {
   threaded?: boolean;
   /** Threaded only: the host's CPUs that the thread may use, by number. Any by default. Linux only. */
   affinity?: readonly number[];
+  /** Tells of each exit; none by default, and then it costs nothing. */
+  trace?: ExitTrace;
 }
 
 /** A run in progress; the run loop (lib/run) makes one, the vCPU forwards to it. */
@@ -167,9 +170,10 @@ export class Vcpu {
   run(options: RunOptions = {}): Promise<RunEnd> {
     this.#checkIdle('run');
     checkObject(options, 'what run() takes');
-    const { signal, threaded = false, affinity } = options;
+    const { signal, threaded = false, affinity, trace } = options;
     checkBoolean(threaded, 'threaded');
     if (affinity !== undefined) checkAffinity(affinity, threaded);
+    checkTrace(trace);
     if (signal !== undefined && typeof signal?.addEventListener !== 'function')
       throw invalidArgument(`signal must be an AbortSignal, not ${shown(signal)}`);
     if (!driver) throw new HaxError('ERR_HAX_UNSUPPORTED', 'no run loop is installed; import node-hax, not one of its files');

@@ -4,6 +4,7 @@ import { imageFromBytes, type ImageSource } from '../boot/image-source';
 import type { ImageFormat } from '../boot/loader';
 import { isCrash, type RunEnd } from '../hypervisor/end';
 import type { ExitStatistics } from '../hypervisor/exit-counters';
+import { checkTrace, type ExitTrace } from '../hypervisor/exit-trace';
 import { Hypervisor, type BackendName } from '../hypervisor/hypervisor';
 import type { Vcpu, VcpuCounters } from '../hypervisor/vcpu';
 import type { VirtualMachine } from '../hypervisor/vm';
@@ -62,6 +63,8 @@ export interface MachineOptions {
   onUnclaimed?: (access: UnclaimedAccess) => void;
   /** Counts the time inside the guest, for `statistics`. */
   measureGuestTime?: boolean;
+  /** Tells of each exit of each vCPU, over resets too; close it when the machine has ended. */
+  trace?: ExitTrace;
 }
 
 const defaultMemory = '128M';
@@ -226,13 +229,13 @@ export class Machine extends EventEmitter<{ reset: [] }> {
   }
 
   #makeBoard(): Board {
-    const { memory = defaultMemory, debugExit = false, cpus = 1, threaded = false, affinity = [], ...options } = this.#options;
+    const { memory = defaultMemory, debugExit = false, cpus = 1, threaded = false, affinity = [], trace, ...options } = this.#options;
     return new Board(this.#hypervisor, {
       ...options,
       memory: parseSize(memory, 'memory'),
       ...(this.sharedMemory && { shared: this.sharedMemory }),
       cpus,
-      processors: { threaded, affinity },
+      processors: { threaded, affinity, trace },
       debugExit: debugExit === true ? ports.debugExit : debugExit,
       kernel: this.#kernel,
       modules: this.#modules,
@@ -284,6 +287,7 @@ function checkOptions(options: MachineOptions): MachineOptions {
   if (options.affinity !== undefined && !Array.isArray(options.affinity)) {
     throw invalidArgument('affinity must be a list with one list of CPUs for each vCPU');
   }
+  checkTrace(options.trace);
   for (const port of [options.debugExit, options.debugConsole?.port]) {
     if (typeof port === 'number') checkInteger(port, 'the port of a debug device', 0, 0xffff);
   }

@@ -1,4 +1,5 @@
 import { sumStatistics, type ExitStatistics } from '../hypervisor/exit-counters';
+import type { ExitTrace } from '../hypervisor/exit-trace';
 import type { RunEnd } from '../hypervisor/end';
 import type { RunOptions, Vcpu, VcpuCounters } from '../hypervisor/vcpu';
 
@@ -7,6 +8,7 @@ export interface ProcessorsOptions {
   threaded: boolean;
   /** The host's CPUs for each vCPU's thread, in their order. */
   affinity: readonly (readonly number[])[];
+  trace: ExitTrace | undefined;
 }
 
 /** The vCPUs of a machine, which run, wait and end together. The first is the boot processor. */
@@ -26,7 +28,8 @@ export class Processors {
 
   /** Runs all until one has come to an end, which is the machine's; the others are stopped then. */
   async run(signal: AbortSignal | undefined): Promise<RunEnd> {
-    const common: RunOptions = { ...(signal && { signal }), threaded: this.options.threaded || this.all.length > 1 };
+    const { trace, threaded } = this.options;
+    const common: RunOptions = { ...(signal && { signal }), ...(trace && { trace }), threaded: threaded || this.all.length > 1 };
     const runs: Promise<RunEnd>[] = [];
     try {
       for (const [i, vcpu] of this.all.entries()) {

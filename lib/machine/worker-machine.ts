@@ -17,7 +17,7 @@ import { unpackError, window, type Call, type FromWorker, type ToWorker, type Wo
 /** How long close() waits for a worker whose device models do not return, milliseconds. */
 const patience = 1000;
 
-export interface WorkerMachineOptions extends Omit<MachineOptions, 'debugConsole'> {
+export interface WorkerMachineOptions extends Omit<MachineOptions, 'debugConsole' | 'trace'> {
   /**
    * A module for the worker, by path or URL: its default export is called with the {@link Machine} and with `setupData` before the guest
    * starts, and adds devices of your own to `machine.vm`. After a reset, in a listener of 'reset', they have to be added anew.

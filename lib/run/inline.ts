@@ -3,6 +3,7 @@
  * native/binding/loop.cc decides when a slice begins and ends; this file serves the exits inside one.
  */
 import type { Width } from '../bus/device';
+import type { ExitTrack } from '../hypervisor/exit-track';
 import type { RunInProgress, RunOptions, Vcpu } from '../hypervisor/vcpu';
 import { addon, Next, type NativeSliceRunner } from '../native/addon';
 import { exitPage, ExitKind, InterruptReason } from '../native/layout';
@@ -30,18 +31,39 @@ const data16 = exitPage.data / 2;
 const data32 = exitPage.data / 4;
 
 export function runInline(vcpu: Vcpu, options: RunOptions): RunInProgress {
-  return new InlineRun(vcpu, options.signal);
+  return new InlineRun(vcpu, options);
+}
+
+function tracedEntry(enter: () => void, track: ExitTrack): () => void {
+  return () => {
+    track.entering();
+    enter();
+    track.exited();
+  };
+}
+
+function tracedSlice(slice: () => Next, track: ExitTrack): () => Next {
+  return () => {
+    const next = slice();
+    track.left();
+    return next;
+  };
 }
 
 class InlineRun extends GuestRun {
   readonly #runner: NativeSliceRunner;
-  readonly #enter = addon().run;
+  readonly #enter: () => void;
   #cap = shortCap;
   #lastHaltCheck = performance.now();
 
-  constructor(vcpu: Vcpu, signal: AbortSignal | undefined) {
+  constructor(vcpu: Vcpu, { signal, trace }: RunOptions) {
     super(vcpu, signal);
-    this.#runner = new (addon().SliceRunner)(vcpu.native, () => this.#slice(), this.#cap);
+    const { run, SliceRunner } = addon();
+    const track = trace?.track(vcpu);
+    const slice = (): Next => this.#slice();
+    // A trace goes around entry and slice: the loop between them asks nothing.
+    this.#enter = track ? tracedEntry(run, track) : run;
+    this.#runner = new SliceRunner(vcpu.native, track ? tracedSlice(slice, track) : slice, this.#cap);
     this.#runner.start();
   }
 

@@ -3,6 +3,7 @@
  * native/core/vcpu_thread.h has the hand-over; docs/decisions/0004-threaded-mode.md tells why it is as it is.
  */
 import type { RunEnd } from '../hypervisor/end';
+import type { ExitTrack } from '../hypervisor/exit-track';
 import type { RunOptions, Vcpu } from '../hypervisor/vcpu';
 import type { VirtualMachine } from '../hypervisor/vm';
 import { addon, type NativeThreadRunner } from '../native/addon';
@@ -53,13 +54,15 @@ export class ThreadedRun extends GuestRun {
   readonly #runner: NativeThreadRunner;
   readonly #slot = ++lastSlot;
   readonly #siblings: Siblings;
+  readonly #track: ExitTrack | undefined;
   /** Has served an exit since the last look at halted guests. */
   #active = true;
   /** Getting out: the exit that comes up is served, and the guest stays out. */
   #leaving = false;
 
-  constructor(vcpu: Vcpu, { signal, affinity = [] }: RunOptions) {
+  constructor(vcpu: Vcpu, { signal, affinity = [], trace }: RunOptions) {
     super(vcpu, signal);
+    this.#track = trace?.track(vcpu);
     const { vm } = vcpu;
     this.#siblings = siblingsOf.get(vm) ?? { runs: new Set(), serving: false, timer: undefined, posted: undefined };
     siblingsOf.set(vm, this.#siblings);
@@ -83,6 +86,7 @@ export class ThreadedRun extends GuestRun {
     const { u32 } = this;
     const kind = u32[kindAt];
     this.inSlice = this.#siblings.serving = true;
+    this.#track?.exited();
     try {
       this.#watchPosted();
       this.vcpu.exits.count(kind, u32[portAt]);
@@ -95,9 +99,13 @@ export class ThreadedRun extends GuestRun {
     }
     this.inSlice = this.#siblings.serving = false;
     if (kind !== interrupted) this.#active = true;
+    if (!this.ended && !this.waits && !this.#leaving) {
+      this.#enter();
+      return;
+    }
+    this.#track?.left();
     if (this.ended) this.settle();
     else if (this.waits) this.#completeIfPaused();
-    else if (!this.#leaving) this.#enter();
   }
 
   override end(end: RunEnd): void {
@@ -161,6 +169,7 @@ export class ThreadedRun extends GuestRun {
 
   protected override release(): void {
     this.#runner.stop();
+    this.#track?.left();
     runs.delete(this.#slot);
     const siblings = this.#siblings;
     siblings.runs.delete(this);
@@ -179,6 +188,7 @@ export class ThreadedRun extends GuestRun {
   #enter(): void {
     this.over = false;
     if (this.interrupt) this.deliver();
+    this.#track?.entering();
     this.#runner.resume();
   }
 

@@ -8,6 +8,7 @@ import { PassThrough, Writable } from 'node:stream';
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { main } from '../../../lib/cli/program';
 import type { RunEnd } from '../../../lib/hypervisor/end';
+import { ExitTrace } from '../../../lib/hypervisor/exit-trace';
 import { Console } from '../../../lib/machine/console';
 import type { MachineOptions } from '../../../lib/machine/machine';
 import { HaxError } from '../../../lib/util/errors';
@@ -458,5 +459,27 @@ describe('statistics', () => {
     const { status, stderr } = await ended({ reason: 'powered-off' }, '--stats-file', directory);
     expect(status).toBe(0);
     expect(stderr).toMatch(/cannot be written: EISDIR/);
+  });
+
+  it('--trace is handed to the machine, and complete when the command has ended', async () => {
+    const file = path.join(directory, 'trace.json');
+    const { machine, status } = await start('--trace', file);
+    expect(machine.options.trace).toBeInstanceOf(ExitTrace);
+    machine.end({ reason: 'powered-off' });
+    expect(await status).toBe(0);
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual([]);
+    mockRefusal = new HaxError('ERR_HAX_NO_MEMORY', 'no');
+    expect(await main(['run', '--trace', file, 'image'])).toBe(1);
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual([]);
+  });
+
+  it('--trace that cannot be written: no machine is made', async () => {
+    expect(await main(['run', '--trace', directory, 'image'])).toBe(1);
+    expect(mockMade).toEqual([]);
+    expect(streams.stderr.text).toMatch(/^hax: the trace .* cannot be written: EISDIR[^\n]*\n$/);
+    const { machine, status } = await start('--trace', '/dev/full');
+    machine.end({ reason: 'powered-off' });
+    expect(await status).toBe(0);
+    expect(streams.stderr.text).toMatch(/\nhax: --trace: the trace \/dev\/full .* ENOSPC.*\n$/);
   });
 });
