@@ -23,6 +23,21 @@ class Held implements ByteSink {
 }
 
 describe('BatchedOutput', () => {
+  it('gives the event loop something to do at a line feed, once a turn, and at no other byte', async () => {
+    const setImmediate = jest.spyOn(globalThis, 'setImmediate');
+    const output = new BatchedOutput(() => undefined);
+    put(output, 'no line yet');
+    expect(setImmediate).not.toHaveBeenCalled();
+    put(output, '\r\nand\nmore\n');
+    expect(setImmediate).toHaveBeenCalledTimes(1);
+    setImmediate.mockRestore();
+    await turn();
+    const again = jest.spyOn(globalThis, 'setImmediate');
+    put(output, '\n');
+    expect(again).toHaveBeenCalledTimes(1);
+    again.mockRestore();
+  });
+
   it('hands bytes on together when the JavaScript in progress ends', async () => {
     const chunks: string[] = [];
     const output = new BatchedOutput((bytes) => chunks.push(Buffer.from(bytes).toString()));
