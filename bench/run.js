@@ -1,113 +1,125 @@
 #!/usr/bin/env node
 'use strict';
 
-// npm run bench [-- --json] [--quick]: the dispatch table. README.md beside this file has the method.
+// npm run bench: all that is measured, by one command. README.md beside this file has the methods.
 
-const { execFileSync } = require('node:child_process');
-const os = require('node:os');
 const path = require('node:path');
-const { raw, root } = require('./lib/raw.js');
-const { round } = require('./lib/statistics.js');
+const table = require('./lib/dispatch-table.js');
+const { gate } = require('./lib/judge.js');
+const { host, save, today } = require('./lib/results.js');
+const { measureIn } = require('./lib/row.js');
 
-const USAGE = `Usage: npm run bench -- [--json] [--quick]
+const rows = {
+  dispatch: 'what handing an exit to JavaScript costs over C; posted writes',
+  'event-loop': "guest CPU time lost to the event loop, inline, over C's loop",
+  latency: 'TCP echo, timers and file reads beside a guest',
+  threaded: 'an exit of a vCPU on a thread of its own',
+  kick: 'from a kick to the return, and lost kicks',
+  ends: 'the end of a process and of a worker with four spinning guests',
+  memory: 'resident memory of each further idle machine',
+  counters: 'what the always-on counters cost',
+};
 
-Prints what node-hax adds to a loop in C over the same device, in nanoseconds of CPU time an exit.
-  --json    as one line of JSON
-  --quick   a few short rounds, to see that it works
+const USAGE = `Usage: npm run bench -- [ROW...] [--all] [--quick] [--json] [--save HOST] [--check [--tries N] [--plant]]
+
+Prints the row "dispatch", or the rows that are named:
+${Object.entries(rows)
+  .map(([name, what]) => `  ${name.padEnd(12)} ${what}\n`)
+  .join('')}
+  --all        every row
+  --quick      fewer and shorter rounds
+  --rounds N   of kicks and of ends: 1,000,000 and 100 unless quick
+  --json       one line of JSON
+  --save HOST  into bench/results/DATE-HOST.json as well
+  --check      holds the figures to bench/limits.json: exit status 1 and a sentence for each that is over its limit; all rows, unless some
+               are named. A row that fails is measured again, 3 times in all unless --tries says otherwise
+  --plant      has each exit cost some 100 ns more, to see that --check finds it
 `;
 
-/** Enough exits that a round lasts 50 ms or more, so that it has slices and turns of the event loop in it. */
-function rows(quick) {
-  const rounds = quick ? 3 : 25;
-  const free = { backend: 'null', exits: quick ? 400_000 : 2_000_000, rounds };
-  const slow = { backend: 'null', entryNs: 1200, exits: quick ? 20_000 : 60_000, rounds };
-  // An exit of a software KVM costs 7 µs and the machine is never that quiet: more rounds.
-  const kvm = { backend: 'kvm', exits: quick ? 2_000 : 8_000, rounds: quick ? 3 : 75 };
-  // The null device behind the ioctls of the HAXM driver model.
-  const haxm = { ...free, backend: 'haxm' };
-  return [
-    ['null', 'one', 'null device, one class', { ...free, devices: 1 }],
-    ['null', 'eight', 'null device, eight classes', { ...free, devices: 8 }],
-    ['null1200', 'one', 'null device of 1.2 µs, one class', { ...slow, devices: 1 }],
-    ['null1200', 'eight', 'null device of 1.2 µs, eight classes', { ...slow, devices: 8 }],
-    ['haxm', 'one', 'null device as /dev/HAX, one class', { ...haxm, devices: 1 }],
-    ['haxm', 'eight', 'null device as /dev/HAX, eight classes', { ...haxm, devices: 8 }],
-    ['kvm', 'one', '/dev/kvm, one class', { ...kvm, devices: 1 }],
-    ['kvm', 'eight', '/dev/kvm, eight classes', { ...kvm, devices: 8 }],
-    ['null', 'posted', 'null device, posted writes', { ...free, devices: 1, posted: true }],
-    ['kvm', 'posted', '/dev/kvm, posted writes', { ...kvm, devices: 1, posted: true }],
-  ];
+const camel = (name) => name.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
+
+/** The figures of one row, under the names that they have as JSON. */
+function measure(name, options, onDispatchRow) {
+  if (name === 'dispatch') {
+    const results = table.measureTable(options, onDispatchRow);
+    return options.check ? { details: results } : table.asJson(results);
+  }
+  return { [camel(name)]: measureIn(path.join(__dirname, `${name}.js`), options) };
 }
 
-function measure(row) {
-  const words = [process.execPath, path.join(__dirname, 'dispatch.js'), JSON.stringify(row)];
-  if (row.backend === 'haxm') words.unshift(path.join(root, 'scripts/with-haxm-model'));
-  const [program, ...args] = words;
-  const env = { ...process.env, HAXM_MODEL_NULL: '1' };
-  return JSON.parse(execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], env }));
+function print(name, figures, text) {
+  if (name === 'dispatch') return;
+  text.write(`\n${name}: ${rows[name]}\n`);
+  if (figures.skipped) return void text.write(`  skipped: ${figures.skipped}\n`);
+  for (const [what, value] of require(`./${name}.js`).describe(figures)) text.write(`  ${what}: ${value}\n`);
 }
 
-function asJson(results) {
-  const pick = ({ ns, percent, skipped }, withPercent) => (skipped ? { skipped } : withPercent ? { ns, percent } : { ns });
-  const { null: free, null1200, haxm, kvm } = results;
-  return {
-    dispatch: {
-      null: { one: pick(free.one), eight: pick(free.eight) },
-      kvm: pick(kvm.one, true),
-      null1200: { one: pick(null1200.one), eight: pick(null1200.eight) },
-      kvmEight: pick(kvm.eight, true),
-      haxmNull: { one: pick(haxm.one), eight: pick(haxm.eight) },
-    },
-    // Nanoseconds of a write that a native ring takes and JavaScript drains; how many times cheaper than a plain exit KVM's ring is.
-    posted: {
-      ring: pick(free.posted),
-      kvm: kvm.posted.skipped ? { skipped: kvm.posted.skipped } : { ns: kvm.posted.js, cheaper: round(kvm.one.js / kvm.posted.js, 1) },
-    },
-    details: results,
-    date: new Date().toISOString().slice(0, 10),
-    node: process.versions.node,
-    cpus: os.cpus().length,
+/** Measures `names`, prints each to `text` as it comes, and gives all figures. */
+function measureAll(names, options, text) {
+  const results = {};
+  for (const name of names) {
+    if (name === 'dispatch') text.write(table.head());
+    const figures = measure(name, options, (row, result) => text.write(table.describeRow(row, result)));
+    Object.assign(results, figures);
+    print(name, figures[camel(name)], text);
+    if (name === 'dispatch' && table.isBusy(figures.details))
+      process.stderr.write('bench: this machine did other work meanwhile; figures of a quiet one are lower\n');
+  }
+  return results;
+}
+
+async function check(names, options, tries, text) {
+  const { limits } = require('./limits.json');
+  const began = performance.now();
+  const failures = await gate(limits, names, (left) => measureAll(left, options, text), tries);
+  for (const { text: sentence } of failures) process.stderr.write(`bench: ${sentence}\n`);
+  const held = limits.filter(({ row }) => names.includes(row)).length;
+  if (failures.length > 0) process.exitCode = 1;
+  else text.write(`\nall ${held} figures are within their limits (${Math.round((performance.now() - began) / 1000)} s)\n`);
+}
+
+function parse(words) {
+  const options = { names: [], tries: 3 };
+  const number = (word, value) => {
+    if (!/^[1-9][0-9]{0,8}$/.test(value ?? '')) throw new Error(`${word} takes a number`);
+    return Number(value);
   };
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i];
+    if (word === '--tries' || word === '--rounds') options[word.slice(2)] = number(word, words[++i]);
+    else if (word === '--save') {
+      options.save = words[++i];
+      if (!/^[a-z0-9-]+$/.test(options.save ?? '')) throw new Error('--save takes a name of lower-case letters, digits and hyphens');
+    } else if (['--all', '--check', '--help', '--json', '--plant', '--quick'].includes(word)) options[word.slice(2)] = true;
+    else if (Object.hasOwn(rows, word)) options.names.push(word);
+    else throw new Error(`unknown ${word.startsWith('-') ? 'option' : 'row'} '${word}'`);
+  }
+  if (options.all || (options.check && options.names.length === 0)) options.names = Object.keys(rows);
+  if (options.names.length === 0) options.names = ['dispatch'];
+  return options;
 }
 
-const columns = ['raw C', 'node-hax', 'over C', 'middle half', 'in slices', '%'];
-const line = (name, cells) => `${name.padEnd(38)}${cells.map((cell) => cell.padStart(13)).join('')}\n`;
-
-function describe({ skipped, c, js, ns, middleHalf, inSlices, percent }) {
-  if (skipped) return [`  skipped: ${skipped}`];
-  return [c, js, ns]
-    .map((value) => value.toFixed(1))
-    .concat(middleHalf.map((value) => value.toFixed(0)).join('..'), inSlices.toFixed(1), percent.toFixed(1));
-}
-
-function main(words) {
-  if (words.includes('--help')) return void process.stdout.write(USAGE);
-  const unknown = words.find((word) => !['--json', '--quick'].includes(word));
-  if (unknown !== undefined) {
-    process.stderr.write(`bench: unknown option '${unknown}'\n${USAGE}`);
+async function main(words) {
+  let options;
+  try {
+    options = parse(words);
+  } catch (error) {
+    process.stderr.write(`bench: ${error.message}\n${USAGE}`);
     process.exitCode = 2;
     return;
   }
-  raw(); // compiled once, not by each row
-  const json = words.includes('--json');
-  if (!json) process.stdout.write(line('ns an exit, thread CPU time', columns));
-  const results = {};
-  for (const [device, classes, name, row] of rows(words.includes('--quick'))) {
-    const result = measure(row);
-    (results[device] ??= {})[classes] = result;
-    if (!json) process.stdout.write(line(name, describe(result)));
-  }
-  if (json) process.stdout.write(`${JSON.stringify(asJson(results))}\n`);
-  const busy = Object.values(results)
-    .flatMap(Object.values)
-    .some((result) => result.busy);
-  if (busy) process.stderr.write('bench: this machine did other work meanwhile; figures of a quiet one are lower\n');
+  if (options.help) return void process.stdout.write(USAGE);
+  const { names, tries, ...rest } = options;
+  const passed = { quick: rest.quick, check: rest.check, plant: rest.plant, rounds: rest.rounds };
+  const text = options.json ? { write: () => undefined } : process.stdout;
+  if (options.check) return check(names, passed, tries, text);
+  const results = measureAll(names, passed, text);
+  if (options.json) process.stdout.write(`${JSON.stringify({ ...results, date: today(), ...host() })}\n`);
+  if (options.save) process.stderr.write(`bench: kept in ${path.relative(process.cwd(), save(options.save, results))}\n`);
 }
 
-try {
-  main(process.argv.slice(2));
-} catch (error) {
+main(process.argv.slice(2)).catch((error) => {
   // What a row of its own said is on standard error already.
   if (error.status === undefined) process.stderr.write(`bench: ${error.stack}\n`);
   process.exitCode = 1;
-}
+});
