@@ -2,8 +2,9 @@
 
 // Runs Jest, here or inside host B, and reads its JSON results. A condition of host B itself is never taken for a test's failure.
 
-const { spawnSync } = require('node:child_process');
+const { spawn, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
+const os = require('node:os');
 const path = require('node:path');
 const { root } = require('./prepare.js');
 
@@ -63,7 +64,21 @@ function runHere(project, device = DEVICES.kvm) {
   return [{ where: `this host${device.label}`, project, results, trouble }];
 }
 
-function runCall(project, file, device) {
+// As spawnSync, but others run meanwhile; what it prints comes in one piece at its end.
+function inTheBackground(program, args, env) {
+  return new Promise((resolve) => {
+    const child = spawn(program, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env });
+    const pieces = [];
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (piece) => pieces.push(piece));
+    child.once('error', (error) => pieces.push(`${error.message}\n`));
+    child.once('close', () => {
+      for (const piece of pieces) process.stderr.write(piece);
+      resolve();
+    });
+  });
+}
+
+async function runCall({ project, file, device }) {
   const name = `host-b-${project}-${path.basename(file, '.test.ts')}${device.name}`;
   const output = path.join(RESULTS, `${name}.json`);
   const statusFile = path.join(RESULTS, `${name}.status.json`);
@@ -76,22 +91,33 @@ function runCall(project, file, device) {
     `--testTimeout=${TEST_TIMEOUT}`,
   ];
   const args = ['--timeout', '120', '--share', RESULTS, '--status-file', statusFile, '--', ...inside];
-  spawnSync(TEST_IN_VM, args, { cwd: root, stdio: ['ignore', 2, 2], env: { ...process.env, HAX_REQUIRE_KVM: '1', ...device.env } });
+  await inTheBackground(TEST_IN_VM, args, { ...process.env, HAX_REQUIRE_KVM: '1', ...device.env });
   const ended = readJson(statusFile)?.result ?? 'without a status';
   const results = ended === 'exited' ? readJson(output) : undefined;
   const trouble = results ? undefined : `${path.basename(file)}: ${ended}${ended === 'exited' ? ', but Jest left no results' : ''}`;
   return { where: `host B${device.label}`, project, results, trouble };
 }
 
-// One project inside host B: a start for each file, because a start has two minutes and a busy machine needs them. What host B itself did
-// not live through is started once more: that says nothing about the tests.
-function runInHostB(project, device = DEVICES.kvm) {
-  return listFiles(project, device).map((file) => {
-    const first = runCall(project, file, device);
-    if (!first.trouble) return first;
-    process.stderr.write(`test: ${first.trouble}; starting it once more\n`);
-    return runCall(project, file, device);
-  });
+// Projects inside host B, [project, device] each: a start for each file, because a start has two minutes and a busy machine needs them. As
+// many at a time as there are processors, since each emulates one. What host B itself did not live through is started once more, when it has
+// the machine to itself: that says nothing about the tests.
+async function runInHostB(projects) {
+  const calls = projects.flatMap(([project, device]) => listFiles(project, device).map((file) => ({ project, file, device })));
+  const results = new Array(calls.length);
+  let next = 0;
+  const lane = async () => {
+    while (next < calls.length) {
+      const i = next++;
+      results[i] = await runCall(calls[i]);
+    }
+  };
+  await Promise.all(Array.from({ length: os.availableParallelism() }, lane));
+  for (const [i, { trouble }] of results.entries()) {
+    if (!trouble) continue;
+    process.stderr.write(`test: ${trouble}; starting it once more\n`);
+    results[i] = await runCall(calls[i]);
+  }
+  return results;
 }
 
 module.exports = { DEVICES, RESULTS, count, readJson, runHere, runInHostB };
