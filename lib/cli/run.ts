@@ -62,7 +62,6 @@ export async function runCommand(image: string | undefined, options: RunCommandO
       ...machineWith,
       ...(debugConsole && { debugConsole }),
       ...(trace && { trace }),
-      measureGuestTime: options.stats === true || options.statsFile !== undefined,
       onProgress: progress.listener,
     });
   } catch (error) {

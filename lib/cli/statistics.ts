@@ -2,16 +2,16 @@ import type { MachineStatistics } from '../machine/machine';
 
 /** `--stats`: exits by kind, port and page, and where the time went. */
 export function describeStatistics(statistics: MachineStatistics & { commandLine: string }): string {
-  const { handled, kinds, ports, pages, slices, entries, interrupted, kicks, guestNs, resets, cpus, commandLine } = statistics;
+  const { handled, kinds, ports, pages, slices, entries, interrupted, kicks, guestNs, javascriptNs, waitingNs, resets, cpus, commandLine } =
+    statistics;
   const rows = (counts: Record<string, number>): string[] =>
     Object.entries(counts)
       .sort(([, a], [, b]) => b - a)
       .slice(0, 32)
       .map(([name, count]) => `  ${String(count).padStart(10)}  ${name}`);
   const { interrupted: ended = 0, ...exits } = kinds;
-  const elapsed = process.uptime();
-  const inGuest = guestNs / 1e9;
-  const rest = cpus === 1 ? `${(elapsed - inGuest).toFixed(3)} s outside, of` : `by ${cpus} vCPUs together,`;
+  const seconds = (ns: number): string => `${(ns / 1e9).toFixed(3)} s`;
+  const whose = cpus === 1 ? '' : ` by ${cpus} vCPUs together`;
   return [
     `command line: ${commandLine}`,
     `exits handled in JavaScript: ${handled}`,
@@ -19,7 +19,7 @@ export function describeStatistics(statistics: MachineStatistics & { commandLine
     ...(Object.keys(ports).length > 0 ? ['by port:', ...rows(ports)] : []),
     ...(Object.keys(pages).length > 0 ? ['by page:', ...rows(pages)] : []),
     `slices: ${slices} begun, ${ended} ended by an event or a deadline; entries: ${entries}, kicks: ${kicks}, signals of others: ${interrupted}`,
-    `time: ${inGuest.toFixed(3)} s inside the guest, ${rest} ${elapsed.toFixed(3)} s since the start`,
+    `time: ${seconds(guestNs)} inside the guest, ${seconds(javascriptNs)} in JavaScript for it, ${seconds(waitingNs)} waiting${whose}; ${process.uptime().toFixed(3)} s since the start`,
     ...(resets > 0 ? [`resets: ${resets}; the counts are those of the last boot`] : []),
     '',
   ].join('\n');

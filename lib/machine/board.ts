@@ -43,7 +43,6 @@ export interface BoardOptions {
   debugExit: number | false;
   debugConsole?: { port?: number; output: Writable };
   onUnclaimed?: (access: UnclaimedAccess) => void;
-  measureGuestTime?: boolean;
 }
 
 export class Board {
@@ -84,7 +83,6 @@ export class Board {
       });
       const { cpus } = options;
       const vcpus = Array.from({ length: cpus }, () => this.vm.createVcpu({ cpus }));
-      for (const vcpu of vcpus) vcpu.measureGuestTime = options.measureGuestTime ?? false;
       this.processors = new Processors(vcpus, options.processors);
       // The others wait for the first to start them.
       this.processors.first.setState(boot.registers);

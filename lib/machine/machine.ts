@@ -61,8 +61,6 @@ export interface MachineOptions {
   onProgress?: ProgressListener;
   /** Called once for each address that the guest accesses and nobody owns. */
   onUnclaimed?: (access: UnclaimedAccess) => void;
-  /** Counts the time inside the guest, for `statistics`. */
-  measureGuestTime?: boolean;
   /** Tells of each exit of each vCPU, over resets too; close it when the machine has ended. */
   trace?: ExitTrace;
 }
@@ -75,7 +73,7 @@ export type MachineState = 'created' | 'running' | 'paused' | 'stopped' | 'faile
 export interface MachineStatistics extends ExitStatistics, VcpuCounters {
   /** Times that the guest reset the machine. */
   resets: number;
-  /** vCPUs of the machine; `guestNs` is the sum of their times. */
+  /** vCPUs of the machine; the times are sums over them. */
   cpus: number;
 }
 

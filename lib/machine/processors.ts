@@ -68,6 +68,8 @@ export class Processors {
       interrupted: sum('interrupted'),
       kicks: sum('kicks'),
       guestNs: sum('guestNs'),
+      javascriptNs: sum('javascriptNs'),
+      waitingNs: sum('waitingNs'),
     };
   }
 }

@@ -19,9 +19,10 @@ export const exitPage = {
   interrupted: 136,
   kicks: 144,
   guestNs: 152,
-  measure: 160,
-  interruptReady: 164,
-  requestWindow: 168,
+  javascriptNs: 160,
+  blockingNs: 168,
+  interruptReady: 176,
+  requestWindow: 180,
   data: 248,
 } as const;
 

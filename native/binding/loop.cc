@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "binding/slice_time.h"
 #include "core/hot_tls.h"
 
 namespace hax::binding {
@@ -20,6 +21,7 @@ struct Slice {
   LoopContext* context;  // null while the loop is not to be looked at
   uint64_t due;          // loop time in milliseconds at which the loop wants to run
   PostedWrites* posted;  // null while no range is posted
+  SliceTime time;
 };
 HAX_HOT_TLS Slice* current = nullptr;
 
@@ -59,7 +61,7 @@ class SliceRunner final : public Napi::ObjectWrap<SliceRunner> {
   bool referenced() const { return referenced_; }
   uint64_t cap() const { return cap_; }
 
-  void RunSlice(Napi::Env env, LoopContext* context, uint64_t deadline, uint64_t due) {
+  void RunSlice(Napi::Env env, LoopContext* context, uint64_t now, uint64_t length, uint64_t due) {
     Napi::HandleScope scope(env);
     [[maybe_unused]] const Napi::Object self = Value();  // the slice may end this runner: it is not collected before the turn is over
     const std::shared_ptr<VcpuBox> box = box_;
@@ -67,14 +69,17 @@ class SliceRunner final : public Napi::ObjectWrap<SliceRunner> {
       End(context);
       return;
     }
-    Slice slice = {box.get(), due == 0 ? nullptr : context, due, box->posted->active() ? box->posted.get() : nullptr};
+    const std::shared_ptr<VcpuShared> shared = box->vcpu->shared();  // the slice may close the vCPU
+    Slice slice = {box.get(), due == 0 ? nullptr : context, due, box->posted->active() ? box->posted.get() : nullptr,
+                   SliceTime(now, &shared->exit)};
     Slice* const outer = std::exchange(current, &slice);
-    context->watch()->Begin(box->vcpu, deadline);
+    context->watch()->Begin(box->vcpu, now + length);
     // Node-API as it is: its C++ wrapper ends the process when an exception cannot be wrapped, as in a worker that is being terminated.
     napi_value result;
     const napi_status status = napi_make_callback(env, nullptr, env.Global(), function_.Value(), 0, nullptr, &result);
     context->watch()->End();
     current = outer;
+    slice.time.End();
     int32_t next = kEnd;
     if (status == napi_ok) {
       napi_get_value_int32(env, result, &next);
@@ -124,6 +129,7 @@ class SliceRunner final : public Napi::ObjectWrap<SliceRunner> {
   }
   void End(LoopContext* context) {
     if (!started_) return;
+    if (current && current->box == box_.get()) current->time.End();
     started_ = false;
     ended_ = true;
     context->Stop(this);
@@ -266,11 +272,11 @@ void LoopContext::RunSlice() {
   gave_turn_ = false;
   const uint64_t now = MonotonicNanoseconds();
   if (timeout == 0) {
-    runner->RunSlice(env_, this, now + kForcedSlice, 0);
+    runner->RunSlice(env_, this, now, kForcedSlice, 0);
   } else {
     const uint64_t until_due = timeout < 0 ? runner->cap() : static_cast<uint64_t>(timeout) * kMillisecond;
     const uint64_t due = timeout < 0 ? UINT64_MAX : uv_.now(loop_) + static_cast<uint64_t>(timeout);
-    runner->RunSlice(env_, this, now + std::min(runner->cap(), until_due), due);
+    runner->RunSlice(env_, this, now, std::min(runner->cap(), until_due), due);
   }
 }
 
@@ -300,11 +306,15 @@ void EnterBlocking(Napi::Env env, const std::shared_ptr<VcpuBox>& box) {
   const std::shared_ptr<Vcpu> vcpu = box->vcpu;
   auto* data = env.GetInstanceData<AddonData>();
   if (!data->enter_watch && !Check(env, LoopWatch::Create(-1, &data->enter_watch))) return;
-  const ExitPage& page = vcpu->shared()->exit;
+  ExitPage& page = vcpu->shared()->exit;
   for (;;) {
-    data->enter_watch->Begin(vcpu, MonotonicNanoseconds() + kLookUpInterval);
+    const uint64_t start = MonotonicNanoseconds();
+    data->enter_watch->Begin(vcpu, start + kLookUpInterval);
     RunPosted(env, vcpu.get(), box->posted.get());
     data->enter_watch->End();
+    const uint64_t spent = MonotonicNanoseconds() - start;
+    page.guest_ns += spent;
+    page.blocking_ns += spent;
     if (env.IsExceptionPending()) return;
     if (page.kind != static_cast<uint32_t>(ExitKind::kInterrupted) || page.subcode != static_cast<uint32_t>(InterruptReason::kSlice))
       return;
@@ -340,6 +350,18 @@ namespace {
   slice->context->watch()->Advance(MonotonicNanoseconds() + static_cast<uint64_t>(timeout) * kMillisecond);
 }
 
+napi_value Enter(napi_env env, Slice* slice) {
+  Vcpu* const vcpu = slice->box->vcpu.get();
+  return slice->posted ? RunPosted(env, vcpu, slice->posted) : static_cast<napi_value>(vcpu->Run({ThrowFromRun, env}));
+}
+
+[[gnu::noinline]] napi_value EnterTimed(napi_env env, Slice* slice) {
+  slice->time.Entering();
+  const napi_value result = Enter(env, slice);
+  slice->time.Left();
+  return result;
+}
+
 }  // namespace
 
 // The hot path: enters the vCPU of the slice in progress once. No arguments, no result; the exit page says what happened.
@@ -354,8 +376,7 @@ napi_value Run(napi_env env, napi_callback_info) {
       if (due < slice->due) Shorten(slice, due, timeout);
     }
   }
-  if (slice->posted) return RunPosted(env, slice->box->vcpu.get(), slice->posted);
-  return static_cast<napi_value>(slice->box->vcpu->Run({ThrowFromRun, env}));
+  return slice->time.due() ? EnterTimed(env, slice) : Enter(env, slice);
 }
 
 }  // namespace hax::binding

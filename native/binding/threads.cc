@@ -118,16 +118,31 @@ bool ThreadHub::Serve(Napi::Env env) {
   until_ = MonotonicNanoseconds() + kServe;
   napi_value result;
   if (napi_make_callback(env, nullptr, env.Global(), pump_.Value(), 0, nullptr, &result) != napi_ok) ReportUncaught(env);
+  Served(MonotonicNanoseconds());
   return !queue_.Leave();
 }
 
 int32_t ThreadHub::Next(const LoopContext& context) {
-  if (MonotonicNanoseconds() > until_) return -1;
-  const VcpuThread* const thread = context.HasWork() ? queue_.Take() : queue_.TakeOrSpin();
+  uint64_t now = MonotonicNanoseconds();
+  Served(now);
+  if (now > until_) return -1;
+  const VcpuThread* thread = queue_.Take();
+  if (!thread && !context.HasWork()) {
+    thread = queue_.TakeOrSpin();
+    now = MonotonicNanoseconds();
+  }
   for (const ThreadRunner* runner : runners_) {
-    if (runner->thread() == thread && thread) return static_cast<int32_t>(runner->slot());
+    if (runner->thread() != thread || !thread) continue;
+    if (const auto& vcpu = runner->box()->vcpu) serving_ = vcpu->shared();
+    serving_since_ = now;
+    return static_cast<int32_t>(runner->slot());
   }
   return -1;
+}
+
+void ThreadHub::Served(uint64_t now) {
+  if (serving_) serving_->exit.javascript_ns += now - serving_since_;
+  serving_.reset();
 }
 
 Napi::Value SetPump(const Napi::CallbackInfo& info) {

@@ -23,6 +23,7 @@ class ThreadRunner final : public Napi::ObjectWrap<ThreadRunner> {
   bool referenced() const { return referenced_; }
   uint32_t slot() const { return slot_; }
   const VcpuThread* thread() const { return thread_.get(); }
+  const std::shared_ptr<VcpuBox>& box() const { return box_; }
   void End();
 
  private:
@@ -65,7 +66,12 @@ class ThreadHub {
   ExitQueue queue_;
   std::vector<ThreadRunner*> runners_;
   Napi::FunctionReference pump_;
+  // Whatever time passes until the next exit is taken belongs to the handlers of the last.
+  void Served(uint64_t now);
+
   uint64_t until_ = 0;
+  std::shared_ptr<VcpuShared> serving_;
+  uint64_t serving_since_ = 0;
 };
 
 // setPump(function) and nextExit().

@@ -56,15 +56,16 @@ struct ExitPage {
   uint8_t instruction[20];  // the bytes that could not be emulated; 15 at most are used
   uint64_t detail[8];       // what else the exit says, by kind
   // Counters, since the vCPU was made.
-  uint64_t entries;      // times the guest was entered
-  uint64_t interrupted;  // entries ended by a signal that was nobody's kick
-  uint64_t kicks;        // stop words consumed
-  uint64_t guest_ns;     // wall time inside the guest while measure is not 0
-  uint32_t measure;      // written by JavaScript
+  uint64_t entries;        // times the guest was entered
+  uint64_t interrupted;    // entries ended by a signal that was nobody's kick
+  uint64_t kicks;          // stop words consumed
+  uint64_t guest_ns;       // wall time inside the guest
+  uint64_t javascript_ns;  // and in JavaScript that served its exits; both are estimates in slices with many exits
+  uint64_t blocking_ns;    // the part of guest_ns that was spent in enter()
   // Interrupts, where their controller is not the kernel's.
   uint32_t interrupt_ready;  // after an exit: Inject() would be taken at once
   uint32_t request_window;   // written by JavaScript: end the next entry as kIrqWindow as soon as the guest takes interrupts
-  uint8_t reserved[76];
+  uint8_t reserved[64];
   uint8_t data[kExitDataSize];
 };
 

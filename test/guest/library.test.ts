@@ -104,7 +104,7 @@ describeKvm('launch', () => {
   });
 
   it('gives access to memory, registers and counts', async () => {
-    const machine = await start(elfProgram(`mov dword ptr [0x200000], 0x12345678\n ${ending.halt}`), { measureGuestTime: true });
+    const machine = await start(elfProgram(`mov dword ptr [0x200000], 0x12345678\n ${ending.halt}`));
     await machine.ended;
     expect(machine.vm.memory.readU32(0x200000)).toBe(0x12345678);
     expect(machine.vcpu.getState().rip).toBeGreaterThan(0x100000n);

@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "backends/haxm/haxm.h"
-#include "core/loop_watch.h"
 
 namespace hax::haxm {
 
@@ -55,10 +54,8 @@ void* HaxmVcpu::Run(OnError on_error) {
     if (!stop_.Enter()) return Interrupted();
     page.entries++;
     tunnel_->request_interrupt_window = page.request_window != 0;
-    const uint64_t start = page.measure ? MonotonicNanoseconds() : 0;
     const int error = node_->Run();
     stop_.Leave();
-    if (start) page.guest_ns += MonotonicNanoseconds() - start;
     reply_waits_ = false;
     halted_ = error == 0 && tunnel_->exit_status == kExitHlt;
     halt_read_ = false;

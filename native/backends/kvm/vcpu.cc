@@ -2,22 +2,11 @@
 #include <sys/mman.h>
 
 #include <cstring>
-#include <ctime>
 
 #include "backends/kvm/flex_table.h"
 #include "backends/kvm/kvm.h"
 
 namespace hax::kvm {
-
-namespace {
-
-uint64_t Nanoseconds() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec);
-}
-
-}  // namespace
 
 Status KvmVcpu::Create(std::shared_ptr<KvmVm> vm, Fd fd, size_t run_size, std::shared_ptr<Vcpu>* out) {
   std::shared_ptr<KvmVcpu> vcpu(new KvmVcpu(std::move(vm), std::move(fd)));
@@ -41,12 +30,10 @@ KvmVcpu::~KvmVcpu() {
 inline int KvmVcpu::Enter(ExitPage* page) {
   page->entries++;
   run_->request_interrupt_window = page->request_window != 0;
-  const uint64_t start = page->measure ? Nanoseconds() : 0;
   const int error = ioctl(fd_.get(), KVM_RUN, 0) == 0 ? 0 : errno;
   stop_.Leave();
   synced_ = sync_mask_;
   regs_wait_ = false;
-  if (start) page->guest_ns += Nanoseconds() - start;
   page->interrupt_ready = run_->ready_for_interrupt_injection;
   return error;
 }

@@ -18,7 +18,7 @@ class MockMachine {
   readonly ended: Promise<RunEnd>;
   readonly statistics = {
     ...{ handled: 3, kinds: { io: 2, mmio: 1, interrupted: 4 }, ports: { '0x3f8': 2 }, pages: { '0xd0000000': 1 }, slices: 5 },
-    ...{ entries: 9, interrupted: 0, kicks: 4, guestNs: 1.5e9, resets: 2, cpus: 1 },
+    ...{ entries: 9, interrupted: 0, kicks: 4, guestNs: 1.5e9, javascriptNs: 2.5e8, waitingNs: 0, resets: 2, cpus: 1 },
   };
   readonly vcpu = { getState: () => ({ rip: 0x7c00n }) };
   started = false;
@@ -139,7 +139,6 @@ describe('options reach the machine', () => {
       memory: 2 ** 27,
       reboot: true,
       debugExit: false,
-      measureGuestTime: false,
     });
     const args = [
       '--format',
@@ -158,7 +157,7 @@ describe('options reach the machine', () => {
     ];
     await ended({ reason: 'halted' }, ...args, '--backend', 'kvm');
     expect(mockMade[0].options).toMatchObject({
-      ...{ format: 'flat', load: 0x1000, entry: 4100, mode: 32, memory: 2 ** 26, reboot: false, debugExit: true, measureGuestTime: true },
+      ...{ format: 'flat', load: 0x1000, entry: 4100, mode: 32, memory: 2 ** 26, reboot: false, debugExit: true },
       backend: 'kvm',
     });
     await ended(
@@ -449,7 +448,9 @@ describe('statistics', () => {
       /^command line: quiet\nexits handled in JavaScript: 3\n {11}2 {2}io\n {11}1 {2}mmio\nby port:\n {11}2 {2}0x3f8\nby page:\n {11}1 {2}0xd0000000\n/,
     );
     expect(stderr).toMatch(/\nslices: 5 begun, 4 ended by an event or a deadline; entries: 9, kicks: 4, signals of others: 0\n/);
-    expect(stderr).toMatch(/\ntime: 1\.500 s inside the guest, .* outside, of .* since the start\nresets: 2; .*\n$/);
+    expect(stderr).toMatch(
+      /\ntime: 1\.500 s inside the guest, 0\.250 s in JavaScript for it, 0\.000 s waiting; .* since the start\nresets: 2; .*\n$/,
+    );
   });
 
   it('--stats-file as JSON', async () => {

@@ -1,0 +1,71 @@
+// Where a slice's time goes: inside the guest, or in JavaScript that serves its exits. Looking at the clock twice an exit would cost more
+// than the rest of the way to JavaScript, so only the first exits of a slice are timed, all of them, and then one in `kInterval`, which
+// counts for all between. A guest that seldom exits is timed exactly; of one that exits all the time there are thousands of samples a
+// second.
+#ifndef NODE_HAX_BINDING_SLICE_TIME_H_
+#define NODE_HAX_BINDING_SLICE_TIME_H_
+
+#include <algorithm>
+#include <cstdint>
+
+#include "core/exit_page.h"
+#include "core/loop_watch.h"
+
+namespace hax::binding {
+
+class SliceTime {
+ public:
+  SliceTime(uint64_t now, ExitPage* page) : page_(page), began_(now), left_(now) {}
+
+  // Whether Entering() and Left() belong around this entry. The hot path: one count.
+  bool due() { return --until_due_ == 0; }
+
+  void Entering() {
+    if (left_ != 0) javascript_ += (MonotonicNanoseconds() - left_) * weight_;
+  }
+  void Left() {
+    if (exact_ > 0) {
+      exact_--;
+      Open(1);
+    } else if (left_ != 0) {
+      left_ = 0;
+      until_due_ = kInterval - 1;
+    } else {
+      Open(kInterval);
+    }
+  }
+  // The slice has ended, or the run, whose program goes on before the slice returns. Idempotent.
+  void End() {
+    if (!page_) return;
+    const uint64_t now = MonotonicNanoseconds();
+    // What comes after the last exit comes once.
+    if (left_ != 0) javascript_ += now - left_;
+    const uint64_t whole = now - began_;
+    const uint64_t javascript = std::min(javascript_, whole);
+    page_->javascript_ns += javascript;
+    page_->guest_ns += whole - javascript;
+    page_ = nullptr;
+  }
+
+ private:
+  static constexpr uint32_t kExact = 8;
+  static constexpr uint32_t kInterval = 61;  // a prime: not in step with a guest's loop
+
+  void Open(uint32_t weight) {
+    left_ = MonotonicNanoseconds();
+    weight_ = weight;
+    until_due_ = 1;
+  }
+
+  ExitPage* page_;  // null: it has ended
+  const uint64_t began_;
+  uint64_t left_;  // when JavaScript got the exit that is timed; 0: none is
+  uint64_t javascript_ = 0;
+  uint32_t weight_ = 1;
+  uint32_t exact_ = kExact;
+  uint32_t until_due_ = 1;
+};
+
+}  // namespace hax::binding
+
+#endif  // NODE_HAX_BINDING_SLICE_TIME_H_

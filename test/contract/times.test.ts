@@ -1,0 +1,81 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { RunOptions, Vcpu } from 'node-hax';
+import { describeEachBackend } from '../support/hosts';
+
+const milliseconds = ({
+  counters: { guestNs, javascriptNs, waitingNs },
+}: Vcpu): { guest: number; javascript: number; waiting: number } => ({
+  guest: guestNs / 1e6,
+  javascript: javascriptNs / 1e6,
+  waiting: waitingNs / 1e6,
+});
+
+/** Keeps this thread busy. */
+function work(ms: number): void {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+}
+
+describeEachBackend('where the time of a run goes', (backend) => {
+  describe.each<[string, RunOptions]>([
+    ['inline', {}],
+    ['threaded', { threaded: true }],
+  ])('%s', (_, options) => {
+    it('to the guest while it spins', async () => {
+      const { vcpu } = backend.program({ kind: 'spin' });
+      const began = performance.now();
+      const run = vcpu.run(options);
+      await delay(100);
+      vcpu.stop();
+      await run;
+      const whole = performance.now() - began;
+      const { guest, javascript, waiting } = milliseconds(vcpu);
+      expect(guest).toBeGreaterThan(whole / 2);
+      expect(guest + javascript + waiting).toBeLessThanOrEqual(whole * 1.01);
+    });
+
+    // More exits in a slice than are timed one by one.
+    it.each([10, 2000])('to JavaScript while devices work, %i exits', async (times) => {
+      const { vm, vcpu } = backend.program({ kind: 'out', port: 0x10, times });
+      let inHandlers = 0;
+      vm.ports.add(
+        { at: 0x10, length: 1 },
+        {
+          read: () => 0,
+          write: () => {
+            const began = performance.now();
+            work(100 / times);
+            inHandlers += performance.now() - began;
+          },
+        },
+      );
+      await vcpu.run(options);
+      const { javascript } = milliseconds(vcpu);
+      expect(javascript).toBeGreaterThan(inHandlers / 2);
+      expect(javascript).toBeLessThan(inHandlers * 2 + 100);
+    });
+
+    it('to waiting while a promise has the reply, and to nobody between runs', async () => {
+      const { vm, vcpu } = backend.program({ kind: 'in', port: 0x10 });
+      let asked = 0;
+      let answered = 0;
+      vm.ports.add(
+        { at: 0x10, length: 1 },
+        {
+          read: async () => {
+            asked = performance.now();
+            await delay(60);
+            answered = performance.now();
+            return 1;
+          },
+          write: () => undefined,
+        },
+      );
+      await vcpu.run(options);
+      expect(milliseconds(vcpu).waiting).toBeGreaterThan((answered - asked) * 0.9);
+      const before = vcpu.counters;
+      await delay(20);
+      expect(vcpu.counters).toEqual(before);
+    });
+  });
+});
