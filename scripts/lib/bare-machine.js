@@ -41,6 +41,17 @@ function fetchPackage(store, name, version) {
   return directory;
 }
 
+// Nothing of this machine's npm, Node and addon; what says whom to trust on the way to the registry is no setting of npm's.
+function bareEnvironment(directories, from = process.env) {
+  const kept = Object.entries(from).filter(([name]) => !/^(npm_|HAX_ADDON|NODE_(?!EXTRA_CA_CERTS$)|INIT_CWD)/i.test(name));
+  return {
+    ...Object.fromEntries(kept),
+    PATH: directories.join(':'),
+    npm_config_userconfig: '/dev/null',
+    npm_config_update_notifier: 'false',
+  };
+}
+
 class BareMachine {
   // Makes an empty project in `directory`.
   constructor(directory, store, nodeMajor, npmMajor) {
@@ -61,14 +72,7 @@ class BareMachine {
   // With a compiler and its tools on the PATH, behind this machine's own node and npm.
   run(program, args, { compiler = false } = {}) {
     const rest = compiler ? ['/usr/bin', '/bin'] : [];
-    const kept = Object.entries(process.env).filter(([name]) => !/^(npm_|HAX_ADDON|NODE_|INIT_CWD)/i.test(name));
-    const env = {
-      ...Object.fromEntries(kept),
-      PATH: [this.bin, ...rest].join(':'),
-      npm_config_userconfig: '/dev/null',
-      npm_config_update_notifier: 'false',
-    };
-    return run(path.join(this.bin, program), args, { cwd: this.project, env });
+    return run(path.join(this.bin, program), args, { cwd: this.project, env: bareEnvironment([this.bin, ...rest]) });
   }
 
   write(name, text) {
@@ -76,4 +80,4 @@ class BareMachine {
   }
 }
 
-module.exports = { BareMachine, VERSIONS, fetchPackage, run };
+module.exports = { BareMachine, VERSIONS, bareEnvironment, fetchPackage, run };

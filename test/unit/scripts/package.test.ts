@@ -24,6 +24,10 @@ const { compareVersions, judgePrebuild } = require('../../../scripts/lib/judge-p
 const { judgeContents } = require('../../../scripts/lib/package-contents.js') as {
   judgeContents: (packed: object, prebuilds: string[]) => string[];
 };
+// eslint-disable-next-line @typescript-eslint/no-require-imports
+const { bareEnvironment } = require('../../../scripts/lib/bare-machine.js') as {
+  bareEnvironment: (directories: string[], from: NodeJS.ProcessEnv) => NodeJS.ProcessEnv;
+};
 
 const glibc = PREBUILDS.find(({ name }) => name === 'linux-x64-glibc')!;
 let directory: string;
@@ -148,5 +152,16 @@ describe("the package's contents", () => {
   it('names files that exist', () => {
     const { files } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { files: string[] };
     expect(files).toEqual(expect.arrayContaining(['scripts/install.js', 'scripts/lib/headers.js', 'prebuilds', 'docs/errors']));
+  });
+});
+
+test('a bare machine has no setting of this one, but the certificates that its way to the registry may need', () => {
+  const settings = { npm_config_registry: 'x', NODE_OPTIONS: 'x', NODE_PATH: 'x', HAX_ADDON: 'x', INIT_CWD: 'x' };
+  const kept = { NODE_EXTRA_CA_CERTS: '/ca.pem', HTTPS_PROXY: 'http://proxy', HOME: '/home/a' };
+  expect(bareEnvironment(['/a', '/b'], { ...settings, ...kept, PATH: '/usr/bin' })).toEqual({
+    ...kept,
+    PATH: '/a:/b',
+    npm_config_userconfig: '/dev/null',
+    npm_config_update_notifier: 'false',
   });
 });
