@@ -21,7 +21,8 @@ const { compareVersions, judgePrebuild } = require('../../../scripts/lib/judge-p
   judgePrebuild: (file: string, expected: Expected) => string[];
 };
 // eslint-disable-next-line @typescript-eslint/no-require-imports
-const { judgeContents } = require('../../../scripts/lib/package-contents.js') as {
+const { judgeContents, judgeLinks } = require('../../../scripts/lib/package-contents.js') as {
+  judgeLinks: (names: string[], directory: string) => string[];
   judgeContents: (packed: object, prebuilds: string[]) => string[];
 };
 // eslint-disable-next-line @typescript-eslint/no-require-imports
@@ -149,9 +150,14 @@ describe("the package's contents", () => {
     expect(judgeContents(packed, [])).not.toContainEqual(expect.stringContaining('belong'));
   });
 
-  it('names files that exist', () => {
-    const { files } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { files: string[] };
-    expect(files).toEqual(expect.arrayContaining(['scripts/install.js', 'scripts/lib/headers.js', 'prebuilds', 'docs/errors']));
+  it('may not have a document with a link that leads out of it', () => {
+    mkdirSync(path.join(directory, 'docs'));
+    writeFileSync(path.join(directory, 'README.md'), '[a](docs/a.md) [all](docs/) [web](https://example.org) [part](#part) [b](lib/b.ts)');
+    writeFileSync(path.join(directory, 'docs/a.md'), '[up](../README.md#part) [gone](gone.md)');
+    expect(judgeLinks(['README.md', 'docs/a.md'], directory)).toEqual([
+      'README.md links to lib/b.ts, which is not in it',
+      'docs/a.md links to gone.md, which is not in it',
+    ]);
   });
 });
 
