@@ -3,6 +3,7 @@
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { HaxError } from '../util/errors';
+import { commandName } from './name';
 import type { RunCommandOptions } from './run-options';
 
 /** Exit statuses that are ours; docs/cli.md has the whole table. */
@@ -40,9 +41,18 @@ function collect(text: string, before: string[] = []): string[] {
   return [...before, text];
 }
 
+/** Commander's refusal, in two lines where it knows a better word, as one sentence of ours. */
+function refusal(text: string, name: string): string {
+  const [problem, suggestion = ''] = text.trimEnd().split('\n');
+  const better = /Did you mean (.*)\?/.exec(suggestion)?.[1];
+  const advice = better ? `; did you mean ${better}?` : /unknown (command|option)/.test(problem) ? `; ${name} --help lists them` : '';
+  return problem.replace(/^error: /, 'hax: ') + advice;
+}
+
 function program(finish: (result: Promise<number>) => void): Command {
-  const hax = new Command('hax')
-    .description('Run virtual machines on /dev/kvm whose hardware is written in TypeScript.')
+  const name = commandName();
+  const hax = new Command(name)
+    .description('Run virtual machines on /dev/HAX or /dev/kvm whose hardware is written in TypeScript.')
     .helpCommand(false)
     .configureHelp({ helpWidth: 100 })
     .exitOverride();
@@ -103,6 +113,10 @@ function program(finish: (result: Promise<number>) => void): Command {
     .command('demo')
     .description('Run a built-in guest that prints a line through the UART.')
     .action(() => finish(import('./demo.js').then(({ demoCommand }) => demoCommand())));
+  for (const each of [hax, ...hax.commands]) {
+    const called = each === hax ? name : `${name} ${each.name()}`;
+    each.configureOutput({ outputError: (text, write) => write(`${refusal(text, called)}\n`) });
+  }
   hax.version((require('../../package.json') as { version: string }).version); // eslint-disable-line @typescript-eslint/no-require-imports
   return hax;
 }

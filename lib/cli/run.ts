@@ -9,6 +9,7 @@ import { install } from '../machine/install';
 import { describeLayout } from '../machine/layout';
 import { Machine, type MachineOptions } from '../machine/machine';
 import { HaxError } from '../util/errors';
+import { commandName } from './name';
 import { describeError, status } from './program';
 import { loadProgress } from './progress';
 import {
@@ -42,7 +43,7 @@ export async function runCommand(image: string | undefined, options: RunCommandO
       process.stdout.write(`${describeLayout(checkMemory(options.memory))}\n`);
       return status.ok;
     }
-    if (image === undefined) throw new UsageError('say which IMAGE to boot; hax run --help has the formats');
+    if (image === undefined) throw new UsageError(`say which IMAGE to boot; ${commandName()} run --help has the formats`);
     serial = parseSerial(options.serial);
     machineWith = machineOptions(image, options);
     debugTarget = options.debugcon === undefined ? undefined : parseDebugConsole(options.debugcon);

@@ -1,10 +1,11 @@
 /** What the command refuses before it opens a device, and its help. */
+import { commandName } from '../../../lib/cli/name';
 import { haxInProcess } from '../../support/in-process';
 
 const good = 'never-opened';
 
 /** One line for each way to go wrong, and no stack trace. */
-const oneSentence = /^(hax|error): [^\n]+\n$/;
+const oneSentence = /^hax: [^\n]+\n$/;
 
 describe('a command line that cannot work: status 2 and one line that names what is wrong', () => {
   const wrong: [what: string, args: string[], names: RegExp][] = [
@@ -12,7 +13,11 @@ describe('a command line that cannot work: status 2 and one line that names what
     ['two IMAGEs', ['run', good, good], /too many arguments/],
     ['an unknown option', ['run', '--bogus', good], /'--bogus'/],
     ['an option without its value', ['run', good, '--memory'], /--memory/],
-    ['an unknown command', ['walk'], /'walk'|too many arguments/],
+    ['an unknown option without a better one', ['run', '--bogus', good], /hax run --help lists them/],
+    ['an unknown command', ['walk'], /'walk'; hax --help lists them/],
+    ['a command with a slip', ['rnu'], /'rnu'; did you mean run\?/],
+    ['an option with a slip', ['doctor', '--jsno'], /'--jsno'; did you mean --json\?/],
+    ['an argument too many', ['doctor', 'x'], /too many arguments for 'doctor'/],
     ...['0', '-1', 'abc', '1e30', '', '0.3', '100T', '9999999999999999', '0x', '128 MB!'].map((size): [string, string[], RegExp] => [
       `--memory '${size}'`,
       ['run', `--memory=${size}`, good],
@@ -70,4 +75,12 @@ describe('help and version', () => {
   it('later options are not in the help', async () => {
     expect((await haxInProcess(['run', '--help'])).stdout).not.toMatch(/--bios|--disk|--machine/);
   });
+});
+
+it('tells of itself as it was called, and never has npx fetch the other hax', () => {
+  const bin = '/project/node_modules/.bin';
+  expect(commandName(`${bin}/node-hax`, { npm_command: 'exec' })).toBe('npx node-hax');
+  expect(commandName(`${bin}/node-hax`, { npm_command: 'run-script' })).toBe('node-hax');
+  expect(commandName(`${bin}/hax`, { npm_command: 'exec' })).toBe('hax');
+  expect(commandName('/node-hax/dist/cli/main.js', {})).toBe('hax');
 });
