@@ -35,15 +35,20 @@ export interface MsrExit {
   readonly kind: 'msr';
   readonly index: number;
   readonly direction: IoDirection;
+  /** Why it is given to user space: KVM_MSR_EXIT_REASON_INVAL 1, _UNKNOWN 2 or _FILTER 4. */
+  readonly reason: number;
   value: bigint;
   /** True unless the exit was answered. */
   fault: boolean;
 }
 
+/** A hypercall that was given to user space, KVM_CAP_EXIT_HYPERCALL; `result` is the reply, -1 unless changed. */
 export interface HypercallExit {
   readonly kind: 'hypercall';
   readonly number: number;
   readonly arguments: readonly bigint[];
+  /** Whether the caller was in 64-bit mode. */
+  readonly longMode: boolean;
   result: bigint;
 }
 
@@ -59,9 +64,13 @@ export interface DebugExit {
 export interface SystemEventExit {
   readonly kind: 'system-event';
   readonly type: number;
+  /** Of kernels without KVM_CAP_SYSTEM_EVENT_DATA; elsewhere the first of `data`. */
   readonly flags: bigint;
+  /** At most 16; what they mean depends on the type. */
+  readonly data: readonly bigint[];
 }
 
+/** KVM_EXIT_MEMORY_FAULT: the guest's access to `size` bytes could not be resolved. Flag KVM_MEMORY_EXIT_FLAG_PRIVATE 8: to private memory. */
 export interface MemoryFaultExit {
   readonly kind: 'memory-fault';
   readonly address: number;
@@ -79,7 +88,9 @@ export interface FailEntryExit {
 /** The hypervisor could not go on; for suberror 1 (emulation) with the instruction it did not know. */
 export interface InternalErrorExit {
   readonly kind: 'internal-error';
+  /** KVM_INTERNAL_ERROR_EMULATION 1, _SIMUL_EX 2, _DELIVERY_EV 3, _UNEXPECTED_EXIT_REASON 4. */
   readonly suberror: number;
+  /** At most 16. */
   readonly data: readonly bigint[];
   readonly instruction: Uint8Array;
 }
@@ -188,10 +199,10 @@ export type Exit =
 const members: Record<string, readonly Exclude<Extract<keyof ExitView, string>, 'toJSON'>[]> = {
   io: ['port', 'size', 'count', 'direction', 'data'],
   mmio: ['address', 'size', 'direction', 'data'],
-  msr: ['index', 'direction', 'value', 'fault'],
-  hypercall: ['number', 'arguments', 'result'],
+  msr: ['index', 'direction', 'reason', 'value', 'fault'],
+  hypercall: ['number', 'arguments', 'longMode', 'result'],
   debug: ['exception', 'pc', 'dr6', 'dr7'],
-  'system-event': ['type', 'flags'],
+  'system-event': ['type', 'flags', 'data'],
   'memory-fault': ['address', 'size', 'flags'],
   'fail-entry': ['hardwareReason', 'cpu'],
   'internal-error': ['suberror', 'data', 'instruction'],
@@ -205,6 +216,9 @@ const members: Record<string, readonly Exclude<Extract<keyof ExitView, string>, 
   xen: ['type', 'number', 'arguments', 'cpl', 'longMode', 'result'],
   notify: ['flags'],
 };
+
+/** Words of 64 bits that struct kvm_run has room for. */
+const maxWords = 16;
 
 function reply(value: unknown): bigint {
   if (typeof value !== 'bigint') throw invalidArgument(`a reply of 64 bits is a bigint, not ${shown(value)}`);
@@ -245,9 +259,11 @@ export class ExitView {
     return this.#u32[exitPage.address / 4] + this.#u32[exitPage.address / 4 + 1] * 2 ** 32;
   }
   get data(): Uint8Array | readonly bigint[] {
-    if (this.kind === 'internal-error') return Array.from({ length: Math.min(this.count, 8) }, (_, i) => this.#detail(i));
-    if (this.kind === 'unknown' && this.backend !== 'kvm') return new Uint8Array();
-    const count = this.kind === 'io' ? this.count : 1;
+    const { kind } = this;
+    if (kind === 'internal-error' || kind === 'system-event')
+      return Array.from({ length: Math.min(this.count, maxWords) }, (_, i) => this.#u64[exitPage.data / 8 + i]);
+    if (kind === 'unknown' && this.backend !== 'kvm') return new Uint8Array();
+    const count = kind === 'io' ? this.count : 1;
     const length = Math.min(this.#u32[exitPage.size / 4] * count, exitDataSize);
     return this.#bytes.subarray(exitPage.data, exitPage.data + length);
   }
@@ -327,7 +343,8 @@ export class ExitView {
     const length = this.#u32[exitPage.instructionLength / 4];
     return this.#bytes.slice(exitPage.instruction, exitPage.instruction + Math.min(length, 15));
   }
-  get reason(): 'kick' | 'slice' {
+  get reason(): 'kick' | 'slice' | number {
+    if (this.kind === 'msr') return this.#subcode;
     return this.#subcode === 1 ? 'kick' : 'slice';
   }
   /** The backend's own number of the exit. */

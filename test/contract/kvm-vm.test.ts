@@ -118,7 +118,26 @@ describeKvm("KVM's calls: memory", (backend) => {
     expect(memory.bytes[5]).toBe(8);
     memory.close();
     expect(codeOf(() => memory.fd)).toBe('ERR_HAX_CLOSED');
-    expect(codeOf(() => new MemFd(5))).toBe(invalid);
+    for (const wrong of [5, 0, -1, 2 ** 44, 'x', 4096n]) {
+      expect([wrong, codeOf(() => new MemFd(wrong as never)), codeOf(() => allocateMemory(wrong as never))]).toEqual([
+        wrong,
+        invalid,
+        invalid,
+      ]);
+    }
+  });
+
+  it('a large memfd takes no memory before it is written to', () => {
+    const before = process.memoryUsage().rss;
+    const large = new MemFd(2 ** 29);
+    large.bytes[2 ** 29 - 1] = 1;
+    expect(process.memoryUsage().rss - before).toBeLessThan(2 ** 28);
+    expect([large.map(0, page)[0], codeOf(() => large.map(2 ** 29, page)), codeOf(() => large.map(0, 2 ** 29 + page))]).toEqual([
+      0,
+      invalid,
+      invalid,
+    ]);
+    large.close();
   });
 
   it('KVM_SET_USER_MEMORY_REGION2, KVM_CREATE_GUEST_MEMFD, KVM_SET_MEMORY_ATTRIBUTES', () => {

@@ -48,16 +48,28 @@ const cases: readonly [fill: string, exit: Record<string, unknown>][] = [
     },
   ],
   [
-    'KVM_EXIT_X86_RDMSR; r->msr.index = 0xc0000080; r->msr.data = 3;',
-    { kind: 'msr', index: 0xc0000080, direction: 'in', value: '3', fault: true },
+    'KVM_EXIT_X86_RDMSR; r->msr.index = 0xc0000080; r->msr.reason = KVM_MSR_EXIT_REASON_UNKNOWN; r->msr.data = 3;',
+    { kind: 'msr', index: 0xc0000080, direction: 'in', reason: 2, value: '3', fault: true },
   ],
-  ['KVM_EXIT_X86_WRMSR; r->msr.index = 0x10; r->msr.data = 4;', { kind: 'msr', index: 0x10, direction: 'out', value: '4', fault: true }],
+  [
+    'KVM_EXIT_X86_WRMSR; r->msr.index = 0x10; r->msr.reason = KVM_MSR_EXIT_REASON_FILTER; r->msr.data = 4;',
+    { kind: 'msr', index: 0x10, direction: 'out', reason: 4, value: '4', fault: true },
+  ],
   [
     'KVM_EXIT_HYPERCALL; r->hypercall.nr = 12; for (int i = 0; i < 6; i++) r->hypercall.args[i] = i + 1;',
-    { kind: 'hypercall', number: 12, arguments: ['1', '2', '3', '4', '5', '6'], result: '18446744073709551615' },
+    { kind: 'hypercall', number: 12, arguments: ['1', '2', '3', '4', '5', '6'], longMode: false, result: '18446744073709551615' },
+  ],
+  [
+    'KVM_EXIT_HYPERCALL; r->hypercall.nr = 12; r->hypercall.longmode = 1;',
+    { kind: 'hypercall', number: 12, arguments: ['0', '0', '0', '0', '0', '0'], longMode: true, result: '18446744073709551615' },
   ],
   ['KVM_EXIT_DEBUG; r->debug.arch = {1, 0, 2, 3, 4};', { kind: 'debug', exception: 1, pc: '2', dr6: '3', dr7: '4' }],
-  ['KVM_EXIT_SYSTEM_EVENT; r->system_event.type = 2; r->system_event.flags = 8;', { kind: 'system-event', type: 2, flags: '8' }],
+  ['KVM_EXIT_SYSTEM_EVENT; r->system_event.type = 2; r->system_event.flags = 8;', { kind: 'system-event', type: 2, flags: '8', data: [] }],
+  [
+    `KVM_EXIT_SYSTEM_EVENT; r->system_event.type = KVM_SYSTEM_EVENT_CRASH; r->system_event.ndata = 5;
+     for (int i = 0; i < 5; i++) r->system_event.data[i] = i + 1;`,
+    { kind: 'system-event', type: 3, flags: '1', data: ['1', '2', '3', '4', '5'] },
+  ],
   [
     'KVM_EXIT_FAIL_ENTRY; r->fail_entry.hardware_entry_failure_reason = 0x80000021; r->fail_entry.cpu = 3;',
     { kind: 'fail-entry', hardwareReason: '2147483681', cpu: 3 },
@@ -65,6 +77,18 @@ const cases: readonly [fill: string, exit: Record<string, unknown>][] = [
   [
     'KVM_EXIT_INTERNAL_ERROR; r->internal.suberror = 3; r->internal.ndata = 2; r->internal.data[0] = 5; r->internal.data[1] = 6;',
     { kind: 'internal-error', suberror: 3, data: ['5', '6'], instruction: [] },
+  ],
+  [
+    // Struct emulation_failure is a second view of the same words: the flags, the size and the bytes of the instruction, and what the kernel adds.
+    `KVM_EXIT_INTERNAL_ERROR; r->internal.suberror = KVM_INTERNAL_ERROR_EMULATION; r->internal.ndata = 99;
+     for (int i = 0; i < 16; i++) r->internal.data[i] = i; r->emulation_failure.flags = 1; r->emulation_failure.insn_size = 3;
+     memset(r->emulation_failure.insn_bytes, 0, 15); memcpy(r->emulation_failure.insn_bytes, "\\x0f\\x0b\\x90", 3);`,
+    {
+      kind: 'internal-error',
+      suberror: 1,
+      data: ['1', String(0x900b0f03), '0', ...Array.from({ length: 13 }, (_, i) => String(i + 3))],
+      instruction: [0x0f, 0x0b, 0x90],
+    },
   ],
   [
     `KVM_EXIT_MMIO; r->mmio.phys_addr = 0xfee00000; r->mmio.len = 4; r->mmio.is_write = 1; memcpy(r->mmio.data, "\\1\\2\\3\\4", 4);`,
@@ -90,6 +114,7 @@ describe('exits of KVM', () => {
         `#include <cstdio>
 #include <cstring>
 #include "backends/kvm/kvm.h"
+#include "backends/kvm/newer.h"
 using namespace hax;
 alignas(4096) static unsigned char pages[8192];
 static kvm_run* r = reinterpret_cast<kvm_run*>(pages);
@@ -100,7 +125,7 @@ static void show() { kvm::DescribeExit(r, &shared.exit); fwrite(&shared, sizeof 
 int main(int, char** argv) {
   out = fopen(argv[1], "wb");
 ${fills.join('\n')}
-  clear(); r->exit_reason = 4711; memset(r->padding, 0x5a, sizeof r->padding); show();
+  clear(); r->exit_reason = KVM_EXIT_TDX; memset(r->padding, 0x5a, sizeof r->padding); show();
   // Replies go back to where the kernel looks for them.
   ExitPage page = {};
   page.detail[0] = 77;
@@ -133,7 +158,7 @@ ${fills.join('\n')}
       const view = (i: number): ExitView => new ExitView(new Uint8Array(bytes.subarray(i * size, (i + 1) * size)).buffer, 'kvm');
       cases.forEach(([, exit], i) => expect(view(i).toJSON()).toEqual(exit));
       const unknown = view(cases.length).toJSON();
-      expect(unknown).toEqual({ kind: 'unknown', backend: 'kvm', rawCode: 4711, data: new Array(256).fill(0x5a) });
+      expect(unknown).toEqual({ kind: 'unknown', backend: 'kvm', rawCode: 40, data: new Array(256).fill(0x5a) });
       expect(replies).toBe('77 77 77 77 0 77');
     },
     120_000,

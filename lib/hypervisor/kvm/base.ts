@@ -1,6 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
 import { addon } from '../../native/addon';
-import { shown } from '../../util/check';
+import { checkBytes, shown } from '../../util/check';
 import { HaxError, invalidArgument } from '../../util/errors';
 import { findCall, type Scope } from './calls';
 import { checkScalar, decode, encode, sizeOf, type Input } from './codec';
@@ -21,6 +21,8 @@ export interface CallMade {
 const made = channel('node-hax:kvm');
 const ENOTTY = 25;
 const E2BIG = 7;
+/** The kernel moves as many bytes as the attribute has, whatever the caller believes: 8 at most on x86. */
+const attributeRoom = 4096;
 
 /** Asks a node for capabilities; what is there stays there. */
 export class Extensions {
@@ -116,13 +118,17 @@ export abstract class KvmCalls {
 
   /** KVM_GET_DEVICE_ATTR of this node: the value's bytes. */
   protected readAttribute(group: number, attr: number | bigint, size: number): Uint8Array {
-    const value = new Uint8Array(Number(checkScalar(size, 'u16', 'size of an attribute')));
-    this.write('KVM_GET_DEVICE_ATTR', 'kvm_device_attr', { group, attr, addr: value.length > 0 ? addressOf(value) : 0n });
-    return value;
+    checkScalar(size, 'u16', 'size of an attribute');
+    const value = new Uint8Array(Math.max(size, attributeRoom));
+    this.write('KVM_GET_DEVICE_ATTR', 'kvm_device_attr', { group, attr, addr: addressOf(value) });
+    return value.slice(0, size);
   }
 
   protected writeAttribute(group: number, attr: number | bigint, value: Uint8Array): void {
-    this.write('KVM_SET_DEVICE_ATTR', 'kvm_device_attr', { group, attr, addr: value.length > 0 ? addressOf(value) : 0n });
+    checkBytes(value, 'value of an attribute');
+    const bytes = new Uint8Array(Math.max(value.length, attributeRoom));
+    bytes.set(value);
+    this.write('KVM_SET_DEVICE_ATTR', 'kvm_device_attr', { group, attr, addr: value.length > 0 ? addressOf(bytes) : 0n });
   }
 
   protected askAttribute(group: number, attr: number | bigint): boolean {

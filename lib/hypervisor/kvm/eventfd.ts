@@ -1,6 +1,8 @@
+import { constants } from 'node:buffer';
 import { addon, type NativeDescriptor } from '../../native/addon';
 import { shown } from '../../util/check';
 import { HaxError, invalidArgument } from '../../util/errors';
+import { checkInteger } from '../../util/numbers';
 import { checkScalar } from './codec';
 
 /** A descriptor that a call of KVM returned. close() lets go of it; what the kernel still uses lives on there. */
@@ -24,6 +26,12 @@ export class KvmDescriptor {
 
   get closed(): boolean {
     return this.#native === undefined;
+  }
+
+  /** The bytes from `offset` on, shared with whoever else has them; both multiples of 4096. They stay valid after close(). */
+  map(offset: number, size: number): Uint8Array {
+    checkInteger(size, 'size of a mapping', 0, constants.MAX_LENGTH);
+    return new Uint8Array(this.native.map(offset, size));
   }
 
   close(): void {
@@ -73,12 +81,13 @@ export class MemFd extends KvmDescriptor {
   readonly bytes: Uint8Array;
 
   constructor(size: number) {
-    super(addon().openMemfd(size));
-    this.bytes = new Uint8Array(this.native.map(0, size));
+    super(addon().openMemfd(checkInteger(size, 'size of a memfd', 0, constants.MAX_LENGTH)));
+    this.bytes = this.map(0, size);
   }
 }
 
 /** Zero-filled, page-aligned memory of the host for guest memory; freed when nobody refers to it any more. */
 export function allocateMemory(size: number): Uint8Array {
+  checkInteger(size, 'size of memory', 0, constants.MAX_LENGTH);
   return new Uint8Array(addon().allocateMemory(size).buffer(0, size));
 }

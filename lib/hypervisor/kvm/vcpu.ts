@@ -9,7 +9,13 @@ const pageSize = 4096;
 /** KVM_DIRTY_LOG_PAGE_OFFSET of x86: where the dirty ring lies in a vCPU's pages. */
 const dirtyRingPage = 64;
 
-/** KVM's calls on a vCPU: `vcpu.kvm`. Sections are those of the kernel's Documentation/virt/kvm/api.rst. Not while run() has the vCPU. */
+/**
+ * KVM's calls on a vCPU: `vcpu.kvm`. Sections are those of the kernel's Documentation/virt/kvm/api.rst, as Linux 6.11 numbers them. Not
+ * while run() has the vCPU.
+ *
+ * Every call throws ERR_HAX_INVALID_ARGUMENT for what does not fit, ERR_HAX_UNSUPPORTED with the capability's name where the kernel
+ * lacks the call, ERR_HAX_IOCTL with the errno where it refuses, and ERR_HAX_CLOSED after close().
+ */
 export class KvmVcpu extends VcpuEventCalls {
   constructor(private readonly vcpu: Vcpu) {
     requireKvm(vcpu.vm.backend, 'vcpu');

@@ -20,8 +20,11 @@ export abstract class VmMemoryCalls extends KvmCalls {
   readonly #slots = new Map<number, { readonly memory: HostMemory; readonly size: bigint }>();
 
   /**
-   * KVM_SET_USER_MEMORY_REGION (4.35): makes, changes (flags only) or with `memory_size` 0 deletes a slot. `vm.mapMemory()` takes the
-   * lowest free slots, so choose high numbers beside it. EEXIST: overlaps another slot; EINVAL: unaligned, or no such change.
+   * KVM_SET_USER_MEMORY_REGION (4.35, Linux 2.6.25): makes, moves, changes (flags only) or with `memory_size` 0 deletes a slot. Addresses
+   * and sizes are bytes, multiples of 4096; `slot` is below KVM_CAP_NR_MEMSLOTS. `vm.mapMemory()` takes the lowest free slots, so choose
+   * high numbers beside it.
+   *
+   * Errors: EEXIST, overlaps another slot; EINVAL, unaligned, or no such change.
    */
   setUserMemoryRegion(region: WithMemory<KvmUserspaceMemoryRegion>): void {
     const value = this.#withAddress(region);
@@ -29,26 +32,44 @@ export abstract class VmMemoryCalls extends KvmCalls {
     this.#keep(region);
   }
 
-  /** KVM_SET_USER_MEMORY_REGION2 (4.140): the same with a guest_memfd for private memory. */
+  /**
+   * KVM_SET_USER_MEMORY_REGION2 (4.140, Linux 6.8): the same with a guest_memfd behind the slot, from `guest_memfd_offset` bytes on, where
+   * flag KVM_MEM_GUEST_MEMFD is set.
+   *
+   * Errors: as setUserMemoryRegion(); EINVAL also for a range outside the guest_memfd, EBADF for no such descriptor.
+   */
   setUserMemoryRegion2(region: WithMemory<KvmUserspaceMemoryRegion2>): void {
     const value = this.#withAddress(region);
     this.write('KVM_SET_USER_MEMORY_REGION2', 'kvm_userspace_memory_region2', value);
     this.#keep(region);
   }
 
-  /** KVM_CREATE_GUEST_MEMFD (4.142): memory that only guests of this VM reach; `size` bytes, a multiple of 4096. */
+  /**
+   * KVM_CREATE_GUEST_MEMFD (4.142, Linux 6.8): memory that only guests of this VM reach; `size` bytes, a multiple of 4096. Flags since
+   * Linux 6.18, as KVM_CAP_GUEST_MEMFD_FLAGS reports: GUEST_MEMFD_FLAG_MMAP 1, the host may map it ({@link KvmDescriptor.map});
+   * GUEST_MEMFD_FLAG_INIT_SHARED 2, and reach its pages.
+   *
+   * Errors: EINVAL, a size or flags that there are not.
+   */
   createGuestMemfd(size: number | bigint, flags: number | bigint = 0): KvmDescriptor {
     return adopt(this.write('KVM_CREATE_GUEST_MEMFD', 'kvm_create_guest_memfd', { size, flags }));
   }
 
-  /** KVM_SET_MEMORY_ATTRIBUTES (4.141): private or shared, for whole pages of guest-physical memory. */
+  /**
+   * KVM_SET_MEMORY_ATTRIBUTES (4.141, Linux 6.8): whole pages of guest-physical memory, `address` and `size` in bytes, become private
+   * (KVM_MEMORY_ATTRIBUTE_PRIVATE 8) or shared (0).
+   *
+   * Errors: EINVAL, unaligned, or attributes that KVM_CAP_MEMORY_ATTRIBUTES does not report.
+   */
   setMemoryAttributes(attributes: Input<KvmMemoryAttributes>): void {
     this.write('KVM_SET_MEMORY_ATTRIBUTES', 'kvm_memory_attributes', attributes);
   }
 
   /**
-   * KVM_GET_DIRTY_LOG (4.8): one bit for each of `pages` pages of a slot with KVM_MEM_LOG_DIRTY_PAGES, set when it was written since the
-   * last call. `pages` is the slot's length. ENOENT: the slot logs nothing.
+   * KVM_GET_DIRTY_LOG (4.8, Linux 2.6.20): one bit for each of `pages` pages of 4096 bytes of a slot with KVM_MEM_LOG_DIRTY_PAGES, set
+   * when it was written since the last call, or with KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 since it was cleared. `pages` is the slot's length.
+   *
+   * Errors: ENOENT, the slot logs nothing; EINVAL, no such slot; ENXIO, the VM has dirty rings instead.
    */
   getDirtyLog(slot: number, pages: number): Uint8Array {
     checkInteger(pages, 'pages of a slot', 1, 2 ** 31);
@@ -61,8 +82,10 @@ export abstract class VmMemoryCalls extends KvmCalls {
   }
 
   /**
-   * KVM_CLEAR_DIRTY_LOG (4.117), where KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 is enabled: forgets the pages whose bits are set. `firstPage` is a
-   * multiple of 64, and so is `pages` unless the range ends with the slot.
+   * KVM_CLEAR_DIRTY_LOG (4.117, Linux 5.0), where KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 is enabled: forgets the pages whose bits are set.
+   * `firstPage` is a multiple of 64, and so is `pages` unless the range ends with the slot.
+   *
+   * Errors: ENOENT, the slot logs nothing; EINVAL, not such a multiple, or past the end of the slot.
    */
   clearDirtyLog(slot: number, firstPage: number, pages: number, bitmap: Uint8Array): void {
     checkBytes(bitmap, 'bitmap');
@@ -76,24 +99,42 @@ export abstract class VmMemoryCalls extends KvmCalls {
     this.write('KVM_CLEAR_DIRTY_LOG', 'kvm_clear_dirty_log', request);
   }
 
-  /** KVM_RESET_DIRTY_RINGS (8.29): takes back the entries that {@link DirtyRing.harvest} has marked, of all vCPUs; how many those were. */
+  /**
+   * KVM_RESET_DIRTY_RINGS (8.29, Linux 5.11): takes back the entries that {@link DirtyRing.harvest} has marked, of all vCPUs; how many
+   * those were.
+   *
+   * Errors: EINVAL, the VM has no dirty rings.
+   */
   resetDirtyRings(): number {
     return this.call('KVM_RESET_DIRTY_RINGS', 0);
   }
 
-  /** KVM_SET_TSS_ADDR (4.36): three pages below 4 GiB for Intel's real mode. */
+  /**
+   * KVM_SET_TSS_ADDR (4.36, Linux 2.6.25): guest-physical address of three pages below 4 GiB for Intel's real mode.
+   *
+   * Errors: EINVAL, too close to the end of the address space.
+   */
   setTssAddr(address: number): void {
     this.call('KVM_SET_TSS_ADDR', checkInteger(address, 'address of the TSS', 0, 0xffffffff));
   }
 
-  /** KVM_SET_IDENTITY_MAP_ADDR (4.40): a page below 4 GiB for Intel's real mode; 0 is the default. EINVAL: there is a vCPU already. */
+  /**
+   * KVM_SET_IDENTITY_MAP_ADDR (4.40, Linux 2.6.32): guest-physical address of a page below 4 GiB for Intel's real mode; 0 is the default,
+   * 0xfffbc000.
+   *
+   * Errors: EINVAL, there is a vCPU already.
+   */
   setIdentityMapAddr(address: number | bigint): void {
     const bytes = new Uint8Array(8);
     new DataView(bytes.buffer).setBigUint64(0, checkScalar(address, 'u64', 'address of the identity map'), true);
     this.call('KVM_SET_IDENTITY_MAP_ADDR', bytes);
   }
 
-  /** KVM_SET_NR_MMU_PAGES: how many pages the shadow page tables may take, at least 64. */
+  /**
+   * KVM_SET_NR_MMU_PAGES (Linux 2.6.25, in no section): how many pages of 4096 bytes the shadow page tables may take, at least 64.
+   *
+   * Errors: EINVAL, fewer than that.
+   */
   setNrMmuPages(pages: number): void {
     this.call('KVM_SET_NR_MMU_PAGES', checkInteger(pages, 'number of pages', 0, 0xffffffff));
   }

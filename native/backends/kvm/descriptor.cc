@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include <cerrno>
@@ -29,6 +30,13 @@ bool Backed(uint8_t* data, size_t length) {
     if (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) != 1) return false;
   }
   return true;
+}
+
+// A memfd that cannot shrink has every page of its length. Touching them all would allocate them all.
+bool CannotShrink(int fd, uint64_t end) {
+  struct stat file;
+  const int seals = fcntl(fd, F_GET_SEALS);
+  return seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(fd, &file) == 0 && end <= static_cast<uint64_t>(file.st_size);
 }
 
 class FileDescriptor final : public Descriptor {
@@ -73,7 +81,7 @@ Status MapPages(const Fd& fd, uint64_t offset, uint64_t length, std::shared_ptr<
   if (data == MAP_FAILED) return Status::Os("mmap", errno);
   madvise(data, length, MADV_DONTFORK);
   auto mapping = std::make_shared<DeviceMapping>(static_cast<uint8_t*>(data), length);
-  if (!Backed(mapping->data(), length)) {
+  if (!CannotShrink(fd.get(), offset + length) && !Backed(mapping->data(), length)) {
     return Status::Error(Code::kInvalidArgument, "mmap", "the device has nothing at all or part of this range", EFAULT);
   }
   *out = std::move(mapping);

@@ -2,15 +2,12 @@
 #include <cstring>
 
 #include "backends/kvm/kvm.h"
+#include "backends/kvm/newer.h"
 
 namespace hax::kvm {
 
 namespace {
 
-// Newer than the headers of the oldest kernel that this builds on; numbers from the kernel's include/uapi/linux/kvm.h.
-constexpr uint32_t kExitMemoryFault = 39;
-constexpr uint32_t kInternalErrorEmulation = 1;
-constexpr uint64_t kEmulationHasInstruction = 1;
 // What hypercalls that nobody answers give: HV_STATUS_INVALID_HYPERCALL_CODE of Microsoft's TLFS, appendix A, and Xen's -ENOSYS.
 constexpr uint64_t kHypervUnknownCall = 2;
 constexpr uint64_t kXenUnknownCall = ~uint64_t{0} - 37;
@@ -38,14 +35,19 @@ inline uint32_t IoBytes(const kvm_run* run) {
   return bytes > kExitDataSize ? kExitDataSize : static_cast<uint32_t>(bytes);
 }
 
+// Words of 64 bits behind a count of them, as far as the kernel has room for them.
+template <size_t room>
+void FillWords(uint32_t count, const __u64 (&words)[room], ExitPage* page) {
+  page->count = count < room ? count : room;
+  std::memcpy(page->data, words, page->count * sizeof(uint64_t));
+}
+
 void FillInternalError(const kvm_run* run, ExitPage* page) {
   page->subcode = run->internal.suberror;
-  const uint32_t count = run->internal.ndata < 8 ? run->internal.ndata : 8;
-  for (uint32_t i = 0; i < count; i++) page->detail[i] = run->internal.data[i];
-  page->count = count;
+  FillWords(run->internal.ndata, run->internal.data, page);
   page->instruction_length = 0;
-  if (run->internal.suberror == kInternalErrorEmulation && run->internal.ndata >= 2 &&
-      (run->emulation_failure.flags & kEmulationHasInstruction)) {
+  if (run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION && run->internal.ndata >= 2 &&
+      (run->emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES)) {
     const uint32_t length = run->emulation_failure.insn_size;
     page->instruction_length = length < 15 ? length : 15;
     std::memcpy(page->instruction, run->emulation_failure.insn_bytes, page->instruction_length);
@@ -174,11 +176,13 @@ bool DescribeExit(kvm_run* run, ExitPage* page) {
       page->address = run->hypercall.nr;
       for (int i = 0; i < 6; i++) page->detail[i + 1] = run->hypercall.args[i];
       page->detail[0] = ~uint64_t{0};
+      page->detail[7] = uint64_t{run->hypercall.longmode & 1} << 8;
       return true;
     case KVM_EXIT_SYSTEM_EVENT:
       set(ExitKind::kSystemEvent);
       page->subcode = run->system_event.type;
       page->detail[0] = run->system_event.flags;
+      FillWords(run->system_event.ndata, run->system_event.data, page);
       return false;
     case KVM_EXIT_FAIL_ENTRY:
       set(ExitKind::kFailEntry);
@@ -245,12 +249,12 @@ void* KvmVcpu::FillExit() {
 // KVM_EXIT_MEMORY_FAULT).
 void* KvmVcpu::EntryFailed(int error, OnError on_error) {
   ExitPage& page = shared_->exit;
-  if (run_->exit_reason == kExitMemoryFault && (error == EFAULT || error == EHWPOISON)) {
+  if (run_->exit_reason == KVM_EXIT_MEMORY_FAULT && (error == EFAULT || error == EHWPOISON)) {
     // struct { u64 flags, gpa, size } memory_fault stands at the start of the exit union.
     uint64_t fault[3];
     std::memcpy(fault, &run_->hw, sizeof fault);
     page.kind = static_cast<uint32_t>(ExitKind::kMemoryFault);
-    page.raw_code = kExitMemoryFault;
+    page.raw_code = KVM_EXIT_MEMORY_FAULT;
     page.detail[0] = fault[0];
     page.address = fault[1];
     page.detail[1] = fault[2];

@@ -12,6 +12,7 @@ interface Page {
   readonly bytes: DataView;
   u32(at: number, value: number): Page;
   detail(index: number, value: bigint): Page;
+  word(index: number, value: bigint): Page;
 }
 
 function page(kind: string, backend = 'kvm'): Page {
@@ -22,6 +23,7 @@ function page(kind: string, backend = 'kvm'): Page {
     bytes,
     u32: (at, value) => (bytes.setUint32(at, value, true), made),
     detail: (index, value) => (bytes.setBigUint64(exitPage.detail + 8 * index, value, true), made),
+    word: (index, value) => (bytes.setBigUint64(exitPage.data + 8 * index, value, true), made),
   };
   return made.u32(exitPage.kind, exitKinds.indexOf(kind as never));
 }
@@ -40,7 +42,7 @@ describe('ExitView', () => {
     const { view } = page('io').u32(exitPage.size, 4).u32(exitPage.count, 0xffffffff);
     expect((view.data as Uint8Array).length).toBe(exitDataSize);
     const other = page('internal-error').u32(exitPage.count, 99).u32(exitPage.instructionLength, 99);
-    expect([(other.view.data as bigint[]).length, other.view.instruction.length]).toEqual([8, 15]);
+    expect([(other.view.data as bigint[]).length, other.view.instruction.length]).toEqual([16, 15]);
   });
 
   it('shows memory-mapped I/O at addresses above 4 GiB', () => {
@@ -50,8 +52,8 @@ describe('ExitView', () => {
   });
 
   it('takes replies to MSRs and hypercalls', () => {
-    const msr = page('msr').u32(exitPage.address, 0x1b).detail(0, 5n).detail(1, 1n);
-    expect(msr.view.toJSON()).toEqual({ kind: 'msr', index: 0x1b, direction: 'in', value: '5', fault: true });
+    const msr = page('msr').u32(exitPage.address, 0x1b).u32(exitPage.subcode, 2).detail(0, 5n).detail(1, 1n);
+    expect(msr.view.toJSON()).toEqual({ kind: 'msr', index: 0x1b, direction: 'in', reason: 2, value: '5', fault: true });
     msr.view.value = 2n ** 63n;
     msr.view.fault = false;
     expect([msr.bytes.getBigUint64(exitPage.detail, true), msr.view.value, msr.view.fault]).toEqual([2n ** 63n, 2n ** 63n, false]);
@@ -59,7 +61,8 @@ describe('ExitView', () => {
     expect(msr.view.fault).toBe(true);
     const call = page('hypercall').u32(exitPage.address, 12);
     for (let i = 0; i < 7; i++) call.detail(i, BigInt(i * 10));
-    expect(call.view.toJSON()).toEqual({ kind: 'hypercall', number: 12, arguments: ['10', '20', '30', '40', '50', '60'], result: '0' });
+    const args = ['10', '20', '30', '40', '50', '60'];
+    expect(call.view.toJSON()).toEqual({ kind: 'hypercall', number: 12, arguments: args, longMode: false, result: '0' });
     call.view.result = 7n;
     expect(call.view.result).toBe(7n);
     for (const wrong of [7, '7', undefined, null] as never[]) {
@@ -73,7 +76,8 @@ describe('ExitView', () => {
     const told = (made: Page): unknown => made.view.toJSON();
     const numbers = (kind: string): Page => page(kind).u32(exitPage.subcode, 3).detail(0, 0x10n).detail(1, 0x20n).detail(2, 0x30n);
     expect(told(numbers('debug'))).toEqual({ kind: 'debug', exception: 3, pc: '16', dr6: '32', dr7: '48' });
-    expect(told(numbers('system-event'))).toEqual({ kind: 'system-event', type: 3, flags: '16' });
+    const event = numbers('system-event').u32(exitPage.count, 2).word(0, 16n).word(1, 7n);
+    expect(told(event)).toEqual({ kind: 'system-event', type: 3, flags: '16', data: ['16', '7'] });
     expect(told(numbers('memory-fault').u32(exitPage.address, 0x5000))).toEqual({
       kind: 'memory-fault',
       address: 0x5000,
@@ -81,7 +85,12 @@ describe('ExitView', () => {
       flags: '16',
     });
     expect(told(numbers('fail-entry'))).toEqual({ kind: 'fail-entry', hardwareReason: '16', cpu: 32 });
-    const failed = numbers('internal-error').u32(exitPage.count, 2).u32(exitPage.instructionLength, 2);
+    const failed = page('internal-error')
+      .u32(exitPage.subcode, 3)
+      .u32(exitPage.count, 2)
+      .u32(exitPage.instructionLength, 2)
+      .word(0, 16n)
+      .word(1, 32n);
     failed.bytes.setUint16(exitPage.instruction, 0x0fae);
     expect(told(failed)).toEqual({ kind: 'internal-error', suberror: 3, data: ['16', '32'], instruction: [0x0f, 0xae] });
     expect(told(page('interrupted').u32(exitPage.subcode, 1))).toEqual({ kind: 'interrupted', reason: 'kick' });

@@ -8,7 +8,7 @@ import { structs, type Field, type StructName } from '../../../lib/hypervisor/kv
 import { codeOf } from '../../support/codes';
 
 const names = Object.keys(structs) as StructName[];
-const scripts = path.resolve(__dirname, '../../../scripts');
+const native = path.resolve(__dirname, '../../../native/backends/kvm');
 const isStruct = (type: string): type is StructName => type in structs;
 const bits = (type: string): number => Number(type.slice(1));
 
@@ -56,7 +56,7 @@ function samples(): { struct: StructName; value: Record<string, unknown> }[] {
 describe('structures of KVM', () => {
   let bytesOfC: string[] = [];
   const cases = samples();
-  const preprocessed = ['-E', '-P', '-include', 'sys/ioctl.h', path.join(scripts, 'kvm-newer.h')];
+  const preprocessed = ['-E', '-P', '-include', 'sys/ioctl.h', path.join(native, 'newer.h')];
   const header = hasCompiler ? execFileSync('gcc', preprocessed, { encoding: 'utf8' }) : '';
   // Parts without a name of their own in C are tested as parts.
   const inC = cases.filter(({ struct }) => new RegExp(`struct ${struct} \\{`).test(header));
@@ -71,7 +71,7 @@ describe('structures of KVM', () => {
     const source = `#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include "kvm-newer.h"
+#include "newer.h"
 #define ASSIGN(member, value) ((member) = (__typeof__(member))(value))
 static void print(const void *at, int size, int real) {
   for (int i = 0; i < size; i++) printf("%02x", ((const unsigned char *)at)[i]);
@@ -83,7 +83,7 @@ ${lines.join('\n')}
 }
 `;
     writeFileSync(path.join(work, 'oracle.c'), source);
-    execFileSync('gcc', ['-w', '-I', scripts, '-o', path.join(work, 'oracle'), path.join(work, 'oracle.c')]);
+    execFileSync('gcc', ['-w', '-I', native, '-o', path.join(work, 'oracle'), path.join(work, 'oracle.c')]);
     bytesOfC = execFileSync(path.join(work, 'oracle'), { encoding: 'utf8', maxBuffer: 1 << 26 })
       .trim()
       .split('\n');
