@@ -235,7 +235,7 @@ struct FastMmio {
   uint64_t gpa;
   uint64_t value;
   uint8_t size;
-  uint8_t direction;  // 1: the guest writes
+  uint8_t direction;  // 1: the guest writes; before 7.3.0 also 2: from gpa to the address in `value`, 3: from there to gpa
   uint16_t register_index;
   uint32_t pad0;
   uint64_t unused[4];

@@ -101,6 +101,23 @@ void ReadFailures() {
   }
 }
 
+// ERRNO:N
+void ReadLateNodes(Config* config) {
+  const char* value = getenv("HAXM_MODEL_LATE_NODES");
+  if (!value) return;
+  char error[24];
+  snprintf(error, sizeof error, "%.*s", static_cast<int>(strcspn(value, ":")), value);
+  config->late_error = ErrorNumber(error);
+  const char* colon = strchr(value, ':');
+  config->late_times = colon ? static_cast<uint32_t>(atoi(colon + 1)) : 1;
+}
+
+// STATUS[:N[:TIMES]]
+void ReadStatus(Config* config) {
+  const char* value = getenv("HAXM_MODEL_STATUS");
+  if (value) sscanf(value, "%u:%u:%u", &config->forced_status, &config->forced_from, &config->forced_times);
+}
+
 Config Read() {
   Config config;
   config.vt = !Flag("HAXM_MODEL_NO_VT");
@@ -124,6 +141,9 @@ Config Read() {
   config.races = !Flag("HAXM_MODEL_ALLOW_RACES");
   config.check_fork = Flag("HAXM_MODEL_FORK");
   config.null_device = Flag("HAXM_MODEL_NULL");
+  config.moves = static_cast<uint8_t>(Number("HAXM_MODEL_MOVES", 0));
+  ReadLateNodes(&config);
+  ReadStatus(&config);
   ReadFailures();
   return config;
 }

@@ -123,6 +123,19 @@ int CreateVm(Registry* registry, uint64_t argument) {
   return 0;
 }
 
+// What the real driver would keep when this process has ended, until its module is loaded anew.
+__attribute__((destructor)) void ReportLeaks() {
+  Registry* registry = TheRegistry();
+  const std::lock_guard<std::mutex> lock(registry->lock);
+  for (const auto& vm : registry->vms) {
+    if (!vm) continue;
+    if (!vm->node.opened) Log("haxm-model: vm%02u was made and never opened", vm->id);
+    for (const auto& vcpu : vm->vcpus) {
+      if (vcpu && !vcpu->node.opened) Log("haxm-model: vcpu%02u of vm%02u was made and never opened", vcpu->id(), vm->id);
+    }
+  }
+}
+
 int OpenStandIn(int flags) {
   const int kept = flags & (O_ACCMODE | O_CLOEXEC | O_NONBLOCK | O_APPEND | O_NOCTTY);
   return static_cast<int>(Syscall(SYS_openat, AT_FDCWD, Word("/dev/null"), kept, 0));
@@ -153,6 +166,10 @@ int OpenNode(const NodeName& name, int flags) {
       if (!vcpu) return -ENOENT;
     }
     Node& node = vcpu ? vcpu->node : vm->node;
+    if (node.refused < TheConfig().late_times) {
+      node.refused++;
+      return -TheConfig().late_error;
+    }
     if (node.opened) return -EBUSY;
     fd = OpenStandIn(flags);
     if (fd < 0) return fd;

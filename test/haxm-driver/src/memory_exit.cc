@@ -72,6 +72,7 @@ Vcpu::Next Vcpu::DeliverMmio() {
     operation_.given += length;
     return Next::kEnter;
   }
+  if (write && previous_.moves && gpa == previous_.target) return Next::kEnter;  // the client has done it
   switch (vm_->ram().Find(gpa).kind) {
     case PageKind::kWithheld: {
       bool unsupported;
@@ -112,7 +113,20 @@ Vcpu::Next Vcpu::DeliverRead(uint64_t gpa, uint32_t length) {
     read.length = whole;
   }
   WriteRecord(io_buffer_, gpa, read.length, false, 0);
+  if (TheConfig().moves && read.decoded && MovesBetweenDevices(read.insn, &read.target)) {
+    read.moves = true;
+    auto* record = reinterpret_cast<FastMmio*>(io_buffer_);
+    record->direction = TheConfig().moves;
+    record->gpa = record->direction == 2 ? gpa : read.target;
+    record->value = record->direction == 2 ? read.target : gpa;
+  }
   return Stop(kStatusFastMmio);
+}
+
+bool Vcpu::MovesBetweenDevices(const Insn& insn, uint64_t* target) const {
+  if (insn.place != Insn::Place::kSiDi || !insn.writes) return false;
+  const GuestView guest = view();
+  return guest.Translate(OperandAddress(insn, regs(), guest, true), target) && vm_->ram().Find(*target).kind == PageKind::kUnmapped;
 }
 
 Vcpu::Next Vcpu::DeliverWrite(uint64_t gpa, uint32_t length, uint64_t data) {

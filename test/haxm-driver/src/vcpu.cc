@@ -90,6 +90,11 @@ long Vcpu::Ioctl(uint32_t request, uint64_t argument) {
       tunnel_->exit_status = kStatusStateChange;
       return injected;
     }
+    const Config& config = TheConfig();
+    if (config.forced_status && ++runs_ >= config.forced_from && runs_ - config.forced_from < config.forced_times) {
+      tunnel_->exit_status = config.forced_status;
+      return 0;
+    }
     return Run();
   }
   if (request == kInterrupt) return Interrupt(argument);

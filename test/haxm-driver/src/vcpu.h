@@ -38,6 +38,8 @@ struct Operation {
   uint64_t data = 0;    // to be written; or read, where more than one KVM exit takes it
   Insn insn;            // of kRead
   bool decoded = false;
+  bool moves = false;  // a read whose value the client itself takes to `target`
+  uint64_t target = 0;
   // While kind is kWrite or kFaultWrite the client sees the registers from before the instruction. Of kRead `shown` keeps them too.
   bool rolled_back = false;
   kvm_regs shown{};
@@ -99,6 +101,7 @@ class Vcpu {
   // memory_exit.cc
   Next DeliverMmio();
   Next DeliverRead(uint64_t gpa, uint32_t length);
+  bool MovesBetweenDevices(const Insn& insn, uint64_t* target) const;
   Next DeliverWrite(uint64_t gpa, uint32_t length, uint64_t data);
   Next Fault(uint64_t gpa, uint32_t access);
   bool ResumeMemory();
@@ -180,6 +183,8 @@ class Vcpu {
   bool fpu_dirty_ = false;
   bool fpu_stale_ = false;
   FxImage fpu_{};
+
+  uint32_t runs_ = 0;  // counted for HAXM_MODEL_STATUS
 
   uint32_t null_port_ = 0;
   bool null_in_ = false;

@@ -24,6 +24,7 @@ struct Node {
   uid_t uid = 0;
   gid_t gid = 0;
   bool opened = false;
+  uint32_t refused = 0;  // openings, for HAXM_MODEL_LATE_NODES
 };
 
 // Lets vCPUs enter KVM together and memory slots change alone: KVM replaces a slot in two steps, and a guest must not see the gap.
