@@ -48,12 +48,22 @@ function explainOpen(thrown: unknown, probe: HostProbe, host: HostReport): Findi
 
 function explainNoVm(thrown: unknown, probe: HostProbe): Finding {
   if (!(thrown instanceof HaxError)) throw thrown;
-  const message = `${probe.haxmDevice} opens, but makes no VM: ${thrown.message}`;
+  const message = `${probe.haxmDevice} opens, but makes no VM that runs: ${thrown.message}`;
   const others = owners(probe);
   if (thrown.code === 'ERR_HAX_UNSUPPORTED') return error('haxm-refused', message, 'Use another host: no setting changes that.');
   return others.length > 0
     ? error('haxm-refused', message, `Another hypervisor may own VT-x. As root, with its guests stopped: modprobe -r ${others.join(' ')}`)
     : error('haxm-refused', message, 'dmesg says why; VMs that were made and never opened stay until the module is loaded anew.');
+}
+
+/** The driver makes VMs while another hypervisor owns VT-x; its vCPUs cannot be loaded then. */
+function tryVm(opened: OpenedHaxm): void {
+  const vm = opened.createVm();
+  try {
+    vm.createVcpu().getState();
+  } finally {
+    vm.close();
+  }
 }
 
 /** Opens the device and makes a VM; fills in what they tell. A finding for a device that is there and does not work. */
@@ -75,7 +85,7 @@ export function tryHaxm(probe: HostProbe, host: HostReport, haxm: HaxmReport): F
     haxm.features = opened.capabilities.features;
     const { wstatus, winfo, features } = opened.haxm.capability();
     haxm.words = { wstatus, winfo, bits: Object.entries(features).flatMap(([name, there]) => (there ? [name] : [])) };
-    opened.createVm().close();
+    tryVm(opened);
     haxm.usable = true;
     return undefined;
   } catch (thrown) {

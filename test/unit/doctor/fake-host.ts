@@ -52,6 +52,8 @@ export interface FakeHostOptions extends Partial<Omit<HostProbe, 'user' | 'read'
   /** The same for /dev/HAX. */
   haxmFailure?: Error;
   haxmRefusal?: Error;
+  /** Instead of reading a vCPU's registers. */
+  haxmVcpuRefusal?: Error;
 }
 
 export class FakeHost implements HostProbe {
@@ -97,7 +99,14 @@ export class FakeHost implements HostProbe {
     // As the driver answered: docs/backends/haxm.md.
     const words = Buffer.from('0300ff03000000000000000000000100', 'hex');
     const opened = this.#opened(this.#options.haxmFailure, this.#options.haxmRefusal, haxmCapabilities);
-    return { ...opened, haxm: { capability: () => unpackCapability(words) } };
+    const getState = (): void => {
+      if (this.#options.haxmVcpuRefusal) throw this.#options.haxmVcpuRefusal;
+    };
+    return {
+      ...opened,
+      createVm: () => ({ ...opened.createVm(), createVcpu: () => ({ getState }) }),
+      haxm: { capability: () => unpackCapability(words) },
+    };
   }
 
   #opened(failure: Error | undefined, refusal: Error | undefined, can: Capabilities): OpenedDevice {
