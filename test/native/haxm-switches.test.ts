@@ -58,6 +58,7 @@ describeModel('hax doctor tells', () => {
     ['no EPT', { HAXM_MODEL_CAPS: '0x3fe' }, 'haxm-refused', 'lacks extended page tables'],
     ['API version 3', { HAXM_MODEL_API: '3' }, 'api-version', 'speaks HAXM API versions 1 to 3, node-hax needs 4'],
     ['no room for a VM', { HAXM_MODEL_MAX_VMS: '0' }, 'haxm-refused', 'makes no VM'],
+    ['a processor that another hypervisor owns', { HAXM_MODEL_FAIL: 'GET_REGS:EFAULT' }, 'haxm-refused', 'another hypervisor'],
     ['a driver whose objects are gone', { HAXM_MODEL_FAIL: 'CREATE_VM:ENODEV' }, 'haxm-refused', 'makes no VM'],
     ['a device without its driver', { HAXM_MODEL_OPEN: 'ENODEV' }, 'haxm-blocked', 'is not there'],
   ])('%s', (_, env, code, message) => {
@@ -96,6 +97,146 @@ describeModel('the library', () => {
     const body = 'return h.capabilities.features.memoryQuota;';
     expect(library(body, { HAXM_MODEL_QUOTA_MB: '512' })).toEqual({ available: true, value: 512 << 20 });
     expect(library(body, { HAXM_MODEL_QUOTA_MB: '0' })).toMatchObject({ available: false, reason: 'no quota is set' });
+  });
+
+  // mov ax, 0xa000; mov ds, ax; mov es, ax; mov si, 0x10; mov di, 0x24; movsw; hlt
+  const mover = '[0xb8, 0x00, 0xa0, 0x8e, 0xd8, 0x8e, 0xc0, 0xbe, 0x10, 0x00, 0xbf, 0x24, 0x00, 0xa5, 0xf4]';
+
+  test.each([undefined, '2', '3'])('shows a move between two devices as a read and a write: direction %s', (direction) => {
+    const body = `return [false, true].map((complete) => {
+        const { vcpu } = guest(h, ${mover}); const seen = [];
+        for (let exit = vcpu.enter(); exit.kind !== 'hlt'; exit = vcpu.enter()) {
+          seen.push([exit.kind, exit.direction, exit.address, ...exit.data.slice(0, exit.size)]);
+          if (exit.direction === 'in') exit.data.set([0x34, 0x12]);
+          if (complete) vcpu.complete();
+        }
+        return [seen, vcpu.getState().rsi, vcpu.getState().rdi];
+      });`;
+    const both = [
+      ['mmio', 'in', 0xa0010, 0xff, 0xff],
+      ['mmio', 'out', 0xa0024, 0x34, 0x12],
+    ];
+    const env = direction === undefined ? {} : { HAXM_MODEL_MOVES: direction };
+    expect(library(body, env)).toEqual([
+      [both, 0x12, 0x26],
+      [both, 0x12, 0x26],
+    ]);
+  });
+
+  test('shows a move between two devices by hand as the driver has it', () => {
+    const body = `const { vcpu } = guest(h, ${mover}); const run = () => { for (;;) { const e = vcpu.haxm.run(); if (e.status !== 'interrupt') return e; } };
+      const { status, direction, gpa, to, size } = run(); return [status, direction, gpa, to, size, run().status];`;
+    expect(library(body, { HAXM_MODEL_MOVES: '3' })).toEqual(['fast-mmio', 'move', 0xa0010, 0xa0024, 2, 'hlt']);
+  });
+
+  test.each([
+    [1, 'io'],
+    [2, 'unknown'],
+    [3, 'fail-entry'],
+    [5, 'fail-entry'],
+    [6, 'hlt'],
+    [7, 'shutdown'],
+    [10, 'memory-fault'],
+    [11, 'debug'],
+    [12, 'unknown'],
+  ])('knows what RUN ends with: status %d is %s', (status, kind) => {
+    // The first exit fills the record of a port access.
+    const body = `const { vcpu } = guest(h, ${guest}); vcpu.enter(); const { kind, rawCode } = vcpu.enter(); return { kind, rawCode };`;
+    expect(library(body, { HAXM_MODEL_STATUS: `${status}:2` })).toEqual({ kind, rawCode: status });
+  });
+
+  test.each([4, 8])('enters the guest again when RUN ends with status %d', (status) => {
+    const body = `const { vcpu } = guest(h, ${guest}); const { kind } = vcpu.enter(); return [kind, vcpu.counters.interrupted, vcpu.counters.entries];`;
+    expect(library(body, { HAXM_MODEL_STATUS: `${status}:1:3`, HAXM_MODEL_TICK_US: '0' })).toEqual(['io', 3, 4]);
+  });
+
+  test.each(['ENOENT:3', 'EACCES:2'])('opens nodes that take a moment: %s', (late) => {
+    const body = `const { vm, vcpu } = guest(h, ${guest}); const node = h.haxm.createVm(); const second = vm.haxm.vcpuCreate(5);
+      const found = [vcpu.enter().kind, node.id, second.id]; node.close(); vm.close(); const again = h.haxm.createVm(); found.push(again.id);
+      again.close(); return found;`;
+    expect(library(body, { HAXM_MODEL_LATE_NODES: late })).toEqual(['io', 1, 5, 0]);
+  });
+
+  test('says so when the node of what it has made cannot be opened', () => {
+    const make = `const codes = []; for (const call of [() => h.createVm({ irqchip: 'user' }), () => h.haxm.createVm()])
+        try { call(); } catch (e) { codes.push([e.code, e.message]); } return codes;`;
+    expect(library(make, { HAXM_MODEL_LATE_NODES: 'EACCES:100000', HAXM_MODEL_LOG: '/dev/null' })).toEqual([
+      ['ERR_HAX_NO_PERMISSION', containing('the driver keeps this VM until its module is loaded anew')],
+      ['ERR_HAX_IOCTL', containing('the driver keeps it')],
+    ]);
+  });
+
+  test('makes nothing in the driver that it has no descriptor left to open', () => {
+    const script = `const { Hypervisor } = require(${JSON.stringify(root)});
+      const { openSync, closeSync } = require('node:fs');
+      const h = Hypervisor.open({ backend: 'haxm' });
+      const calls = {
+        vm: () => h.createVm({ irqchip: 'user' }), vmByHand: () => h.haxm.createVm(),
+        vcpu: () => vm.createVcpu({ id: 1 }), vcpuByHand: () => vm.haxm.vcpuCreate(2),
+      };
+      const vm = h.createVm({ irqchip: 'user' }); vm.createVcpu();
+      const codes = {};
+      const fill = [];
+      try { for (;;) fill.push(openSync('/dev/null', 'r')); } catch {}
+      for (const [name, call] of Object.entries(calls)) try { call(); codes[name] = 'made'; } catch (e) { codes[name] = e.errno; }
+      fill.forEach((fd) => closeSync(fd));
+      console.log(JSON.stringify(codes));`;
+    const limited = ['sh', '-c', 'ulimit -n 200; exec "$0" -e "$1"', process.execPath, script];
+    const { status, stdout, stderr } = spawnSync(withModel, limited, { encoding: 'utf8', env: { ...process.env, HAXM_MODEL_LOG: '1' } });
+    const emfile = 24;
+    expect({ status, codes: JSON.parse(stdout) as unknown }).toEqual({
+      status: 0,
+      codes: { vm: emfile, vmByHand: emfile, vcpu: emfile, vcpuByHand: emfile },
+    });
+    expect(stderr).not.toMatch(/never opened/);
+  });
+
+  test('makes no vCPU twice, whoever made it first', () => {
+    const body = `const vm = h.createVm({ irqchip: 'user' }); vm.haxm.vcpuCreate(0); const codes = [];
+      for (const id of [0, 3]) try { vm.createVcpu({ id }); } catch (e) { codes.push(e.message); } return codes;`;
+    const had = containing('has had a vCPU 0 already');
+    expect(library(body, {})).toEqual([had, had]);
+  });
+
+  test('says what may be wrong when the driver makes no VM', () => {
+    const body = "h.createVm({ irqchip: 'user' });";
+    const expected = { code: 'ERR_HAX_IOCTL', message: containing('no room for another VM (64 of all processes together') };
+    expect(library(body, { HAXM_MODEL_MAX_VMS: '0' })).toEqual(expected);
+  });
+
+  test('says who may be in the way when the driver cannot load a vCPU', () => {
+    const body = `const { vcpu } = guest(h, ${guest});`;
+    expect(library(body, { HAXM_MODEL_FAIL: 'GET_REGS:EFAULT' })).toEqual({
+      code: 'ERR_HAX_IOCTL',
+      message: containing('another hypervisor'),
+    });
+  });
+
+  test('forks while a guest runs, and shares none of its memory', () => {
+    const script = `const { Hypervisor, realMode, createSharedMemory } = require(${JSON.stringify(root)});
+      const { spawnSync } = require('node:child_process');
+      const h = Hypervisor.open({ backend: 'haxm' }); const vm = h.createVm({ irqchip: 'user' });
+      vm.mapMemory({ gpa: 0, size: 0x10000 }); vm.mapMemory({ gpa: 0x20000, size: 0x10000, shared: createSharedMemory(0x10000) });
+      // 1: inc word ptr [0x2000]; out 0x10, al; jmp 1b
+      vm.memory.write(0x1000, Uint8Array.from([0xff, 0x06, 0x00, 0x20, 0xe6, 0x10, 0xeb, 0xf8]));
+      const vcpu = vm.createVcpu(); vcpu.setState(realMode({ ip: 0x1000 }));
+      let forked = 0;
+      const run = vcpu.run({ threaded: process.argv[1] === 'threaded' });
+      vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => undefined });
+      const fork = () => {
+        const before = vm.memory.readU16(0x2000);
+        forked += spawnSync('true').status === 0;
+        setTimeout(() => {
+          if (vm.memory.readU16(0x2000) === before) throw new Error('the guest and we see different memory');
+          if (forked < 3) return fork();
+          vcpu.stop(); run.then(({ reason }) => { console.log(reason, forked); h.close(); });
+        }, 50);
+      };
+      setTimeout(fork, 50);`;
+    for (const mode of ['inline', 'threaded']) {
+      const { status, stdout, stderr } = onModel(['-e', script, mode], { HAXM_MODEL_FORK: '1' });
+      expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: 'killed 3\n', stderr: '' });
+    }
   });
 
   test('reports what a vanished vCPU answers', () => {

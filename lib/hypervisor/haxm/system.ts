@@ -60,9 +60,11 @@ export class HaxmSystem {
   createVm(): HaxmNode {
     // Observed: without EPT the driver's first VM crashes the kernel.
     requireFeature(this.hypervisor.capabilities, 'ept');
-    const bytes = structure(4);
-    this.hypervisor.ioctl(code(requests.createVm), bytes);
-    const id = bytes.readUInt32LE(0);
-    return new HaxmNode(id, vmPath(id));
+    const create = (): number => {
+      const bytes = structure(4);
+      this.hypervisor.ioctl(code(requests.createVm), bytes);
+      return bytes.readUInt32LE(0);
+    };
+    return HaxmNode.make(create, vmPath);
   }
 }

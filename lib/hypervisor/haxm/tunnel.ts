@@ -46,11 +46,20 @@ export interface HaxmIo extends Every {
 
 export interface HaxmFastMmio extends Every {
   readonly status: 'fast-mmio';
-  readonly direction: 'in' | 'out';
+  /** `move`, of releases before 7.3.0: the client itself takes `size` bytes from `gpa` to `to`, and RUN goes on behind the instruction. */
+  readonly direction: 'in' | 'out' | 'move';
   readonly gpa: bigint;
+  /** Of a `move`. */
+  readonly to?: bigint;
   readonly size: number;
-  /** What an `out` wrote; 0 for an `in`, whose field of the record is stale. */
+  /** What an `out` wrote; 0 for an `in`, whose field of the record is stale, and for a `move`. */
   readonly value: bigint;
+}
+
+/** Of releases before 7.3.0 that have not been told of fast MMIO: an access that the client would have to decode. */
+export interface HaxmMmio extends Every {
+  readonly status: 'mmio';
+  readonly gpa: bigint;
 }
 
 export interface HaxmPageFault extends Every {
@@ -70,10 +79,10 @@ export interface HaxmDebugStop extends Every {
 }
 
 export interface HaxmPlain extends Every {
-  readonly status: Exclude<HaxmStatus, 'io' | 'fast-mmio' | 'page-fault' | 'debug'>;
+  readonly status: Exclude<HaxmStatus, 'io' | 'mmio' | 'fast-mmio' | 'page-fault' | 'debug'>;
 }
 
-export type HaxmRun = HaxmIo | HaxmFastMmio | HaxmPageFault | HaxmDebugStop | HaxmPlain;
+export type HaxmRun = HaxmIo | HaxmMmio | HaxmFastMmio | HaxmPageFault | HaxmDebugStop | HaxmPlain;
 
 const tunnelSize = 56;
 export const ioBufferSize = 64;
@@ -90,12 +99,10 @@ export function unpackTunnel(bytes: Buffer): HaxmRun {
   switch (statusNumber) {
     case 1:
       return { ...every, status: 'io', ...unpackIo(bytes, buffer) };
-    case 9: {
-      const write = buffer.readUInt8(17) !== 0;
-      const size = buffer.readUInt8(16);
-      const value = write ? BigInt.asUintN(Math.min(size, 8) * 8, buffer.readBigUInt64LE(8)) : 0n;
-      return { ...every, status: 'fast-mmio', direction: write ? 'out' : 'in', gpa: buffer.readBigUInt64LE(0), size, value };
-    }
+    case 2:
+      return { ...every, status: 'mmio', gpa: bytes.readBigUInt64LE(24) };
+    case 9:
+      return { ...every, status: 'fast-mmio', ...unpackFastMmio(buffer) };
     case 10: {
       const flags = bytes.readUInt32LE(32);
       const access = { read: (flags & 1) !== 0, write: (flags & 2) !== 0, execute: (flags & 4) !== 0 };
@@ -107,6 +114,21 @@ export function unpackTunnel(bytes: Buffer): HaxmRun {
     }
     default:
       return { ...every, status: (haxmStatuses[statusNumber] ?? 'unknown') as HaxmPlain['status'] };
+  }
+}
+
+function unpackFastMmio(buffer: Buffer): Omit<HaxmFastMmio, keyof Every> {
+  const [gpa, second] = [buffer.readBigUInt64LE(0), buffer.readBigUInt64LE(8)];
+  const size = buffer.readUInt8(16);
+  switch (buffer.readUInt8(17)) {
+    case 0:
+      return { direction: 'in', gpa, size, value: 0n };
+    case 2:
+      return { direction: 'move', gpa, to: second, size, value: 0n };
+    case 3:
+      return { direction: 'move', gpa: second, to: gpa, size, value: 0n };
+    default:
+      return { direction: 'out', gpa, size, value: BigInt.asUintN(Math.min(size, 8) * 8, second) };
   }
 }
 

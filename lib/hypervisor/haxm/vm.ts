@@ -143,8 +143,11 @@ export class HaxmVm {
     if (ids.includes(number)) check.refuse(`id must not be one that the VM has: there is a vCPU ${number}`);
     if (number !== 0 && !ids.includes(0)) check.refuse('id must be 0 first: vCPU 0 holds the CPUID of all');
     const vm = numbers.readUInt32LE(0);
-    this.#vm.ioctl(code(requests.vcpuCreate), structure(4, [0, 4, BigInt(number)]));
-    const node = new HaxmNode(number, vcpuPath(vm, number));
+    const create = (): number => {
+      this.#vm.ioctl(code(requests.vcpuCreate), structure(4, [0, 4, BigInt(number)]));
+      return number;
+    };
+    const node = HaxmNode.make(create, () => vcpuPath(vm, number));
     this.#vcpus.add(node);
     return node;
   }
@@ -183,6 +186,9 @@ export class HaxmVm {
     if ((flags & ~known) !== 0) check.refuse(`flags has bits that the driver does not know: ${hex(flags)}`);
     if ((flags & ramFlags.invalid) !== 0 && flags !== ramFlags.invalid)
       check.refuse(`flags must be 0x80 alone to unmap, not ${hex(flags)}`);
+    // The driver would skip a write of the guest's there, and RUN would come back with the status of the exit before it.
+    if (flags === (ramFlags.rom | ramFlags.standalone))
+      check.refuse('flags must not be rom and standalone together: register a block for ROM');
     const start = check.aligned(options.paStart, 'paStart');
     const size = check.size(options.size, 'size', sizeBits);
     check.guestRange(start, size, 'paStart and size');

@@ -147,12 +147,15 @@ struct Tunnel {
   uint64_t apic_base;
 };
 
+// Releases before 7.3.0 leave a MOVS between two devices to the client as one exit: from `gpa` to the address in `value`, or back.
+enum FastMmioDirection : uint8_t { kMmioRead = 0, kMmioWrite = 1, kMmioMove = 2, kMmioMoveBack = 3 };
+
 // At the start of the I/O buffer after a kExitFastMmio.
 struct FastMmio {
   uint64_t gpa;
   uint64_t value;
   uint8_t size;
-  uint8_t direction;  // 0 the guest reads, 1 it writes
+  uint8_t direction;  // FastMmioDirection
   uint16_t reg_index;
   uint32_t pad0;
   uint64_t cr0, cr2, cr3, cr4;

@@ -76,22 +76,62 @@ bool HaxmVcpu::FillIo() {
 bool HaxmVcpu::FillMmio() {
   ExitPage& page = shared_->exit;
   const auto* mmio = reinterpret_cast<const FastMmio*>(io_buffer_);
-  const bool writes = mmio->direction == 1;
   const uint32_t size = mmio->size;
-  if (mmio->direction > 1 || (size != 1 && size != 2 && size != 4 && size != 8)) {
+  if (mmio->direction > kMmioMoveBack || (size != 1 && size != 2 && size != 4 && size != 8)) {
     SetKind(&page, ExitKind::kUnknown);
     return true;
   }
+  switch (mmio->direction) {
+    case kMmioRead:
+      FillMmioRead(mmio->gpa, size);
+      break;
+    case kMmioWrite:
+      FillMmioWrite(mmio->gpa, size, mmio->value);
+      break;
+    default:
+      // For JavaScript a read and then a write, as newer drivers have it.
+      exit_kept_ = moves_ = true;
+      move_target_ = mmio->direction == kMmioMove ? mmio->value : mmio->gpa;
+      FillMmioRead(mmio->direction == kMmioMove ? mmio->gpa : mmio->value, size);
+  }
+  return true;
+}
+
+void HaxmVcpu::FillMmioRead(uint64_t gpa, uint32_t size) {
+  ExitPage& page = shared_->exit;
   SetKind(&page, ExitKind::kMmio);
-  page.address = mmio->gpa;
+  page.address = gpa;
   page.size = size;
   page.count = 1;
-  page.direction = static_cast<uint32_t>(writes ? Direction::kOut : Direction::kIn);
-  std::memset(page.data, writes ? 0 : 0xff, sizeof(uint64_t));
-  if (writes) std::memcpy(page.data, &mmio->value, size);
+  page.direction = static_cast<uint32_t>(Direction::kIn);
+  std::memset(page.data, 0xff, sizeof(uint64_t));
+  Expect(size, 1);
+}
+
+void HaxmVcpu::FillMmioWrite(uint64_t gpa, uint32_t size, uint64_t value) {
+  ExitPage& page = shared_->exit;
+  SetKind(&page, ExitKind::kMmio);
+  page.address = gpa;
+  page.size = size;
+  page.count = 1;
+  page.direction = static_cast<uint32_t>(Direction::kOut);
+  std::memset(page.data, 0, sizeof(uint64_t));
+  std::memcpy(page.data, &value, size);
   // A write, too, is finished at the next RUN only.
-  Expect(size, writes ? 0 : 1);
+  Expect(size, 0);
+}
+
+// The write of a move, once the read has its reply.
+bool HaxmVcpu::FillMoved() {
+  if (reply_waits_) TakeMoved();
+  moves_ = false;
+  FillMmioWrite(move_target_, reply_size_, moved_);
   return true;
+}
+
+void HaxmVcpu::TakeMoved() {
+  std::memcpy(&moved_, shared_->exit.data, reply_size_);
+  reply_waits_ = false;
 }
 
 // For ever: no call of the driver brings the vCPU back.

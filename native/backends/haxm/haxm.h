@@ -76,12 +76,14 @@ class HaxmVm final : public Vm, public std::enable_shared_from_this<HaxmVm> {
   Node node_;
   // vCPU 0 owns what the others share: it is made first, also when another is asked for, and goes last.
   std::shared_ptr<Node> boot_;
-  uint32_t made_ = 0;  // a bit for each vCPU that there has been
+  uint32_t made_ = 0;          // a bit for each vCPU that there has been
+  uint32_t made_by_hand_ = 0;  // and for each that a raw call has made
 };
 
 class HaxmVcpu final : public Vcpu {
  public:
   HaxmVcpu(std::shared_ptr<HaxmVm> vm, std::shared_ptr<Node> node) : vm_(std::move(vm)), node_(std::move(node)) {}
+  ~HaxmVcpu();
   Status Open();
 
   Status Ioctl(uint64_t request, uintptr_t argument, int* result) override;
@@ -104,6 +106,10 @@ class HaxmVcpu final : public Vcpu {
   bool FillExit();
   bool FillIo();
   bool FillMmio();
+  void FillMmioRead(uint64_t gpa, uint32_t size);
+  void FillMmioWrite(uint64_t gpa, uint32_t size, uint64_t value);
+  bool FillMoved();
+  void TakeMoved();
   void FillShutdown();
   void Expect(uint32_t size, uint32_t count);
   Status EntryFailed(int os_code);
@@ -134,6 +140,7 @@ class HaxmVcpu final : public Vcpu {
   Tunnel* tunnel_ = nullptr;
   uint8_t* io_buffer_ = nullptr;
   StopWord stop_;
+  bool opened_ = false;
   bool with_xcr0_ = false;  // the register layout of the first 7.8.0 binaries
   bool layout_known_ = false;
   // The last exit is one that the driver completes at the next RUN; `size` times `count` bytes of the exit page are what it wants.
@@ -141,7 +148,10 @@ class HaxmVcpu final : public Vcpu {
   bool reply_waits_ = false;
   uint32_t reply_size_ = 0;
   uint32_t reply_count_ = 0;
-  bool exit_kept_ = false;  // Complete() met a new exit: the next Run() hands it over
+  bool exit_kept_ = false;  // there is an exit already, which the next Run() hands over
+  bool moves_ = false;      // and it is the write of a move between two devices, which the driver leaves to us
+  uint64_t move_target_ = 0;
+  uint64_t moved_ = 0;
   bool halted_ = false;     // the guest stands behind an HLT that exited
   bool halt_read_ = false;  // and its registers have been read since
   bool dead_ = false;       // status 7 is for ever

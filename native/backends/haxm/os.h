@@ -60,6 +60,9 @@ bool IsUnknownRequest(const Status& status);
 // Keeps pages of this process out of forked children, whose copies would part the driver's pinned pages from the parent's.
 void KeepFromFork(void* address, size_t size);
 
+// Gives back the memory of a page that the driver has mapped here and leaves mapped when its vCPU goes. The address stays taken.
+void DropPage(void* address, size_t size);
+
 }  // namespace hax::haxm
 
 #endif  // NODE_HAX_BACKENDS_HAXM_OS_H_

@@ -19,4 +19,7 @@ uint32_t MaxVms() { return 64; }
 
 void KeepFromFork(void* address, size_t size) { minherit(address, size, VM_INHERIT_NONE); }
 
+// Nothing is known of what is left mapped here.
+void DropPage(void*, size_t) {}
+
 }  // namespace hax::haxm

@@ -15,4 +15,6 @@ uint32_t MaxVms() { return 64; }
 
 void KeepFromFork(void* address, size_t size) { madvise(address, size, MADV_DONTFORK); }
 
+void DropPage(void* address, size_t size) { madvise(address, size, MADV_DONTNEED); }
+
 }  // namespace hax::haxm

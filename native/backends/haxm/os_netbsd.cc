@@ -18,4 +18,7 @@ uint32_t MaxVms() { return 8; }
 
 void KeepFromFork(void* address, size_t size) { minherit(address, size, MAP_INHERIT_NONE); }
 
+// Nothing is known of what is left mapped here.
+void DropPage(void*, size_t) {}
+
 }  // namespace hax::haxm

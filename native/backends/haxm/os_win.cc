@@ -122,4 +122,7 @@ bool IsUnknownRequest(const Status& status) { return status.os_code == EINVAL; }
 
 void KeepFromFork(void*, size_t) {}
 
+// Nothing is known of what is left mapped here.
+void DropPage(void*, size_t) {}
+
 }  // namespace hax::haxm

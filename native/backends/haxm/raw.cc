@@ -15,8 +15,12 @@ bool Is(uint64_t request, const Request& known) { return request == RequestCode(
 }  // namespace
 
 Status HaxmVm::Ioctl(uint64_t request, uintptr_t argument, int* result) {
-  if (!Is(request, kVmNumbers)) return node_.RawCall(request, argument, result);
   // SAFETY: the binding has checked that the buffer has the size that the number says.
+  if (!Is(request, kVmNumbers)) {
+    Status status = node_.RawCall(request, argument, result);
+    if (status.ok() && Is(request, kVcpuCreate)) made_by_hand_ |= 1u << (*reinterpret_cast<const uint32_t*>(argument) % kMaxVcpus);
+    return status;
+  }
   *reinterpret_cast<VmNumbers*>(argument) = {id_, made_ | (boot_ ? 1u : 0u)};
   return Status::Ok();
 }
@@ -39,7 +43,7 @@ Status HaxmVcpu::Ioctl(uint64_t request, uintptr_t argument, int* result) {
 // Whoever runs by hand brings the replies by hand, too. A kick that waits already ends this RUN as one that comes in the middle.
 Status HaxmVcpu::RawRun(uint64_t request, int* result) {
   reply_waits_ = false;
-  exit_kept_ = false;
+  exit_kept_ = moves_ = false;
   halted_ = halt_read_ = false;
   if (!stop_.Enter()) {
     (void)stop_.Consume();

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string>
+#include <utility>
 
 #include "backends/haxm/haxm.h"
 
@@ -50,6 +52,15 @@ void GeneralToHaxm(const StateBlock& from, VcpuState* to) {
   to->rflags = from.general[17];
 }
 
+// Calls that move registers fail when the driver cannot load the vCPU into the processor, and for no other reason (on Windows as EIO).
+Status ExplainRegisters(Status status) {
+  if (status.os_code == EFAULT || status.os_code == EIO) {
+    status.detail = std::string(status.operation) + " failed: the driver cannot load the vCPU, most likely because another hypervisor " +
+                    "(KVM, VirtualBox, VMware) owns VT-x; stop its guests and unload it";
+  }
+  return status;
+}
+
 }  // namespace
 
 Status HaxmVcpu::GetRegisters(VcpuState* state) {
@@ -64,11 +75,11 @@ Status HaxmVcpu::ReadRegisters(VcpuState* state) {
   if (!with_xcr0_) {
     Status status = node_->Call(kGetRegs, state);
     layout_known_ = layout_known_ || status.ok();
-    if (layout_known_ || !IsUnknownRequest(status)) return status;
+    if (layout_known_ || !IsUnknownRequest(status)) return ExplainRegisters(std::move(status));
   }
   uint8_t wide[kVcpuStateWithXcr0Size] = {};
   Status status = node_->Call(kGetRegsWithXcr0, wide);
-  if (!status.ok()) return status;
+  if (!status.ok()) return ExplainRegisters(std::move(status));
   with_xcr0_ = layout_known_ = true;
   auto* bytes = reinterpret_cast<uint8_t*>(state);
   std::memcpy(bytes, wide, kXcr0Offset);
@@ -79,7 +90,7 @@ Status HaxmVcpu::ReadRegisters(VcpuState* state) {
 Status HaxmVcpu::SetRegisters(const VcpuState& state) {
   if (!with_xcr0_) {
     VcpuState copy = state;
-    return node_->Call(kSetRegs, &copy);
+    return ExplainRegisters(node_->Call(kSetRegs, &copy));
   }
   // XCR0 goes back as the driver has it.
   uint8_t wide[kVcpuStateWithXcr0Size] = {};

@@ -39,14 +39,23 @@ Status HaxmVcpu::Open() {
   FxLayout fpu = {};
   std::memcpy(fpu.image, &kPowerUpFcw, sizeof kPowerUpFcw);
   std::memcpy(fpu.image + kMxcsrOffset, &kPowerUpMxcsr, sizeof kPowerUpMxcsr);
-  return node_->Call(kSetFpu, &fpu);
+  status = node_->Call(kSetFpu, &fpu);
+  opened_ = status.ok();
+  return status;
+}
+
+// Before the node closes, while the pages are the driver's for certain. Not of a vCPU that may still be opened again.
+HaxmVcpu::~HaxmVcpu() {
+  if (!opened_) return;
+  DropPage(tunnel_, kPage);
+  DropPage(io_buffer_, kPage);
 }
 
 void* HaxmVcpu::Run(OnError on_error) {
   ExitPage& page = shared_->exit;
   if (exit_kept_) {
     exit_kept_ = false;
-    if (FillExit()) return nullptr;
+    if (moves_ ? FillMoved() : FillExit()) return nullptr;
   }
   if (dead_) return Failed(0, on_error);
   MoveReply();
@@ -86,6 +95,10 @@ void* HaxmVcpu::Failed(int os_code, OnError on_error) {
 // comes back with its write. Releases before 7.5.4 know no pause and run on: whatever they come back with is kept all the same.
 Status HaxmVcpu::Complete() {
   if (!reply_waits_ || dead_) return Status::Ok();
+  if (moves_) {
+    TakeMoved();
+    return Status::Ok();
+  }
   MoveReply();
   tunnel_->exit_reason = kReasonPause;
   const int error = node_->Run();

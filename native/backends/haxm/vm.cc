@@ -1,9 +1,11 @@
 // The VM node: memory and vCPUs.
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cinttypes>
 #include <cstdio>
 #include <iterator>
+#include <thread>
 
 #include "backends/haxm/haxm.h"
 
@@ -14,6 +16,20 @@ namespace {
 constexpr uint32_t kMappings = 4096;
 // SET_RAM and ALLOC_RAM have 32-bit sizes; the largest that is whole pages.
 constexpr uint64_t kMaxShortSize = 0xfffff000;
+// How often, and how many milliseconds apart, a node that has just been made is tried.
+constexpr int kOpenTries = 200;
+constexpr int kOpenPause = 5;
+
+// The driver has made the object: its node must be opened, or it outlives the process. With devtmpfs the node is there when the call
+// returns, the caller's; another program that makes nodes, or gives them an owner, may need a moment.
+Status OpenMade(Node* node, const std::string& path) {
+  for (int tries = 1;; tries++) {
+    Status status = node->Open(path);
+    const bool may_come = status.code == Code::kNoDevice || status.code == Code::kNoPermission;
+    if (!may_come || tries == kOpenTries) return status;
+    std::this_thread::sleep_for(std::chrono::milliseconds(kOpenPause));
+  }
+}
 
 }  // namespace
 
@@ -21,8 +37,11 @@ HaxmVm::HaxmVm(std::shared_ptr<HaxmHypervisor> hypervisor) : hypervisor_(std::mo
 
 Status HaxmVm::Open(uint32_t id) {
   id_ = id;
-  Status status = node_.Open(VmNode(id_));
-  if (!status.ok()) return status;
+  Status status = OpenMade(&node_, VmNode(id_));
+  if (!status.ok()) {
+    status.detail += "; the driver keeps this VM until its module is loaded anew";
+    return status;
+  }
   // Releases before 7.3 hand out decoded MMIO only to clients that announce themselves.
   QemuVersion version = {4, 4};
   return node_.Call(kNotifyQemuVersion, &version);
@@ -132,7 +151,7 @@ Status HaxmVm::MakeNode(uint32_t id, std::shared_ptr<Node>* out) {
   uint32_t argument = id;
   status = node_.Call(kVcpuCreate, &argument);
   // At once: a vCPU that was never opened when its VM closes stays in the driver.
-  if (status.ok()) status = node->Open(VcpuNode(id_, id));
+  if (status.ok()) status = OpenMade(node.get(), VcpuNode(id_, id));
   if (status.ok()) *out = std::move(node);
   return status;
 }
@@ -142,8 +161,10 @@ Status HaxmVm::CreateVcpu(uint32_t id, std::shared_ptr<Vcpu>* out) {
     return Status::Error(Code::kIoctl, kVcpuCreate.name, "HAXM numbers vCPUs from 0 to 15, not " + std::to_string(id), EINVAL);
   }
   // The driver refuses it too, but not before the kernel has printed a warning with a stack trace.
-  if (made_ >> id & 1) {
-    return Status::Error(Code::kIoctl, kVcpuCreate.name, "this VM has had a vCPU " + std::to_string(id) + " already", EEXIST);
+  const uint32_t wanted = 1u << id | (boot_ ? 0u : 1u);
+  if ((made_ | made_by_hand_) & wanted) {
+    const uint32_t which = (made_ | made_by_hand_) >> id & 1 ? id : 0;
+    return Status::Error(Code::kIoctl, kVcpuCreate.name, "this VM has had a vCPU " + std::to_string(which) + " already", EEXIST);
   }
   Status status;
   if (!boot_) status = MakeNode(0, &boot_);

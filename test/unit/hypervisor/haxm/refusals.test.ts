@@ -124,6 +124,7 @@ describe('memory of a VM', () => {
       [{ va: 'x' }, 'va'],
       [{ flags: 2 }, 'flags'],
       [{ flags: 0x81, va: 0 }, 'flags'],
+      [{ flags: 0x41 }, 'flags'],
       [{ flags: 0x80 }, 'va'],
       [{ flags: 0x40 }, 'va and size'],
     ];

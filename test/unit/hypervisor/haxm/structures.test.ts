@@ -58,6 +58,16 @@ describe('the tunnel', () => {
     expect(write).toMatchObject({ direction: 'out', gpa: 0xa0014n, size: 2, value: 0x7712n });
   });
 
+  it('tells of the exits of drivers before 7.3.0', () => {
+    const tunnel = '3000000000000000 0900000000000000';
+    const record = (direction: string): string => `10000a0000000000 24000a0000000000 04${direction}cccccccccccc`;
+    const there = { status: 'fast-mmio', direction: 'move', gpa: 0xa0010n, to: 0xa0024n, size: 4, value: 0n };
+    expect(unpackTunnel(view(tunnel, record('02')))).toMatchObject(there);
+    expect(unpackTunnel(view(tunnel, record('03')))).toMatchObject({ ...there, gpa: 0xa0024n, to: 0xa0010n });
+    const undecoded = unpackTunnel(view('3000000000000000 0200000000000000 0000000000000000 10000a0000000000', ''));
+    expect(undecoded).toMatchObject({ status: 'mmio', gpa: 0xa0010n });
+  });
+
   it('tells of protected memory, debug stops and the rest', () => {
     const fault = view('3000000000000000 0a00000000000000 0000000000000000 0020000000000000 04000000', '');
     expect(unpackTunnel(fault)).toMatchObject({ status: 'page-fault', gpa: 0x2000n, flags: 4, access: { read: false, execute: true } });
