@@ -14,7 +14,8 @@ const RESULTS = path.join(root, 'out/test-results');
 
 const TEST_TIMEOUT = 60_000; // milliseconds; host B takes up to ten times as long as the machine around it
 
-// What stands before a command so that its device is another one. Files that begin with kvm- are for KVM alone.
+// What stands before a command so that its device is another one. Files that begin with kvm- are for KVM alone; those that begin with
+// haxm- or test- bring their own model or no device.
 const DEVICES = {
   kvm: { name: '', label: '', before: [], env: {}, wants: () => true },
   haxm: {
@@ -22,7 +23,7 @@ const DEVICES = {
     label: ', HAXM model',
     before: [path.join(root, 'scripts/with-haxm-model')],
     env: { HAX_TEST_BACKENDS: 'haxm' },
-    wants: (file) => !path.basename(file).startsWith('kvm-'),
+    wants: (file) => !/^(kvm|haxm|test)-/.test(path.basename(file)),
   },
 };
 
