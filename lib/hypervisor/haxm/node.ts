@@ -12,20 +12,7 @@ const openPause = 5;
 export class HaxmNode {
   #descriptor: number | undefined;
 
-  /** Has `create` make the object and opens its node. */
-  static make(create: () => number, pathOf: (id: number) => string): HaxmNode {
-    // So that opening will not fail for want of a descriptor.
-    const reserve = openOr(devNull, (why) => `there is no descriptor left for a node: ${why}`);
-    let id: number;
-    try {
-      id = create();
-    } finally {
-      closeSync(reserve);
-    }
-    return new HaxmNode(id, pathOf(id));
-  }
-
-  private constructor(
+  constructor(
     /** The number that the driver gave it. */
     readonly id: number,
     readonly path: string,
@@ -49,6 +36,19 @@ export class HaxmNode {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/** Has `create` make the object and opens its node. */
+export function makeNode(create: () => number, pathOf: (id: number) => string): HaxmNode {
+  // So that opening will not fail for want of a descriptor.
+  const reserve = openOr(devNull, (why) => `there is no descriptor left for a node: ${why}`);
+  let id: number;
+  try {
+    id = create();
+  } finally {
+    closeSync(reserve);
+  }
+  return new HaxmNode(id, pathOf(id));
 }
 
 /** `retry` is asked after each failure. */

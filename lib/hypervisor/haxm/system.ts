@@ -2,7 +2,7 @@
 import { HaxError } from '../../util/errors';
 import { requireFeature, type Capabilities } from '../capabilities';
 import { Checker, type Unsigned } from './check';
-import { HaxmNode, vmPath } from './node';
+import { makeNode, vmPath, type HaxmNode } from './node';
 import { code, requests } from './requests';
 import { structure, unpackCapability, unpackVersion, type HaxmCapability, type HaxmVersion } from './structures';
 
@@ -65,6 +65,6 @@ export class HaxmSystem {
       this.hypervisor.ioctl(code(requests.createVm), bytes);
       return bytes.readUInt32LE(0);
     };
-    return HaxmNode.make(create, vmPath);
+    return makeNode(create, vmPath);
   }
 }

@@ -4,7 +4,7 @@ import { hex, parseSize } from '../../util/numbers';
 import { requireFeature, type Capabilities } from '../capabilities';
 import { Checker, type Unsigned } from './check';
 import { contains, HaxmMemory, overlaps, type Block } from './memory';
-import { HaxmNode, vcpuPath } from './node';
+import { makeNode, vcpuPath, type HaxmNode } from './node';
 import { code, ours, requests } from './requests';
 import { requireHaxm, type RawCaller } from './system';
 import { structure } from './structures';
@@ -147,7 +147,7 @@ export class HaxmVm {
       this.#vm.ioctl(code(requests.vcpuCreate), structure(4, [0, 4, BigInt(number)]));
       return number;
     };
-    const node = HaxmNode.make(create, () => vcpuPath(vm, number));
+    const node = makeNode(create, () => vcpuPath(vm, number));
     this.#vcpus.add(node);
     return node;
   }
