@@ -81,8 +81,11 @@ export function explainPermission(probe: HostProbe, host: HostReport, device: st
   const finding = (message: string, remedy: string): Finding => ({ severity: 'error', code: 'no-permission', message, remedy });
   const file = probe.stat(device);
   if (user.uid === 0 || !file) {
+    // HAXM's driver makes a node for each VM and vCPU, which has to appear in the container.
+    const how =
+      owner === 'haxm' ? "the host's /dev: docker run --privileged -v /dev:/dev …" : `the device: docker run --device ${device} …`;
     return host.container
-      ? finding(`This ${host.container} container may not use ${device}.`, `Start it with the device: docker run --device ${device} …`)
+      ? finding(`This ${host.container} container may not use ${device}.`, `Start it with ${how}`)
       : finding(`The kernel refuses ${device} to ${user.name}.`, 'Look for a security module or a device cgroup that forbids it.');
   }
   const group = groupById(probe, file.gid);

@@ -39,6 +39,7 @@ Status HaxmVm::Open(uint32_t id) {
   id_ = id;
   Status status = OpenMade(&node_, VmNode(id_));
   if (!status.ok()) {
+    if (status.code == Code::kNoDevice) status.detail += " (a container needs the host's /dev, not /dev/HAX alone)";
     status.detail += "; the driver keeps this VM until its module is loaded anew";
     return status;
   }

@@ -119,6 +119,8 @@ describe('/dev/HAX', () => {
       doctor(new FakeHost({ nodes, user: alice, haxmFailure, files, ...options })).findings[0].remedy;
     expect(of({})).toBe('As root: usermod -aG haxm alice; then log in again.');
     const rootOnly = { ...nodes, '/dev/HAX': { mode: 0o600, uid: 0, gid: 0 } };
+    const container = { user: { name: 'root', uid: 0, groups: [0] }, files: { ...files, '/.dockerenv': '' } };
+    expect(of(container)).toContain("Start it with the host's /dev:");
     expect(of({ nodes: rootOnly })).toContain('groupadd -f haxm; chgrp haxm /dev/HAX; chmod 660 /dev/HAX; usermod -aG haxm alice');
   });
 
