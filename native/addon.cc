@@ -93,6 +93,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports["DescriptorWatch"] = data->descriptor_watch.Value();
   exports["ThreadRunner"] = data->thread_runner.Value();
   exports["setPump"] = Napi::Function::New<SetPump>(env, "setPump");
+  exports["plainSlice"] = Napi::Function::New<PlainSlice>(env, "plainSlice");
   exports["loopIsAccessible"] = Napi::Boolean::New(env, LoopIsAccessible());
   const auto define = [&](const char* name, napi_callback callback) {
     napi_value function;

@@ -135,6 +135,8 @@ export interface Addon {
   /** Calls back from the event loop while the descriptor has something to read; does not keep the loop alive. */
   readonly DescriptorWatch: new (descriptor: NativeDescriptor, callback: () => void) => { close(): void };
   readonly SliceRunner: new (vcpu: NativeVcpu, slice: () => Next, cap: number) => NativeSliceRunner;
+  /** One slice right now, of at most so many nanoseconds: where the loop is not accessible. */
+  plainSlice(vcpu: NativeVcpu, slice: () => Next, length: number): Next;
   /** `slot` is what nextExit() says; `cpus` are the host's CPUs as 32-bit numbers, none for any. */
   readonly ThreadRunner: new (vcpu: NativeVcpu, slot: number, cpus: Uint8Array) => NativeThreadRunner;
   /** The function that serves exits of vCPU threads, called in the loop's check phase. */

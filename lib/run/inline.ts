@@ -9,6 +9,7 @@ import { addon, Next, type NativeSliceRunner } from '../native/addon';
 import { exitPage, ExitKind, InterruptReason } from '../native/layout';
 import { GuestRun } from './guest-run';
 import { isHaltedForEver } from './halt';
+import { PlainSliceRunner } from './plain-slices';
 
 /** The longest slice while the guest exits, nanoseconds: what a callback that the loop cannot see may have to wait. */
 const shortCap = 10e6;
@@ -58,12 +59,13 @@ class InlineRun extends GuestRun {
 
   constructor(vcpu: Vcpu, { signal, trace }: RunOptions) {
     super(vcpu, signal);
-    const { run, SliceRunner } = addon();
+    const { run, loopIsAccessible, SliceRunner } = addon();
+    const Runner = loopIsAccessible ? SliceRunner : PlainSliceRunner;
     const track = trace?.track(vcpu);
     const slice = (): Next => this.#slice();
     // A trace goes around entry and slice: the loop between them asks nothing.
     this.#enter = track ? tracedEntry(run, track) : run;
-    this.#runner = new SliceRunner(vcpu.native, track ? tracedSlice(slice, track) : slice, this.#cap);
+    this.#runner = new Runner(vcpu.native, track ? tracedSlice(slice, track) : slice, this.#cap);
     this.#runner.start();
   }
 

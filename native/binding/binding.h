@@ -224,6 +224,8 @@ void ReportUncaught(Napi::Env env);
 Napi::Function DefineSliceRunner(Napi::Env env);
 napi_value Run(napi_env env, napi_callback_info info);
 bool LoopIsAccessible();
+// plainSlice(vcpu, function, nanoseconds): a slice right now, for run loops of runtimes that hide their event loop.
+Napi::Value PlainSlice(const Napi::CallbackInfo& info);
 // descriptor_watch.cc: the class DescriptorWatch.
 Napi::Function DefineDescriptorWatch(Napi::Env env);
 

@@ -31,6 +31,27 @@ bool JavaScriptRuns(Napi::Env env) {
   return napi_call_function(env, env.Undefined(), env.GetInstanceData<AddonData>()->nothing.Value(), 0, nullptr, &result) == napi_ok;
 }
 
+// Calls `body`, inside which run() enters the guest, until `length` nanoseconds after `now`, if nothing ends it earlier.
+template <typename Body>
+napi_status InSlice(VcpuBox* box, LoopContext* context, LoopWatch* watch, uint64_t now, uint64_t length, uint64_t due, Body body) {
+  const std::shared_ptr<VcpuShared> shared = box->vcpu->shared();  // the slice may close the vCPU
+  Slice slice = {box, context, due, box->posted->active() ? box->posted.get() : nullptr, SliceTime(now, &shared->exit)};
+  Slice* const outer = std::exchange(current, &slice);
+  watch->Begin(box->vcpu, now + length);
+  const napi_status status = body();
+  watch->End();
+  current = outer;
+  slice.time.End();
+  return status;
+}
+
+// For what happens while the loop's own context is not to be had: deadlines alone end an entry.
+LoopWatch* DeadlineWatch(Napi::Env env) {
+  auto* data = env.GetInstanceData<AddonData>();
+  if (!data->enter_watch) Check(env, LoopWatch::Create(-1, &data->enter_watch));
+  return data->enter_watch.get();
+}
+
 }  // namespace
 
 void ReportUncaught(Napi::Env env) {
@@ -69,17 +90,11 @@ class SliceRunner final : public Napi::ObjectWrap<SliceRunner> {
       End(context);
       return;
     }
-    const std::shared_ptr<VcpuShared> shared = box->vcpu->shared();  // the slice may close the vCPU
-    Slice slice = {box.get(), due == 0 ? nullptr : context, due, box->posted->active() ? box->posted.get() : nullptr,
-                   SliceTime(now, &shared->exit)};
-    Slice* const outer = std::exchange(current, &slice);
-    context->watch()->Begin(box->vcpu, now + length);
     // Node-API as it is: its C++ wrapper ends the process when an exception cannot be wrapped, as in a worker that is being terminated.
     napi_value result;
-    const napi_status status = napi_make_callback(env, nullptr, env.Global(), function_.Value(), 0, nullptr, &result);
-    context->watch()->End();
-    current = outer;
-    slice.time.End();
+    const napi_status status = InSlice(box.get(), due == 0 ? nullptr : context, context->watch(), now, length, due, [&] {
+      return napi_make_callback(env, nullptr, env.Global(), function_.Value(), 0, nullptr, &result);
+    });
     int32_t next = kEnd;
     if (status == napi_ok) {
       napi_get_value_int32(env, result, &next);
@@ -304,14 +319,14 @@ static napi_value RunPosted(napi_env env, Vcpu* vcpu, PostedWrites* posted) {
 
 void EnterBlocking(Napi::Env env, const std::shared_ptr<VcpuBox>& box) {
   const std::shared_ptr<Vcpu> vcpu = box->vcpu;
-  auto* data = env.GetInstanceData<AddonData>();
-  if (!data->enter_watch && !Check(env, LoopWatch::Create(-1, &data->enter_watch))) return;
+  LoopWatch* const watch = DeadlineWatch(env);
+  if (!watch) return;
   ExitPage& page = vcpu->shared()->exit;
   for (;;) {
     const uint64_t start = MonotonicNanoseconds();
-    data->enter_watch->Begin(vcpu, start + kLookUpInterval);
+    watch->Begin(vcpu, start + kLookUpInterval);
     RunPosted(env, vcpu.get(), box->posted.get());
-    data->enter_watch->End();
+    watch->End();
     const uint64_t spent = MonotonicNanoseconds() - start;
     page.guest_ns += spent;
     page.blocking_ns += spent;
@@ -320,6 +335,24 @@ void EnterBlocking(Napi::Env env, const std::shared_ptr<VcpuBox>& box) {
       return;
     if (!JavaScriptRuns(env)) return;
   }
+}
+
+Napi::Value PlainSlice(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::shared_ptr<VcpuBox> box;
+  Napi::Function function;
+  uint64_t length = 0;
+  if (!VcpuHandle::Argument(info, 0, &box) || !Argument(info, 1, "slice", &function) || !Argument(info, 2, "length", &length)) return {};
+  if (!box->vcpu) {
+    Throw(env, Status::Error(Code::kClosed, "plainSlice", "this vCPU has been closed"));
+    return {};
+  }
+  LoopWatch* const watch = DeadlineWatch(env);
+  if (!watch) return {};
+  napi_value result;
+  const napi_status status = InSlice(box.get(), nullptr, watch, MonotonicNanoseconds(), length, 0,
+                                     [&] { return napi_call_function(env, env.Undefined(), function, 0, nullptr, &result); });
+  return status == napi_ok ? Napi::Value(env, result) : Napi::Value();
 }
 
 bool LoopIsAccessible() { return Uv::Get() != nullptr; }

@@ -25,7 +25,7 @@ struct Uv {
   decltype(&uv_unref) unref;
   decltype(&uv_close) close;
 
-  // Null where the runtime hides its loop.
+  // Null where the runtime hides its loop, or HAX_PLAIN_SLICES tells to leave it alone.
   static const Uv* Get();
 };
 
