@@ -1,5 +1,6 @@
-import { HaxError } from '../util/errors';
+import { HaxError, invalidArgument } from '../util/errors';
 import { checkObject } from '../util/check';
+import { checkInteger, hex } from '../util/numbers';
 import { TablePool } from '../util/table-pool';
 import {
   checkDoorbells,
@@ -43,6 +44,9 @@ export class PortBus {
   /** For the VM: how writes become posted, and how doorbells are connected. */
   onPost: PostRange | undefined;
   onDoorbells: ConnectDoorbells | undefined;
+  onAnswer: ((port: number, value: number | undefined) => void) | undefined;
+  /** Ports with a standing answer. */
+  readonly #answered = new Set<number>();
 
   /**
    * Gives `length` ports from `at` on to a handler. Throws ERR_HAX_OVERLAP when one of them has an owner already,
@@ -66,6 +70,7 @@ export class PortBus {
     return removable(() => {
       extras.remove();
       if (this.#claims[index] !== claim) return; // cleared meanwhile
+      for (const port of this.#answered) if (port >= range.first && port <= range.last) this.answer(port, undefined);
       this.#table.fill(0, range.first, range.last + 1);
       this.#claims[index] = nobody;
       this.#free.push(index);
@@ -79,6 +84,24 @@ export class PortBus {
     return this.onPost?.(ports) ?? removable(() => undefined);
   }
 
+  /**
+   * A standing answer: reads of one byte from `port` give `value` without asking its handler, until that is changed or undefined, or the
+   * handler is removed. The exit remains, but not the way to JavaScript. Only for a value that the handler would give, and a read without
+   * effects: it is not told, and posted writes before it may wait on. Takes hold at the next slice, and ends at once. In threaded mode handlers
+   * are asked all the same.
+   */
+  answer(port: number, value: number | undefined): void {
+    checkInteger(port, 'port', 0, portCount - 1);
+    if (value === undefined) {
+      if (!this.#answered.delete(port)) return;
+    } else {
+      checkInteger(value, 'a standing answer', 0, 0xff);
+      if (this.#table[port] === 0) throw invalidArgument(`port ${hex(port)} has no handler whose answer could stand`);
+      this.#answered.add(port);
+    }
+    this.onAnswer?.(port, value);
+  }
+
   /** Takes all handlers away; for a VM that closes. */
   clear(): void {
     if (this.#table === empty) return;
@@ -86,6 +109,7 @@ export class PortBus {
     this.#table = empty;
     this.#claims.length = 1;
     this.#free.length = 0;
+    this.#answered.clear();
   }
 
   /** Calls back for every port that nobody owns, once per port and direction, up to a cap. */

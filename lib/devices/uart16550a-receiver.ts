@@ -88,6 +88,11 @@ export class Receiver {
     return this.#lineErrors !== 0;
   }
 
+  /** No character is there and no error: LSR bits 7 and 4 to 0 are 0. */
+  get empty(): boolean {
+    return this.#fifo.length === 0 && this.#lineErrors === 0;
+  }
+
   /** The code of the interrupt that the characters ask for, 0 for none. */
   get interrupt(): number {
     if (this.#timedOut) return characterTimeOut;

@@ -10,16 +10,18 @@
  * stop bits and baud rate do not change what goes out or comes in. Breaks sent, DMA mode (RXRDY, TXRDY) and LSR writes, a factory test, have
  * no effect. A byte written while the transmitter is full is lost, as on the chip.
  * Posted: a console that polls (Linux before its first tty is opened) costs two exits a byte, the LSR read and the THR write. After 256 such
- * bytes the writes are posted; they arrive in order, late in host time by 10 ms at most. The read stays an exit: it takes the bytes before it.
- * They are ordinary writes again once nothing was sent for 100 ms, so that nobody has to look after them while the guest is idle.
+ * bytes both are saved: the writes are posted, and while nothing has been received and the output takes all it gets, what LSR reads as is
+ * known before. Bytes arrive in order, late in host time by 10 ms at most. Both are ordinary again once nothing was sent for 100 ms, so that
+ * nobody has to look after them while the guest is idle.
  */
 import type { Device, DeviceState } from '../bus/device';
 import { disconnected, type IrqLine } from '../bus/irq-line';
 import { BatchedOutput, type ByteOutput } from '../host/byte-sink';
-import type { Clock, Timer } from '../time/clock';
+import type { Clock } from '../time/clock';
 import { checkBytes } from '../util/check';
 import { Ring } from './ring';
 import { StateReader } from './state';
+import { PolledOutput } from './uart16550a-polled';
 import { Receiver, type ReceiverState } from './uart16550a-receiver';
 
 /** Registers by address lines A2 to A0 (table II). */
@@ -74,11 +76,6 @@ const cts = 0x1;
 const dsr = 0x2;
 const ri = 0x4;
 const dcd = 0x8;
-
-/** Bytes that a guest has to send without interrupts before its writes are worth posting: posting and unposting cost calls of the kernel. */
-const postAfter = 256;
-/** Nanoseconds. */
-const quietAfter = 100e6;
 
 /** The crystal of a PC; a bit takes 16 × divisor of its periods. */
 const crystalHz = 1_843_200;
@@ -139,7 +136,6 @@ export class Uart16550 implements Device<Uart16550State> {
   readonly maxWidth = 1;
 
   readonly #irq: IrqLine;
-  readonly #clock: Clock | undefined;
   readonly #output: BatchedOutput;
   readonly #receiver: Receiver;
   readonly #transmitter = new Ring(fifoDepth);
@@ -147,11 +143,7 @@ export class Uart16550 implements Device<Uart16550State> {
   /** The modem lines that the chip sees: the inputs, or its own outputs in loopback. */
   #modemLines = initialRegisters.modemInputs;
   #level = false;
-  /** Bytes sent since the transmitter was last anything but a plain output; it stays one until its interrupt is used. */
-  #sent = 0;
-  #posted = false;
-  #mayPost = true;
-  #quiet: Timer | undefined;
+  readonly #polled: PolledOutput;
 
   /**
    * Called with true when writes to offset 0 may be posted from now on: nothing but the byte's way out depends on them. With false as soon as
@@ -159,12 +151,23 @@ export class Uart16550 implements Device<Uart16550State> {
    * the transmitter's interrupt is enabled. The latter is for good, until a reset: a driver with interrupts enables and disables it at each
    * piece of output.
    */
-  onPostable: ((postable: boolean) => void) | undefined;
+  set onPostable(callback: ((postable: boolean) => void) | undefined) {
+    this.#polled.onPostable = callback;
+  }
+
+  /**
+   * While the writes are posted: called with what LSR reads as, when each read gives that and has no effect; with undefined when that is
+   * over, since a character came or the output holds back.
+   */
+  set onLineStatus(callback: ((value: number | undefined) => void) | undefined) {
+    this.#polled.onLineStatus = callback && ((steady) => callback(steady ? transmitterEmpty : undefined));
+  }
 
   constructor(options: Uart16550Options = {}) {
     this.#irq = options.irq ?? disconnected;
-    this.#clock = options.clock;
     this.#output = new BatchedOutput(options.output, () => this.#transmit());
+    this.#output.onHeld = () => this.#polled.update();
+    this.#polled = new PolledOutput(options.clock, () => this.#receiver.empty && this.#transmitter.length === 0 && !this.#output.held);
     this.#receiver = new Receiver(options.clock, () => this.#updateIrq());
     this.#updateCharacterTime();
   }
@@ -252,10 +255,10 @@ export class Uart16550 implements Device<Uart16550State> {
       case lcr:
         r.lcr = byte;
         this.#updateCharacterTime();
-        if (byte & dlab) this.#unpost();
+        if (byte & dlab) this.#polled.end();
         break;
       case mcr:
-        if (byte & loop) this.#unpost();
+        if (byte & loop) this.#polled.end();
         this.#writeMcr(byte);
         break;
       case scr:
@@ -269,8 +272,7 @@ export class Uart16550 implements Device<Uart16550State> {
     this.#r = { ...initialRegisters, modemInputs: this.#r.modemInputs };
     this.#receiver.reset();
     this.#transmitter.clear();
-    this.#unpost();
-    this.#mayPost = true;
+    this.#polled.allow(true);
     this.#updateCharacterTime();
     this.#sampleModemLines();
     this.#r.modemDeltas = 0;
@@ -299,8 +301,7 @@ export class Uart16550 implements Device<Uart16550State> {
     const transmitter = from.integers('transmitter', receiver.fifoEnabled ? fifoDepth : 1, 0xff);
     from.end();
 
-    this.#unpost();
-    this.#mayPost = (registers.ier & etbei) === 0;
+    this.#polled.allow((registers.ier & etbei) === 0);
     this.#r = registers;
     this.#updateCharacterTime();
     const { modemDeltas } = registers;
@@ -353,33 +354,12 @@ export class Uart16550 implements Device<Uart16550State> {
     this.#updateIrq();
     if (this.#transmitter.length < this.#receiver.depth) this.#transmitter.push(byte);
     this.#transmit();
-    if (this.#mayPost && ++this.#sent === postAfter && !(this.#r.mcr & loop)) {
-      this.#posted = true;
-      this.onPostable?.(true);
-      this.#unpostWhenQuiet();
-    }
-  }
-
-  #unpostWhenQuiet(): void {
-    const clock = this.#clock;
-    const sent = this.#sent;
-    this.#quiet = clock?.at(clock.now() + quietAfter, () => (this.#sent === sent ? this.#unpost() : this.#unpostWhenQuiet()));
-  }
-
-  #unpost(): void {
-    this.#sent = 0;
-    if (!this.#posted) return;
-    this.#posted = false;
-    this.#quiet?.cancel();
-    this.onPostable?.(false);
+    if (!(this.#r.mcr & loop)) this.#polled.sent();
   }
 
   #writeIer(byte: number): void {
     const risen = byte & ~this.#r.ier;
-    if (byte & etbei) {
-      this.#mayPost = false;
-      this.#unpost();
-    }
+    if (byte & etbei) this.#polled.allow(false);
     this.#r.ier = byte & (erbfi | etbei | elsi | edssi);
     // Drivers start sending by enabling the interrupt while THR is empty.
     if (risen & etbei && this.#transmitter.length === 0) this.#r.thrEmptyPending = true;
@@ -475,6 +455,7 @@ export class Uart16550 implements Device<Uart16550State> {
   }
 
   #updateIrq(): void {
+    this.#polled.update();
     const level = this.#interruptLevel;
     if (level === this.#level) return;
     this.#level = level;

@@ -42,6 +42,8 @@ export class BatchedOutput {
   #scheduled = false;
   #lineEnded = false;
   #wasFull = false;
+  /** Called when `held` has changed. */
+  onHeld: (() => void) | undefined;
 
   /** Without an output bytes vanish. `onReady` is called when `ready` becomes true again. */
   constructor(
@@ -61,6 +63,11 @@ export class BatchedOutput {
   /** Whether there is room for a byte; false only while the sink holds back and {@link maxBacklog} bytes wait for it. */
   get ready(): boolean {
     return !this.#blocked || this.#backlog.length < maxBacklog / maxBatch;
+  }
+
+  /** Whether the sink has asked to hold back: what is sent now waits. */
+  get held(): boolean {
+    return this.#blocked;
   }
 
   /** Sends a byte. One that comes while `ready` is false is lost. */
@@ -131,12 +138,16 @@ export class BatchedOutput {
       this.#unblock();
     };
     held = this.#write!(bytes, onDrain) === false && !drained;
-    if (held) this.#blocked = true;
+    if (held && !this.#blocked) {
+      this.#blocked = true;
+      this.onHeld?.();
+    }
   }
 
   #unblock(): void {
     this.#blocked = false;
     this.#pump();
+    this.onHeld?.();
     if (this.#wasFull && this.ready) {
       this.#wasFull = false;
       this.onReady();

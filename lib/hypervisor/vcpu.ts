@@ -76,6 +76,8 @@ export interface VcpuCounters {
   readonly interrupted: number;
   /** Entries ended by kick() or by the end of a slice. */
   readonly kicks: number;
+  /** Exits that native code served without JavaScript: reads with a standing answer, and posted writes where the kernel has no ring. */
+  readonly taken: number;
   /**
    * Nanoseconds inside the guest, with what the kernel or driver did for it; a guest that is halted under the kernel's interrupt controllers
    * sleeps in there. An estimate in inline mode while a slice has more than 8 exits: then every 61st is timed.
@@ -359,6 +361,7 @@ export class Vcpu {
       entries: at(exitPage.entries),
       interrupted: at(exitPage.interrupted),
       kicks: at(exitPage.kicks),
+      taken: at(exitPage.taken),
       guestNs,
       javascriptNs,
       waitingNs: Math.max(0, Math.round(ran) - (guestNs - at(exitPage.blockingNs)) - javascriptNs),

@@ -83,6 +83,7 @@ export class VirtualMachine {
   ) {
     this.posted = new PostedWrites(this, native);
     this.ports.onPost = (range) => this.posted.add(true, range);
+    this.ports.onAnswer = (port, value) => (value === undefined ? native.unanswer(port) : native.answer(port, value));
     this.#doorbells = new Doorbells(this);
     this.ports.onDoorbells = (range, bells) => this.#doorbells.add(this, true, range, bells);
     this.mmio.onDoorbells = (range, bells) => this.#doorbells.add(this, false, range, bells);

@@ -45,6 +45,9 @@ export interface BoardOptions {
   onUnclaimed?: (access: UnclaimedAccess) => void;
 }
 
+/** The line status register of a UART, from its first port. */
+const lineStatus = 5;
+
 export class Board {
   readonly vm: VirtualMachine;
   readonly processors: Processors;
@@ -122,6 +125,7 @@ export class Board {
       post?.remove();
       post = postable ? this.vm.ports.post({ at: ports.com1.at, length: 1 }) : undefined;
     };
+    uart.onLineStatus = (value) => this.vm.ports.answer(ports.com1.at + lineStatus, value);
     console.attach((bytes) => uart.receive(bytes));
     return uart;
   }

@@ -67,6 +67,7 @@ export class Processors {
       entries: sum('entries'),
       interrupted: sum('interrupted'),
       kicks: sum('kicks'),
+      taken: sum('taken'),
       guestNs: sum('guestNs'),
       javascriptNs: sum('javascriptNs'),
       waitingNs: sum('waitingNs'),

@@ -44,6 +44,9 @@ export interface NativeVm {
   /** Writes to a range of ports or addresses wait in the ring from the next slice on, until unpost() with the same range. */
   post(port: boolean, first: number, last: number): void;
   unpost(port: boolean, first: number, last: number): void;
+  /** Has reads of a byte from a port answered without JavaScript, from the next slice on, until unanswer(). */
+  answer(port: number, value: number): void;
+  unanswer(port: number): void;
   /** The ring, to be asked for once, after a post(). */
   postedRing(): ArrayBuffer;
   close(): void;

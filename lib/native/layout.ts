@@ -23,6 +23,7 @@ export const exitPage = {
   blockingNs: 168,
   interruptReady: 176,
   requestWindow: 180,
+  taken: 184,
   data: 248,
 } as const;
 

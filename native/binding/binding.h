@@ -11,6 +11,7 @@
 #include "core/hypervisor.h"
 #include "core/loop_watch.h"
 #include "core/posted_writes.h"
+#include "core/standing_answers.h"
 #include "core/vcpu_thread.h"
 
 namespace hax::binding {
@@ -70,11 +71,25 @@ Napi::Value MakeEventfd(const Napi::CallbackInfo& info);
 Napi::Value MakeMemfd(const Napi::CallbackInfo& info);
 Napi::Value Adopt(const Napi::CallbackInfo& info);
 
+// Exits that a VM's vCPUs need no JavaScript for.
+struct Shortcuts {
+  PostedWrites posted;
+  StandingAnswers answers;
+
+  bool active() const { return posted.active() || answers.active(); }
+  // True: the guest can go on at once.
+  bool Take(ExitPage* page) {
+    if (!answers.Answer(page) && !posted.Take(*page)) return false;
+    page->taken++;
+    return true;
+  }
+};
+
 // A vCPU that a thread may have selected: the pointer goes when the handle is closed, the box stays.
 struct VcpuBox {
   std::shared_ptr<Vcpu> vcpu;
   VcpuThread* thread = nullptr;          // that runs it, in threaded mode
-  std::shared_ptr<PostedWrites> posted;  // of its VM
+  std::shared_ptr<Shortcuts> shortcuts;  // of its VM
 };
 
 // A class whose objects wrap a shared_ptr of core and are made by C++ only. `close` drops the pointer; later calls throw ERR_HAX_CLOSED.
@@ -168,10 +183,12 @@ class VmHandle final : public Handle<VmHandle, Vm> {
   Napi::Value SetIrqLine(const Napi::CallbackInfo& info);
   Napi::Value Post(const Napi::CallbackInfo& info);
   Napi::Value Unpost(const Napi::CallbackInfo& info);
+  Napi::Value Answer(const Napi::CallbackInfo& info);
+  Napi::Value Unanswer(const Napi::CallbackInfo& info);
   Napi::Value PostedRing(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);
 
-  std::shared_ptr<PostedWrites> posted_ = std::make_shared<PostedWrites>();
+  std::shared_ptr<Shortcuts> shortcuts_ = std::make_shared<Shortcuts>();
 };
 
 class VcpuHandle final : public Handle<VcpuHandle, VcpuBox> {

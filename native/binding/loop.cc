@@ -20,7 +20,7 @@ struct Slice {
   VcpuBox* box;
   LoopContext* context;  // null while the loop is not to be looked at
   uint64_t due;          // loop time in milliseconds at which the loop wants to run
-  PostedWrites* posted;  // null while no range is posted
+  Shortcuts* shortcuts;  // null while there are none
   SliceTime time;
 };
 HAX_HOT_TLS Slice* current = nullptr;
@@ -35,7 +35,7 @@ bool JavaScriptRuns(Napi::Env env) {
 template <typename Body>
 napi_status InSlice(VcpuBox* box, LoopContext* context, LoopWatch* watch, uint64_t now, uint64_t length, uint64_t due, Body body) {
   const std::shared_ptr<VcpuShared> shared = box->vcpu->shared();  // the slice may close the vCPU
-  Slice slice = {box, context, due, box->posted->active() ? box->posted.get() : nullptr, SliceTime(now, &shared->exit)};
+  Slice slice = {box, context, due, box->shortcuts->active() ? box->shortcuts.get() : nullptr, SliceTime(now, &shared->exit)};
   Slice* const outer = std::exchange(current, &slice);
   watch->Begin(box->vcpu, now + length);
   const napi_status status = body();
@@ -299,8 +299,8 @@ AddonData::~AddonData() {
   if (enter_watch) enter_watch->Remove();
 }
 
-// Runs until there is an exit that no ring takes.
-static napi_value RunPosted(napi_env env, Vcpu* vcpu, PostedWrites* posted) {
+// Runs until there is an exit for JavaScript.
+static napi_value RunWithShortcuts(napi_env env, Vcpu* vcpu, Shortcuts* shortcuts) {
   struct Errors {
     napi_env env;
     bool any;
@@ -313,7 +313,7 @@ static napi_value RunPosted(napi_env env, Vcpu* vcpu, PostedWrites* posted) {
                             &errors};
   do {
     vcpu->Run(on_error);
-  } while (!errors.any && posted->Take(vcpu->shared()->exit));
+  } while (!errors.any && shortcuts->Take(&vcpu->shared()->exit));
   return nullptr;
 }
 
@@ -325,7 +325,7 @@ void EnterBlocking(Napi::Env env, const std::shared_ptr<VcpuBox>& box) {
   for (;;) {
     const uint64_t start = MonotonicNanoseconds();
     watch->Begin(vcpu, start + kLookUpInterval);
-    RunPosted(env, vcpu.get(), box->posted.get());
+    RunWithShortcuts(env, vcpu.get(), box->shortcuts.get());
     watch->End();
     const uint64_t spent = MonotonicNanoseconds() - start;
     page.guest_ns += spent;
@@ -385,7 +385,7 @@ namespace {
 
 napi_value Enter(napi_env env, Slice* slice) {
   Vcpu* const vcpu = slice->box->vcpu.get();
-  return slice->posted ? RunPosted(env, vcpu, slice->posted) : static_cast<napi_value>(vcpu->Run({ThrowFromRun, env}));
+  return slice->shortcuts ? RunWithShortcuts(env, vcpu, slice->shortcuts) : static_cast<napi_value>(vcpu->Run({ThrowFromRun, env}));
 }
 
 [[gnu::noinline]] napi_value EnterTimed(napi_env env, Slice* slice) {

@@ -18,6 +18,7 @@ Napi::Function VmHandle::Define(Napi::Env env) {
                       InstanceMethod<&VmHandle::UnmapMemory>("unmapMemory"), InstanceMethod<&VmHandle::CreateVcpu>("createVcpu"),
                       InstanceMethod<&VmHandle::SetIrqLine>("setIrqLine"), InstanceMethod<&VmHandle::Post>("post"),
                       InstanceMethod<&VmHandle::Unpost>("unpost"), InstanceMethod<&VmHandle::PostedRing>("postedRing"),
+                      InstanceMethod<&VmHandle::Answer>("answer"), InstanceMethod<&VmHandle::Unanswer>("unanswer"),
                       InstanceMethod<&VmHandle::Close>("close")});
 }
 
@@ -58,7 +59,7 @@ Napi::Value VmHandle::CreateVcpu(const Napi::CallbackInfo& info) {
   uint32_t id;
   auto box = std::make_shared<VcpuBox>();
   if (!Open(env, &core) || !binding::Argument(info, 0, "id", &id) || !Check(env, core->CreateVcpu(id, &box->vcpu))) return {};
-  box->posted = posted_;
+  box->shortcuts = shortcuts_;
   return VcpuHandle::Make(env, env.GetInstanceData<AddonData>()->vcpu, std::move(box));
 }
 
@@ -84,15 +85,15 @@ Napi::Value VmHandle::Post(const Napi::CallbackInfo& info) {
       !binding::Argument(info, 2, "last", &last)) {
     return {};
   }
-  posted_->Add(port, first, last);
+  shortcuts_->posted.Add(port, first, last);
   return {};
 }
 
 // The ring as an ArrayBuffer, to be asked for once, after a post().
 Napi::Value VmHandle::PostedRing(const Napi::CallbackInfo& info) {
   std::shared_ptr<Vm> core;
-  if (!Open(info.Env(), &core) || !posted_->ring()) return {};
-  return SharedBuffer(info.Env(), posted_->ring());
+  if (!Open(info.Env(), &core) || !shortcuts_->posted.ring()) return {};
+  return SharedBuffer(info.Env(), shortcuts_->posted.ring());
 }
 
 Napi::Value VmHandle::Unpost(const Napi::CallbackInfo& info) {
@@ -101,8 +102,25 @@ Napi::Value VmHandle::Unpost(const Napi::CallbackInfo& info) {
   uint64_t first, last;
   if (Open(info.Env(), &core) && binding::Argument(info, 0, "port", &port) && binding::Argument(info, 1, "first", &first) &&
       binding::Argument(info, 2, "last", &last)) {
-    posted_->Remove(port, first, last);
+    shortcuts_->posted.Remove(port, first, last);
   }
+  return {};
+}
+
+// answer(port, value): reads of a byte there need no JavaScript.
+Napi::Value VmHandle::Answer(const Napi::CallbackInfo& info) {
+  std::shared_ptr<Vm> core;
+  uint32_t port, value;
+  if (Open(info.Env(), &core) && binding::Argument(info, 0, "port", &port) && binding::Argument(info, 1, "value", &value)) {
+    shortcuts_->answers.Set(static_cast<uint16_t>(port), static_cast<uint8_t>(value));
+  }
+  return {};
+}
+
+Napi::Value VmHandle::Unanswer(const Napi::CallbackInfo& info) {
+  std::shared_ptr<Vm> core;
+  uint32_t port;
+  if (Open(info.Env(), &core) && binding::Argument(info, 0, "port", &port)) shortcuts_->answers.Remove(static_cast<uint16_t>(port));
   return {};
 }
 

@@ -65,7 +65,8 @@ struct ExitPage {
   // Interrupts, where their controller is not the kernel's.
   uint32_t interrupt_ready;  // after an exit: Inject() would be taken at once
   uint32_t request_window;   // written by JavaScript: end the next entry as kIrqWindow as soon as the guest takes interrupts
-  uint8_t reserved[64];
+  uint64_t taken;            // exits that needed no JavaScript: posted writes of the native ring, reads with a standing answer
+  uint8_t reserved[56];
   uint8_t data[kExitDataSize];
 };
 

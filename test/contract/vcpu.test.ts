@@ -209,7 +209,7 @@ describeEachBackend('vCPU', (backend, host) => {
 
   it('counts from zero', () => {
     const { vcpu } = backend.program({ kind: 'out', port: 0x10, times: 3 });
-    expect(vcpu.counters).toEqual({ entries: 0, interrupted: 0, kicks: 0, guestNs: 0, javascriptNs: 0, waitingNs: 0 });
+    expect(vcpu.counters).toEqual({ entries: 0, interrupted: 0, kicks: 0, taken: 0, guestNs: 0, javascriptNs: 0, waitingNs: 0 });
     expect(vcpu.exits.snapshot()).toEqual({ handled: 0, kinds: {}, ports: {}, pages: {}, slices: 0 });
     for (let i = 0; i < 3; i++) vcpu.enter();
     const { entries, kicks, guestNs, javascriptNs, waitingNs } = vcpu.counters;

@@ -1,4 +1,4 @@
-/** A console that polls: its bytes cost one exit each instead of two, and arrive as they were sent. */
+/** A console that polls: after a while its bytes cost JavaScript no exit instead of two, and arrive as they were sent. */
 import { launch } from 'node-hax';
 import { describeKvm } from '../support/hosts';
 import { ending, flat16 } from './images';
@@ -15,9 +15,12 @@ describeKvm('a console without interrupts', () => {
       expect(await machine.ended).toEqual({ reason: 'powered-off' });
       const cycle = Array.from({ length: 16 }, (_, i) => String.fromCharCode(0x30 + i)).join('');
       expect(machine.console.transcript).toBe(`${cycle.repeat(count / 16 + 1).slice(0, count)}\n`);
-      const { ports } = machine.statistics;
-      expect(ports['0x3fd']).toBe(count + 1);
-      expect(ports['0x3f8']).toBe(256);
+      const { ports, taken } = machine.statistics;
+      // Answers stand from the next slice on; a full ring of KVM's makes a write an exit.
+      expect(ports['0x3fd'] + taken).toBeGreaterThanOrEqual(count + 1);
+      expect(ports['0x3fd']).toBeLessThan(count);
+      expect(ports['0x3f8']).toBeGreaterThanOrEqual(256);
+      expect(ports['0x3f8']).toBeLessThan(300);
     } finally {
       await machine.close();
     }

@@ -18,7 +18,7 @@ class MockMachine {
   readonly ended: Promise<RunEnd>;
   readonly statistics = {
     ...{ handled: 3, kinds: { io: 2, mmio: 1, interrupted: 4 }, ports: { '0x3f8': 2 }, pages: { '0xd0000000': 1 }, slices: 5 },
-    ...{ entries: 9, interrupted: 0, kicks: 4, guestNs: 1.5e9, javascriptNs: 2.5e8, waitingNs: 0, resets: 2, cpus: 1 },
+    ...{ entries: 9, interrupted: 0, kicks: 4, taken: 0, guestNs: 1.5e9, javascriptNs: 2.5e8, waitingNs: 0, resets: 2, cpus: 1 },
   };
   readonly vcpu = { getState: () => ({ rip: 0x7c00n }) };
   started = false;

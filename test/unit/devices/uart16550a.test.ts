@@ -774,6 +774,28 @@ describe('posting', () => {
     expect(said).toEqual([true, false, true]);
   });
 
+  it('tells what LSR reads as, until a character comes or the output holds back', () => {
+    const slow = new SlowSink();
+    const { uart, clock } = bench({ output: slow.write });
+    const said: (number | undefined)[] = [];
+    uart.onLineStatus = (value) => void said.push(value);
+    for (let i = 0; i < 300; i++) uart.write(thr, 0x41);
+    expect(said).toEqual([0x60]);
+    expect(uart.read(lsr)).toBe(0x60);
+    uart.receive(Uint8Array.of(0x42));
+    expect(said).toEqual([0x60, undefined]);
+    expect(uart.read(0)).toBe(0x42);
+    expect(said).toEqual([0x60, undefined, 0x60]);
+    // A whole batch is handed on at once, and the sink takes no more.
+    for (let i = 0; i < 4096; i++) uart.write(thr, 0x41);
+    expect(said).toEqual([0x60, undefined, 0x60, undefined]);
+    slow.drain();
+    slow.drain();
+    expect(said.slice(4)).toContain(0x60);
+    clock.advance(1e9);
+    expect(said.at(-1)).toBeUndefined();
+  });
+
   it('is not offered in loopback or while the divisor is written', () => {
     const { uart, said, send } = polled();
     uart.write(mcr, 0x10);
