@@ -30,6 +30,10 @@ jobs:
       - run: echo "\${{ github.sha }}"
 `;
 
+const condition = "!github.event.repository.fork && github.ref == 'refs/heads/main'";
+/** The same on a machine of ours. */
+const ours = (when: string): string => sound.replace('ubuntu-24.04', `[self-hosted, haxm]${when && `\n    if: \${{ ${when} }}`}`);
+
 describe('scripts/check-workflows', () => {
   function check(text: string): { status: number | null; stderr: string } {
     mkdirSync(path.join(directory, '.github/workflows'), { recursive: true });
@@ -38,7 +42,8 @@ describe('scripts/check-workflows', () => {
   }
 
   it('accepts a sound workflow, and those of this repository', () => {
-    expect(check(sound)).toMatchObject({ status: 0, stderr: '' });
+    for (const text of [sound, ours(condition), sound.replace('echo', 'scripts/build --werror')])
+      expect(check(text)).toMatchObject({ status: 0, stderr: '' });
     expect(run('check-workflows', [])).toMatchObject({ status: 0, stderr: '' });
   });
 
@@ -51,12 +56,23 @@ describe('scripts/check-workflows', () => {
     ['shell that does not parse', sound.replace('echo', 'if'), 'job one, step 2: '],
     ['shell code out of an event', sound.replace('github.sha', 'github.event.head_commit.message'), 'hand github.event over in env'],
     ['what the schema does not know', sound.replace('runs-on', 'runs_on'), 'the schema refuses it'],
-    ['a self-hosted runner that forks reach', sound.replace('ubuntu-24.04', '[self-hosted, haxm]'), 'needs the condition'],
+    ['a self-hosted runner without a condition', ours(''), 'needs the condition !github.event.repository.fork'],
+    ['a condition with a way around it', ours(`${condition} || true`), "needs the condition github.ref == 'refs/heads/main'"],
+    ['any branch on a self-hosted runner', ours('!github.event.repository.fork'), "needs the condition github.ref == 'refs/heads/main'"],
+    ...['pull_request', 'pull_request_target', 'workflow_run', 'issue_comment', 'workflow_call'].map((trigger) => [
+      `${trigger} on a self-hosted runner`,
+      ours(condition).replace('[push]', `[push, ${trigger}]`),
+      `must not be reached by ${trigger}`,
+    ]),
+    ['a label of a machine of ours alone', ours('').replace('[self-hosted, haxm]', 'haxm'), 'needs the condition'],
+    ['a runner that a matrix names', ours('').replace('[self-hosted, haxm]', '${{ matrix.runner }}'), 'needs the condition'],
+    ['a script that is not there', sound.replace('echo', 'scripts/check-nothing'), 'job one: scripts/check-nothing does not exist'],
     [
-      'a self-hosted runner that pull requests reach',
-      sound.replace('ubuntu-24.04', '[self-hosted, haxm]').replace('[push]', '[pull_request]'),
-      'must not be reached by pull_request',
+      'an option that is not there behind another command',
+      sound.replace('echo', 'scripts/with-module haxm bench/exit-cost.js --slow'),
+      'job one: bench/exit-cost.js has no option --slow',
     ],
+    ['an option that is not there', sound.replace('echo', 'scripts/build --fast'), 'job one: scripts/build has no option --fast'],
   ])('refuses %s', (_, text, problem) => {
     const { status, stderr } = check(text);
     expect(status).toBe(1);
