@@ -5,12 +5,7 @@
 
 const GAPS = {
   'neither host encrypts memory': ['kvm_enc_region.addr'],
-  'neither host has private memory': [
-    'kvm_memory_attributes.address',
-    'kvm_memory_attributes.size',
-    'kvm_memory_attributes.attributes',
-    'kvm_userspace_memory_region2.guest_memfd_offset',
-  ],
+  'neither host has private memory': ['kvm_memory_attributes.address', 'kvm_memory_attributes.size', 'kvm_memory_attributes.attributes'],
   'neither kernel has the call': ['kvm_pre_fault_memory.gpa', 'kvm_pre_fault_memory.size'],
   "neither kernel has Xen's interface": [
     'kvm_irq_routing_entry_u.xen_evtchn',

@@ -44,6 +44,12 @@ function load(files) {
     tests.push({ name: [...blocks.map((each) => each.title), title].filter(Boolean).join(' › '), run });
   };
   it.skip = () => undefined;
+  it.each = (rows) => (title, fn) => {
+    for (const row of rows) {
+      const values = Array.isArray(row) ? row : [row];
+      it(title.replace('%s', values[0]), () => fn(...values));
+    }
+  };
   const describe = (title, body) => {
     block = { ...top(), title, parent: block };
     body();

@@ -4,7 +4,7 @@
  */
 import { release } from 'node:os';
 import { allocateMemory, kvmConstants as C, type Vcpu, type VirtualMachine } from 'node-hax';
-import { at, guestImage, loadGuest } from '../support/guests';
+import { apicOn, at, guestImage, loadGuest, userMode } from '../support/guests';
 import { describeKvm, type Backend } from '../support/hosts';
 import { EINVAL, lacks, recordCalls, refusal } from '../support/kvm-calls';
 
@@ -12,15 +12,6 @@ recordCalls('effects');
 
 const page = 4096;
 const EFAULT = 14;
-
-/** A vCPU whose local APIC, the kernel's, is switched on. */
-function apicOn(vcpu: Vcpu): Vcpu {
-  vcpu.setMsrs([[0x1b, vcpu.id === 0 ? 0xfee00900 : 0xfee00800]]);
-  const lapic = vcpu.kvm.getLapic();
-  lapic[0xf1] |= 1; // spurious vector register: enabled
-  vcpu.kvm.setLapic(lapic);
-  return vcpu;
-}
 
 /** The vectors that wait in the local APIC's interrupt request register. */
 function requested(vcpu: Vcpu): number[] {
@@ -298,10 +289,7 @@ describeKvm('effects: memory and zones', (backend) => {
   it('memory that is not there fails the entry, and the guest goes on when it is', () => {
     const { vm, vcpu } = backend.guest('long64', 'mov byte ptr [0x21234], 0x42; mov byte ptr [0x40000], 1; hlt');
     // For users, whose code no KVM emulates: a fault while emulating is an access to a device.
-    for (const table of [at.pageTables, at.pageTables + 0x1000, at.pageTables + 0x2000]) {
-      vm.memory.writeU64(table, vm.memory.readU64(table) | 4n);
-    }
-    vcpu.setState({ cs: { selector: 0x13, attributes: 0xa0fb }, ss: { selector: 0x1b, attributes: 0xc0f3 } });
+    userMode(vcpu);
     const slot = { slot: 9, flags: 0, guest_phys_addr: 0x20000, memory_size: 4 * page };
     // Nothing of this process lies in its first megabyte.
     vm.kvm.setUserMemoryRegion({ ...slot, userspace_addr: 0x10000 });

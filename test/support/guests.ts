@@ -41,6 +41,25 @@ export function loadGuest(vm: VirtualMachine, vcpu: Vcpu, image: GuestImage): vo
   vcpu.setState(image.state);
 }
 
+/** A vCPU whose local APIC, the kernel's, is switched on. */
+export function apicOn(vcpu: Vcpu): Vcpu {
+  vcpu.setMsrs([[0x1b, vcpu.id === 0 ? 0xfee00900 : 0xfee00800]]);
+  const lapic = vcpu.kvm.getLapic();
+  lapic[0xf1] |= 1; // spurious vector register: enabled
+  vcpu.kvm.setLapic(lapic);
+  return vcpu;
+}
+
+/** A long64 guest goes on as a user's program, at the same addresses. */
+export function userMode(vcpu: Vcpu): void {
+  for (const table of [at.pageTables, at.pageTables + 0x1000]) vcpu.vm.memory.writeU64(table, vcpu.vm.memory.readU64(table) | 4n);
+  for (let i = 0; i < 512; i++) {
+    const entry = at.pageTables + 0x2000 + 8 * i;
+    vcpu.vm.memory.writeU64(entry, vcpu.vm.memory.readU64(entry) | 4n);
+  }
+  vcpu.setState({ cs: { selector: 0x13, attributes: 0xa0fb }, ss: { selector: 0x1b, attributes: 0xc0f3 } });
+}
+
 /** Descriptors as in Intel SDM vol. 3, 3.4.5: base 0, limit 4 GiB; code at 0x10, data at 0x18. */
 function descriptors(mode: Mode): Uint8Array {
   const table = Buffer.alloc(0x20);
