@@ -21,7 +21,7 @@ function exits(vcpu: Vcpu, at: (exit: Exit) => void = () => undefined): Record<s
   return seen;
 }
 
-describeKvm("KVM's exits", (backend) => {
+describeKvm("KVM's exits", (backend, host) => {
   it('IOAPIC_EOI: the guest ends a level-triggered interrupt of the split controllers', () => {
     const vm = backend.vm();
     if (lacks(vm.kvm, 'KVM_CAP_SPLIT_IRQCHIP', () => vm.kvm.enableCap('KVM_CAP_SPLIT_IRQCHIP', [24]))) return;
@@ -39,6 +39,51 @@ describeKvm("KVM's exits", (backend) => {
     for (const register of [0x100, 0x180]) lapic[register + (vector >> 5) * 16 + ((vector & 31) >> 3)] |= 1 << (vector & 7);
     vcpu.kvm.setLapic(lapic);
     expect(exits(vcpu)).toEqual([{ kind: 'ioapic-eoi', vector }]);
+  });
+
+  it('INTERNAL_ERROR: an access to a device by an instruction that no KVM emulates, with its bytes', () => {
+    const { vcpu } = backend.guest('flat32', 'popcnt eax, [0x300000]; hlt');
+    const exit = vcpu.enter();
+    if (exit.kind !== 'internal-error') throw new Error(`an exit of kind ${exit.kind}`);
+    expect([exit.suberror, Buffer.from(exit.instruction.subarray(0, 8)).toString('hex')]).toEqual([1, 'f30fb80500003000']);
+    // The first word says that the bytes are there, the second begins with their number.
+    expect([exit.data.length >= 3, exit.data[0] & 1n, Number(exit.data[1] & 0xffn)]).toEqual([true, 1n, exit.instruction.length]);
+    expect(vcpu.getState().rip).toBe(0x1000n);
+  });
+
+  it.each(['flat32', 'long64'] as const)('HYPERCALL: one that the program asked for, and its reply, from %s', (mode) => {
+    const { vm, vcpu } = backend.guest(mode, 'mov eax, 12; mov ebx, 0x2000; mov ecx, 3; mov edx, 0x10; vmmcall; out 0x10, al; hlt');
+    const asked = 1 << 12; // KVM_HC_MAP_GPA_RANGE
+    if (!(vm.kvm.checkExtension('KVM_CAP_EXIT_HYPERCALL') & asked)) return;
+    vm.kvm.enableCap('KVM_CAP_EXIT_HYPERCALL', [asked]);
+    // A software KVM does not come back from the instruction.
+    if (!host.can.paging32) return;
+    const seen = exits(vcpu, (exit) => {
+      if (exit.kind === 'hypercall') exit.result = 77n;
+    });
+    const call = {
+      kind: 'hypercall',
+      number: 12,
+      arguments: ['8192', '3', '16', '0', '0', '0'],
+      longMode: mode === 'long64',
+      result: '77',
+    };
+    expect([seen, vcpu.getState().rax & 0xffffffffn]).toEqual([[call], 77n]);
+  });
+
+  it('SYSTEM_EVENT: a guest of Hyper-V resets and crashes', () => {
+    const vm = backend.vm({ irqchip: 'kernel' });
+    vm.mapMemory({ gpa: 0, size: 0x10000 });
+    const vcpu = vm.createVcpu();
+    if (lacks(vm.kvm, 'KVM_CAP_HYPERV_CPUID', () => vcpu.kvm.getSupportedHvCpuid())) return;
+    const leaves = vcpu.kvm.getSupportedHvCpuid();
+    vcpu.kvm.setCpuid2([...vcpu.kvm.getCpuid2().filter((e) => e.function >>> 8 !== 0x400000), ...leaves]);
+    // HV_X64_MSR_RESET, and HV_X64_MSR_CRASH_CTL with its bit 63 (Microsoft's TLFS, appendix F).
+    const reset = 'mov ecx, 0x40000003; mov eax, 1; xor edx, edx; wrmsr';
+    const crash = 'mov ecx, 0x40000105; xor eax, eax; mov edx, 0x80000000; wrmsr';
+    loadGuest(vm, vcpu, guestImage('flat32', `${reset}; nop; ${crash}; nop; out 0x10, al; hlt`));
+    const events = exits(vcpu).map(({ kind, type, data }) => [kind, type, data]);
+    expect(events).toEqual([C.KVM_SYSTEM_EVENT_RESET, C.KVM_SYSTEM_EVENT_CRASH].map((type) => ['system-event', type, []]));
   });
 
   it('SET_TPR: CR8 is lowered and nobody in the kernel watches it', () => {

@@ -270,6 +270,15 @@ describeKvm("KVM's calls: registers of a vCPU", (backend) => {
     kvm.setDeviceAttr(0, 0, Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8));
     // A software KVM has no offset of its own and reads as zero.
     expect(['0102030405060708', '0000000000000000']).toContain(Buffer.from(kvm.getDeviceAttr(0, 0, 8)).toString('hex'));
+    // The kernel moves 8 bytes, whatever is asked for.
+    const whole = kvm.getDeviceAttr(0, 0, 8);
+    expect([0, 1, 20].map((size) => [...kvm.getDeviceAttr(0, 0, size)])).toEqual([
+      [],
+      [whole[0]],
+      [...whole, ...new Array<number>(12).fill(0)],
+    ]);
+    kvm.setDeviceAttr(0, 0, Uint8Array.of(9));
+    expect(['0900000000000000', '0000000000000000']).toContain(Buffer.from(kvm.getDeviceAttr(0, 0, 8)).toString('hex'));
     expect(refusal(() => kvm.getDeviceAttr(0, 99, 8))).toBe(`ERR_HAX_IOCTL ${ENXIO}`);
     expect(refusal(() => kvm.getDeviceAttr(77, 0, 8))).toBe(`ERR_HAX_IOCTL ${ENXIO}`);
   });
@@ -372,12 +381,15 @@ describeKvm("KVM's calls: events of a vCPU", (backend, host) => {
     expect(codeOf(() => debug(0, new Array(9).fill(0)))).toBe('ERR_HAX_INVALID_ARGUMENT');
   });
 
-  it('KVM_KVMCLOCK_CTRL is refused while the guest has no kvmclock', () => {
-    const vcpu = backend.vm().createVcpu();
+  it('KVM_KVMCLOCK_CTRL tells a guest that has kvmclock that it was stopped', () => {
+    const { vm, vcpu } = backend.guest('real', '1: out 0x10, al; jmp 1b');
     expect(refusal(() => vcpu.kvm.kvmclockCtrl())).toBe(`ERR_HAX_IOCTL ${EINVAL}`);
-    vcpu.vm.mapMemory({ gpa: 0, size: 0x10000 });
     vcpu.setMsrs([[0x4b564d01, 0x3001n]]); // MSR_KVM_SYSTEM_TIME_NEW, enabled
+    // The flags of struct pvclock_vcpu_time_info: PVCLOCK_GUEST_STOPPED is bit 1.
+    const stopped = (): number => (vcpu.enter(), vm.memory.read(0x3000 + 29, 1)[0] & 2);
+    expect(stopped()).toBe(0);
     vcpu.kvm.kvmclockCtrl();
+    expect(stopped()).toBe(2);
   });
 
   it('KVM_SET_SIGNAL_MASK takes a set of signals', () => {
