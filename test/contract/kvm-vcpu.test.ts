@@ -1,4 +1,4 @@
-import { flat32, kvmConstants as C, long64, type Vcpu } from 'node-hax';
+import { allocateMemory, flat32, kvmConstants as C, long64, type Vcpu } from 'node-hax';
 import { codeOf } from '../support/codes';
 import { at } from '../support/guests';
 import { describeKvm } from '../support/hosts';
@@ -351,6 +351,23 @@ describeKvm("KVM's calls: events of a vCPU", (backend, host) => {
     const smi = { smm: 1, pending: 0, smm_inside_nmi: 1, latched_init: 1 };
     kvm.setVcpuEvents({ ...events, smi, flags: C.KVM_VCPUEVENT_VALID_SMM });
     expect(kvm.getVcpuEvents().smi).toEqual(smi);
+  });
+
+  it('KVM_SMI reaches the guest, in memory of its own, and the guest comes back from it', () => {
+    const { vm, vcpu } = backend.guest('real', '1: out 0x11, al; jmp 1b');
+    if (lacks(vm.kvm, 'KVM_CAP_X86_SMM', () => vcpu.kvm.smi())) return;
+    expect(vm.kvm.checkExtension('KVM_CAP_MULTI_ADDRESS_SPACE')).toBe(2);
+    // SMM has the second address space. The handler is at SMBASE + 0x8000 (AMD APM vol. 2, 10.2.3): out 0x10, al; rsm.
+    const bytes = allocateMemory(0x10000);
+    bytes.set([0xe6, 0x10, 0x0f, 0xaa], 0x8000);
+    const region = { flags: 0, guest_phys_addr: 0x30000, memory_size: bytes.length, userspace_addr: bytes };
+    vm.kvm.setUserMemoryRegion({ ...region, slot: 1 << 16 });
+    expect(vcpu.enter()).toMatchObject({ kind: 'io', port: 0x11 });
+    vcpu.kvm.smi();
+    expect(vcpu.enter()).toMatchObject({ kind: 'io', port: 0x10 });
+    expect(vcpu.kvm.getVcpuEvents().smi.smm).toBe(1);
+    expect(vcpu.enter()).toMatchObject({ kind: 'io', port: 0x11 });
+    expect(vcpu.kvm.getVcpuEvents().smi.smm).toBe(0);
   });
 
   it('KVM_INTERRUPT reaches the guest', () => {

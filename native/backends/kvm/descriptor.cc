@@ -32,11 +32,12 @@ bool Backed(uint8_t* data, size_t length) {
   return true;
 }
 
-// A memfd that cannot shrink has every page of its length. Touching them all would allocate them all.
-bool CannotShrink(int fd, uint64_t end) {
+// Whether all of a mapping is there. A memfd that cannot shrink has every page of its length; touching them would allocate them.
+bool Present(int fd, uint64_t end, uint8_t* data, size_t length) {
   struct stat file;
   const int seals = fcntl(fd, F_GET_SEALS);
-  return seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(fd, &file) == 0 && end <= static_cast<uint64_t>(file.st_size);
+  if (seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(fd, &file) == 0) return end <= static_cast<uint64_t>(file.st_size);
+  return Backed(data, length);
 }
 
 class FileDescriptor final : public Descriptor {
@@ -81,7 +82,7 @@ Status MapPages(const Fd& fd, uint64_t offset, uint64_t length, std::shared_ptr<
   if (data == MAP_FAILED) return Status::Os("mmap", errno);
   madvise(data, length, MADV_DONTFORK);
   auto mapping = std::make_shared<DeviceMapping>(static_cast<uint8_t*>(data), length);
-  if (!CannotShrink(fd.get(), offset + length) && !Backed(mapping->data(), length)) {
+  if (!Present(fd.get(), offset + length, mapping->data(), length)) {
     return Status::Error(Code::kInvalidArgument, "mmap", "the device has nothing at all or part of this range", EFAULT);
   }
   *out = std::move(mapping);
