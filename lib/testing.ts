@@ -42,6 +42,7 @@ export function needsHypervisor<Rest extends unknown[]>(
 
 /** Hypervisors, VMs, vCPUs, machines. */
 export interface Closable {
+  /** A promise that it returns is waited for. */
   close(): unknown;
 }
 

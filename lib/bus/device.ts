@@ -8,17 +8,21 @@ export type Width = 1 | 2 | 4;
 export interface IoHandler {
   /** Value of `width` bytes at `offset`; bits above the width are ignored. */
   read(offset: number, width: Width): number | PromiseLike<number>;
+  /** Takes `value`, unsigned and of `width` bytes, at `offset`. What it throws ends the run with ERR_HAX_DEVICE_FAILED. */
   write(offset: number, value: number, width: Width): void | PromiseLike<void>;
   /** Widest access the chip's bus takes (4 when absent); wider ones arrive split, low part first, as a real bus would do it. */
   readonly maxWidth?: Width;
   /** Present on devices with 64-bit registers; otherwise an 8-byte access arrives as two of 4, low first. */
   read64?(offset: number): bigint | PromiseLike<bigint>;
+  /** Takes 8 bytes at `offset`; unsigned. */
   write64?(offset: number, value: bigint): void | PromiseLike<void>;
 }
 
 /** Saved state of a device: named and versioned, plain data that survives JSON. */
 export interface DeviceState {
+  /** Name of the device that it is of. */
   readonly device: string;
+  /** Of the layout; it changes when the members do. */
   readonly version: number;
 }
 
@@ -32,6 +36,7 @@ export interface Device<State extends DeviceState = DeviceState> extends IoHandl
   readonly name: string;
   /** The state after power-on; interrupt lines fall. Host-side attachments (sinks, sources) stay. */
   reset(): void;
+  /** All that restore() needs: plain data, taken while no access is under way. */
   save(): State;
   /** Validates everything first; throws ERR_HAX_DEVICE_STATE and changes nothing when the state is not sound. */
   restore(state: State): void;

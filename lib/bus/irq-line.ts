@@ -1,5 +1,6 @@
 /** An interrupt line. Lines are levels: true is asserted, false is not; setting the same level twice has no effect. */
 export interface IrqLine {
+  /** Asserts or deasserts it, before it returns. */
   set(level: boolean): void;
 }
 

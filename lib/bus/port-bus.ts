@@ -44,6 +44,7 @@ export class PortBus {
   /** For the VM: how writes become posted, and how doorbells are connected. */
   onPost: PostRange | undefined;
   onDoorbells: ConnectDoorbells | undefined;
+  /** For the VM: how an answer stands, and is taken away (undefined). */
   onAnswer: ((port: number, value: number | undefined) => void) | undefined;
   /** Ports with a standing answer. */
   readonly #answered = new Set<number>();

@@ -40,12 +40,14 @@ const timerSize = 2 ** 24;
 /** TMR_STS is set whenever the most significant bit changes. */
 const halfPeriod = 2 ** 23;
 
+/** What an AcpiPm is connected to. */
 export interface AcpiPmOptions {
   clock: Clock;
   /** The system control interrupt, a level. */
   irq?: IrqLine;
   /** The SLP_TYP of S5 that the `\_S5` object names, 0 to 7. */
   sleepTypeS5: number;
+  /** The guest has asked for S5. */
   onPowerOff: () => void;
   /** Another sleep type was entered. */
   onSleep?: ((type: number) => void) | undefined;
@@ -93,6 +95,7 @@ export class AcpiPm implements Device<AcpiPmState> {
     this.#raise(powerButtonBit);
   }
 
+  /** Somebody has pressed the sleep button; as pressPowerButton(). */
   pressSleepButton(): void {
     this.#raise(sleepButtonBit);
   }

@@ -20,12 +20,15 @@ const sleepEnable = 0x20;
 /** SLEEP_STATUS_REG: "WAK_STS", which a wake event sets and software clears by writing 1. */
 const wakeStatus = 0x80;
 
+/** The values that the guest's ACPI tables name, and what comes of them. */
 export interface AcpiPowerOptions {
   /** The SLP_TYP of S5 that the `\_S5` object names, 0 to 7. */
   sleepTypeS5: number;
   /** The FADT's RESET_VALUE, 0 to 0xff. */
   resetValue: number;
+  /** The guest has asked for S5. */
   onPowerOff: () => void;
+  /** The guest has written RESET_VALUE. */
   onReset: () => void;
   /** Another sleep type was entered. */
   onSleep?: ((type: number) => void) | undefined;

@@ -12,6 +12,7 @@ import { StateReader } from './state';
 /** By this value guests find out that the port exists; QEMU's `readback`. */
 const defaultReadback = 0xe9;
 
+/** Where its bytes go, and what it reads as. */
 export interface DebugConsoleOptions {
   /** Where the bytes go; they vanish when absent. */
   output?: ByteOutput | undefined;

@@ -64,6 +64,7 @@ export interface Pit8254State extends DeviceState, Numbered<0>, Numbered<1>, Num
   readonly sinceRise: number;
 }
 
+/** What a Pit8254 is connected to. */
 export interface Pit8254Options {
   clock: Clock;
   /** OUT 0; to nowhere when absent. */

@@ -108,6 +108,7 @@ export interface Pic8259State extends DeviceState, Readonly<Registers> {
   readonly version: 1;
 }
 
+/** How a chip is wired. */
 export interface Pic8259Options {
   /** INT; to nowhere when absent. */
   output?: IrqLine | undefined;
@@ -142,6 +143,7 @@ export class Pic8259 implements Device<Pic8259State> {
     return this.#level;
   }
 
+  /** ELCR: a set bit makes that input level-triggered. Bits that do not exist stay clear. */
   get elcr(): number {
     return this.#r.elcr;
   }

@@ -13,6 +13,7 @@ const panicked = 0x01;
 /** PVPANIC_CRASH_LOADED: "a guest panic has happened and will be handled by the guest; the host should record it or report it". */
 const crashLoaded = 0x02;
 
+/** What a guest tells of: its panic, or that it has loaded its crash kernel. */
 export type PvpanicEvent = 'panicked' | 'crash-loaded';
 
 export interface PvpanicState extends DeviceState {

@@ -18,8 +18,11 @@ const timerOutput = 0x20;
 
 /** The timer behind the port: a Pit8254. */
 export interface SpeakerTimer {
+  /** Drives GATE 2. */
   setGate(counter: 2, level: boolean): void;
+  /** The level of OUT 2. */
   out(counter: 2): boolean;
+  /** Changes with each refresh of the memory, about every 15 µs. */
   readonly refreshToggle: boolean;
 }
 

@@ -114,6 +114,7 @@ export interface Uart16550State extends DeviceState, Readonly<Registers>, Receiv
   readonly transmitter: readonly number[];
 }
 
+/** What a Uart16550 is connected to. */
 export interface Uart16550Options {
   /** INTR behind OUT2; to nowhere when absent. */
   irq?: IrqLine | undefined;

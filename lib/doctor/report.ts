@@ -1,8 +1,10 @@
 /** What doctor() found out. Plain data: JSON.stringify() loses nothing of it. */
 import type { FeatureName, Capability } from '../hypervisor/capabilities';
 
+/** `error`: no VM, or none of that device; `warning`: it works, but not as it could; `info`: good to know. */
 export type Severity = 'error' | 'warning' | 'info';
 
+/** What was found, for programs; texts are for people and may change. */
 export type FindingCode =
   | 'addon-missing'
   | 'api-version'
@@ -20,9 +22,13 @@ export type FindingCode =
   | 'software-kvm'
   | 'vm-refused';
 
+/** One thing that doctor() found. */
 export interface Finding {
+  /** How bad it is. */
   severity: Severity;
+  /** What it is. */
   code: FindingCode;
+  /** One sentence that names the thing. */
   message: string;
   /** What to do about it; empty where there is nothing to do. */
   remedy: string;
@@ -30,11 +36,15 @@ export interface Finding {
   page?: string;
 }
 
+/** The host, as this process sees it. */
 export interface HostReport {
+  /** process.platform. */
   platform: string;
+  /** process.arch. */
   arch: string;
   /** The running kernel's release. */
   kernel: string;
+  /** Node's version, without the v. */
   node: string;
   /** The processor's name as the kernel gives it; empty where it gives none. */
   processor: string;
@@ -44,8 +54,11 @@ export interface HostReport {
   container: string | null;
 }
 
+/** /dev/HAX. */
 export interface HaxmReport {
+  /** Path of the node. */
   device: string;
+  /** The node exists. */
   present: boolean;
   /** It was opened and a VM was made on it. */
   usable: boolean;
@@ -59,8 +72,11 @@ export interface HaxmReport {
   features: Partial<Record<FeatureName, Capability>>;
 }
 
+/** /dev/kvm. */
 export interface KvmReport {
+  /** Path of the node. */
   device: string;
+  /** The node exists. */
   present: boolean;
   /** It was opened and a VM was made on it. */
   usable: boolean;
@@ -74,6 +90,7 @@ export interface KvmReport {
   features: Partial<Record<FeatureName, Capability>>;
 }
 
+/** All of it: `hax doctor --json` prints one. */
 export interface DoctorReport {
   /** Of node-hax. */
   version: string;
@@ -81,9 +98,14 @@ export interface DoctorReport {
   ok: boolean;
   /** Whether an unmodified Linux can run as a guest here, and why or why not. */
   linux: { ok: boolean; reason: string };
+  /** Where it was asked. */
   host: HostReport;
+  /** Whether the native part loaded; if not, a finding says why. */
   addon: { ok: boolean };
+  /** The device that is tried first. */
   haxm: HaxmReport;
+  /** The device that is tried second. */
   kvm: KvmReport;
+  /** In the order of looking; empty when there is nothing to say. */
   findings: Finding[];
 }

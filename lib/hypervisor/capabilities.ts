@@ -55,11 +55,13 @@ export type KvmFeatureName =
   | 'recommendedVcpus'
   | 'memorySlots';
 
+/** What an opened device is and can do. */
 export interface Capabilities {
   /** `kvm`, `haxm`. */
   readonly backend: string;
   /** The opened node. */
   readonly device: string;
+  /** KVM_GET_API_VERSION, or HAXM's current version. */
   readonly apiVersion: number;
   /** What the backend has a word for; `features.debug` is undefined on KVM. */
   readonly features: Readonly<Record<KvmFeatureName, Capability> & Partial<Record<HaxmFeatureName, Capability>>>;

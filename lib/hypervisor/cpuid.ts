@@ -53,6 +53,7 @@ export function packCpuid(entries: readonly CpuidEntry[]): Uint8Array {
   return new Uint8Array(table.buffer);
 }
 
+/** For whom guestCpuid() makes the table. */
 export interface GuestCpuidOptions {
   /** APIC id of this vCPU. */
   apicId: number;

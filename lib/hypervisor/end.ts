@@ -23,6 +23,7 @@ export type RunEnd =
   /** A debug-exit device was written; `status` is what the guest asks the process to exit with. */
   | { readonly reason: 'exit-code'; readonly status: number };
 
+/** The words for why a run ended. */
 export type EndReason = RunEnd['reason'];
 
 /** True for the ends that mean that the guest crashed. */

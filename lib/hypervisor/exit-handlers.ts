@@ -22,6 +22,7 @@ export const servedKinds = [
   'unknown',
 ] as const;
 
+/** The kinds of exit that onExit() takes a handler for. */
 export type ServedKind = (typeof servedKinds)[number];
 
 /**

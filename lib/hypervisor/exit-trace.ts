@@ -20,6 +20,7 @@ function warn(error: HaxError): void {
   process.emitWarning(error);
 }
 
+/** How much a trace keeps, and who hears of its trouble. */
 export interface ExitTraceOptions {
   /** Events that are kept, from the first on: 1,000,000 by default, some 120 MB; at most 100,000,000. */
   limit?: number;
@@ -78,6 +79,7 @@ export class ExitTrace {
     this.#file.close();
   }
 
+  /** As close(). */
   [Symbol.dispose](): void {
     this.close();
   }

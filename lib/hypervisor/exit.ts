@@ -6,11 +6,13 @@ import { exitKinds, exitPage, exitDataSize } from '../native/layout';
 import { shown } from '../util/check';
 import { invalidArgument } from '../util/errors';
 
+/** From the guest: `in` is a read, which wants an answer; `out` is a write. */
 export type IoDirection = 'in' | 'out';
 
 /** Port I/O. An `in` wants its reply in `data` before the next entry; `count` is above 1 for string instructions. */
 export interface IoExit {
   readonly kind: 'io';
+  /** 0 to 0xffff. */
   readonly port: number;
   /** Bytes of one element: 1, 2 or 4. */
   readonly size: number;
@@ -120,6 +122,7 @@ export interface ExceptionExit {
 /** KVM_EXIT_SET_TPR: the guest lowered CR8 and the interrupt controllers are not the kernel's. */
 export interface SetTprExit {
   readonly kind: 'set-tpr';
+  /** The new priority, 0 to 15. */
   readonly cr8: bigint;
 }
 
@@ -174,6 +177,7 @@ export interface PlainExit {
   readonly kind: 'hlt' | 'irq-window' | 'shutdown' | 'nmi' | 'dirty-ring-full' | 'bus-lock';
 }
 
+/** One of them, told apart by `kind`. */
 export type Exit =
   | IoExit
   | MmioExit

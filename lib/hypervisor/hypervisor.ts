@@ -9,13 +9,16 @@ import { loadKvmSystem } from './kvm/load';
 import type { KvmSystem } from './kvm/system';
 import { VirtualMachine } from './vm';
 
+/** The hypervisors that there are. */
 export type BackendName = 'haxm' | 'kvm';
 
+/** Which device to open. */
 export interface OpenOptions {
   /** The device to open; by default HAX_BACKEND, and without it /dev/HAX and then /dev/kvm. */
   backend?: BackendName;
 }
 
+/** What cannot be changed once a VM is there. */
 export interface CreateVmOptions {
   /**
    * Who has the interrupt controllers: `kernel` (PIC, IOAPIC and local APICs; the default where the capability `kernelIrqchip` is
@@ -40,6 +43,7 @@ const supported = new Map<string, readonly CpuidEntry[]>();
 
 /** An opened hypervisor device. */
 export class Hypervisor {
+  /** Which device it is and what it can do, asked once. */
   readonly capabilities: Capabilities;
   readonly #native: NativeHypervisor;
   readonly #vms = new Set<VirtualMachine>();
@@ -83,10 +87,12 @@ export class Hypervisor {
     return (this.#haxm ??= new HaxmSystem(this));
   }
 
+  /** Whether close() was called. */
   get closed(): boolean {
     return this.#closed;
   }
 
+  /** Its VMs that are not closed. */
   get vms(): readonly VirtualMachine[] {
     return [...this.#vms];
   }
@@ -144,6 +150,7 @@ export class Hypervisor {
     this.#native.close();
   }
 
+  /** As close(). */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -10,6 +10,7 @@ import { checkMsr, msrRefused, StateView } from './state';
 
 /** KVM_MP_STATE_…: what a vCPU does while it executes nothing. */
 export const mpStates = ['runnable', 'uninitialized', 'init-received', 'halted', 'sipi-received'] as const;
+/** One of {@link mpStates}. */
 export type MpState = (typeof mpStates)[number];
 
 type GeneralRegisters = Pick<CpuState, GeneralRegister>;
@@ -29,6 +30,7 @@ export interface VcpuState {
   msrs: readonly (readonly [index: number, value: bigint])[];
 }
 
+/** The names of the parts. */
 export type StatePart = keyof VcpuState;
 
 /** What setParts() takes: parts left out, and registers left out of a part, stay as they are. */

@@ -18,6 +18,7 @@ import { VcpuParts, type MpState, type RegistersView, type StatePart, type VcpuS
 export { mpStates, type MpState } from './vcpu-state';
 import type { VirtualMachine } from './vm';
 
+/** How run() runs. */
 export interface RunOptions {
   /** Ends the run: the promise rejects with the signal's reason. */
   signal?: AbortSignal;
@@ -135,6 +136,7 @@ export class Vcpu {
     return (this.#haxm ??= new HaxmVcpu(this));
   }
 
+  /** Whether close() was called, here or by the VM. */
   get closed(): boolean {
     return this.#closed;
   }
@@ -238,6 +240,7 @@ export class Vcpu {
     this.#run?.resume();
   }
 
+  /** Whether pause() holds it. */
   get paused(): boolean {
     return this.#paused;
   }
@@ -295,6 +298,7 @@ export class Vcpu {
     return this.#parts.get(['fpu'], []).fpu;
   }
 
+  /** Takes what getFpu() gave; KVM_SET_XSAVE. Throws ERR_HAX_INVALID_ARGUMENT unless it has 512 bytes. */
   setFpu(image: Uint8Array): void {
     checkBytes(image, 'an FXSAVE image');
     this.#parts.set({ fpu: image });
@@ -352,6 +356,7 @@ export class Vcpu {
     return this.native.ioctl(request, argument);
   }
 
+  /** What the run loop has counted since the vCPU was made. */
   get counters(): VcpuCounters {
     const at = (offset: number): number => Number(this.#u64[offset / 8]);
     const guestNs = at(exitPage.guestNs);
@@ -378,6 +383,7 @@ export class Vcpu {
     this.vm.forget(this);
   }
 
+  /** As close(). */
   [Symbol.dispose](): void {
     this.close();
   }

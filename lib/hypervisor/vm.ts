@@ -18,6 +18,7 @@ import type { KvmVm } from './kvm/vm';
 import { PostedWrites } from './posted-writes';
 import { Vcpu } from './vcpu';
 
+/** A range of guest memory. */
 export interface MapMemoryOptions {
   /** Guest-physical address, a multiple of 4096. */
   gpa: number;
@@ -30,9 +31,11 @@ export interface MapMemoryOptions {
    * multiple of 4096). By default memory of its own, zero-filled. What the array had is what the guest finds.
    */
   shared?: SharedMemory;
+  /** Bytes into `shared`, a multiple of 4096; 0 by default. */
   offset?: number;
 }
 
+/** What cannot be changed once a vCPU is there. */
 export interface CreateVcpuOptions {
   /** Number and APIC id; by default the lowest that this VM has not had. The device gives none a second time, closed or not. */
   id?: number;
@@ -91,6 +94,7 @@ export class VirtualMachine {
     if (!hasKernelIrqchip) this.userIrqchip = makeUserIrqchip?.(this);
   }
 
+  /** `kvm` or `haxm`. */
   get backend(): string {
     return this.hypervisor.capabilities.backend;
   }
@@ -100,6 +104,7 @@ export class VirtualMachine {
     return (this.#haxm ??= new HaxmVm(this));
   }
 
+  /** Whether close() was called, here or by the hypervisor. */
   get closed(): boolean {
     return this.#closed;
   }
@@ -109,6 +114,7 @@ export class VirtualMachine {
     return (this.#kvm ??= new (loadKvmVm())(this));
   }
 
+  /** Its vCPUs that are not closed, in the order in which they were made. */
   get vcpus(): readonly Vcpu[] {
     return [...this.#vcpus.values()];
   }
@@ -226,6 +232,7 @@ export class VirtualMachine {
     this.hypervisor.forget(this);
   }
 
+  /** As close(). */
   [Symbol.dispose](): void {
     this.close();
   }

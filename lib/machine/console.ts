@@ -1,14 +1,18 @@
 import { Duplex } from 'node:stream';
 import { HaxError, invalidArgument } from '../util/errors';
 
+/** What to wait for: the text itself, or an expression over what has been printed and not been waited past. */
 export type Pattern = string | RegExp;
 
+/** How long to wait. */
 export interface WaitOptions {
   /** Milliseconds; without it the wait ends with the guest at the latest. */
   timeout?: number;
+  /** Ends the wait: it rejects with the signal's reason. */
   signal?: AbortSignal;
 }
 
+/** What a wait has found. */
 export interface WaitResult {
   /** The text that matched. */
   readonly match: string;
@@ -128,6 +132,7 @@ export class Console extends Duplex {
     this.accept();
   }
 
+  /** For the machine: the guest can take more input. */
   accept(): void {
     const unsent = this.#unsent;
     if (!unsent || !this.#feed) return;
@@ -150,6 +155,7 @@ export class Console extends Duplex {
     this.push(null);
   }
 
+  /** @internal */
   override _read(): void {
     const drain = this.#onDrain;
     this.#onDrain = undefined;
@@ -162,6 +168,7 @@ export class Console extends Duplex {
     done(error);
   }
 
+  /** @internal */
   override _write(chunk: Buffer | string, encoding: BufferEncoding, done: () => void): void {
     this.#unsent = { bytes: typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk, done };
     this.accept();

@@ -18,6 +18,7 @@ import { Console } from './console';
 import { FileSource, type FileInput, type ProgressListener } from './file-source';
 import { ports } from './layout';
 
+/** What to boot, and around it. */
 export interface MachineOptions {
   /** What to boot: a path, or the file's bytes. */
   kernel: FileInput;
@@ -25,7 +26,9 @@ export interface MachineOptions {
   format?: ImageFormat | 'auto';
   /** Flat images: guest-physical load address (0x7c00), entry (= load) and processor mode in bits (16). */
   load?: number;
+  /** Flat images: guest-physical address of the first instruction; `load` by default. */
   entry?: number;
+  /** Flat images: the processor's mode at the first instruction, in bits; 16 by default. */
   mode?: 16 | 32 | 64;
   /** bzImage: the initial RAM disk; multiboot: the modules, in order. */
   initrd?: FileInput | readonly FileInput[];
@@ -121,6 +124,7 @@ export class Machine extends EventEmitter<{ reset: [] }> {
     }
   }
 
+  /** Where the machine is in its life. */
   get state(): MachineState {
     return this.#state === 'running' && this.#board.processors.paused ? 'paused' : this.#state;
   }
@@ -165,6 +169,7 @@ export class Machine extends EventEmitter<{ reset: [] }> {
     this.#board.flush();
   }
 
+  /** Lets the guest go on after pause(); otherwise does nothing. */
   resume(): void {
     this.#board.processors.resume();
   }
@@ -182,6 +187,7 @@ export class Machine extends EventEmitter<{ reset: [] }> {
     return this;
   }
 
+  /** Undoes unref(). */
   ref(): this {
     this.#referenced = true;
     this.#board.processors.setReferenced(true);
@@ -197,6 +203,7 @@ export class Machine extends EventEmitter<{ reset: [] }> {
     this.#release();
   }
 
+  /** As close(). */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

@@ -17,6 +17,7 @@ import { unpackError, window, type Call, type FromWorker, type ToWorker, type Wo
 /** How long close() waits for a worker whose device models do not return, milliseconds. */
 const patience = 1000;
 
+/** As MachineOptions, but for what cannot leave this thread. */
 export interface WorkerMachineOptions extends Omit<MachineOptions, 'debugConsole' | 'trace'> {
   /**
    * A module for the worker, by path or URL: its default export is called with the {@link Machine} and with `setupData` before the guest
@@ -79,6 +80,7 @@ export class WorkerMachine extends EventEmitter<{ reset: [] }> {
     signal?.addEventListener('abort', this.#abort);
   }
 
+  /** Where the machine is in its life, as far as the worker has told. */
   get state(): MachineState {
     return this.#state;
   }
@@ -94,6 +96,7 @@ export class WorkerMachine extends EventEmitter<{ reset: [] }> {
     if (this.#state === 'running') this.#state = 'paused';
   }
 
+  /** Lets the guest go on after pause(); otherwise does nothing. */
   async resume(): Promise<void> {
     await this.#call('resume');
     if (this.#state === 'paused') this.#state = 'running';
@@ -120,6 +123,7 @@ export class WorkerMachine extends EventEmitter<{ reset: [] }> {
     return this;
   }
 
+  /** Undoes unref(). */
   ref(): this {
     this.#worker.ref();
     return this;
@@ -135,6 +139,7 @@ export class WorkerMachine extends EventEmitter<{ reset: [] }> {
     await this.#worker.terminate();
   }
 
+  /** As close(). */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

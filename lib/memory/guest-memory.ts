@@ -14,7 +14,9 @@ export interface GuestMemoryAccess {
 
 /** The host memory behind a region; the addon's, or any object of this shape in tests. */
 export interface RegionBacking {
+  /** Fills `target` from `offset` on. */
   read(offset: number, target: Uint8Array): void;
+  /** Copies `source` to `offset` and what follows. */
   write(offset: number, source: Uint8Array): void;
   /** The memory itself, at most 4 GiB of it. */
   buffer(offset: number, length: number): ArrayBuffer;
@@ -75,12 +77,14 @@ export class Region {
     return new Uint8Array(buffer, offset - start, length);
   }
 
+  /** Fills `target` from `offset` on, bytes from the region's start. Throws ERR_HAX_MEMORY for what is not inside. */
   read(offset: number, target: Uint8Array): void {
     checkBytes(target, 'what guest memory is read into');
     this.#check(offset, target.length);
     this.backing.read(offset, target);
   }
 
+  /** Copies `source` to `offset` and what follows. Throws ERR_HAX_MEMORY for what is not inside. */
   write(offset: number, source: Uint8Array): void {
     checkBytes(source, 'what guest memory is written from');
     this.#check(offset, source.length);
@@ -130,6 +134,7 @@ export class GuestMemory implements GuestMemoryAccess {
     this.#regions.splice(index < 0 ? this.#regions.length : index, 0, region);
   }
 
+  /** For VirtualMachine, which has unmapped it. */
   remove(region: Region): void {
     const index = this.#regions.indexOf(region);
     if (index >= 0) this.#regions.splice(index, 1);
@@ -150,6 +155,7 @@ export class GuestMemory implements GuestMemoryAccess {
     return undefined;
   }
 
+  /** A copy of `length` bytes. Throws ERR_HAX_MEMORY where some of them are not mapped. */
   read(gpa: number, length: number): Uint8Array {
     this.#checkRange(gpa, length);
     const bytes = new Uint8Array(length);
@@ -163,6 +169,7 @@ export class GuestMemory implements GuestMemoryAccess {
     this.#each(gpa, target.length, (region, offset, from, to) => region.read(offset, target.subarray(from, to)));
   }
 
+  /** Copies `bytes` to `gpa` and what follows. Throws ERR_HAX_MEMORY where some of it is not mapped. */
   write(gpa: number, bytes: Uint8Array): void {
     checkBytes(bytes, 'what guest memory is written from');
     this.#each(gpa, bytes.length, (region, offset, from, to) => region.write(offset, bytes.subarray(from, to)));
@@ -175,30 +182,38 @@ export class GuestMemory implements GuestMemoryAccess {
     return region.view(gpa - region.gpa, length);
   }
 
+  /** One byte. This and its likes are little-endian, unsigned, need no alignment and throw ERR_HAX_MEMORY where nothing is mapped. */
   readU8(gpa: number): number {
     return this.#load(gpa, 1).getUint8(0);
   }
+  /** Two bytes, unsigned and little-endian. */
   readU16(gpa: number): number {
     return this.#load(gpa, 2).getUint16(0, true);
   }
+  /** Four bytes, unsigned and little-endian. */
   readU32(gpa: number): number {
     return this.#load(gpa, 4).getUint32(0, true);
   }
+  /** Eight bytes, unsigned and little-endian. */
   readU64(gpa: number): bigint {
     return this.#load(gpa, 8).getBigUint64(0, true);
   }
+  /** Stores the low 8 bits of `value`. */
   writeU8(gpa: number, value: number): void {
     this.#scratch.setUint8(0, number(value));
     this.#store(gpa, 1);
   }
+  /** Stores the low 16 bits of `value`, little-endian. */
   writeU16(gpa: number, value: number): void {
     this.#scratch.setUint16(0, number(value), true);
     this.#store(gpa, 2);
   }
+  /** Stores the low 32 bits of `value`, little-endian. */
   writeU32(gpa: number, value: number): void {
     this.#scratch.setUint32(0, number(value), true);
     this.#store(gpa, 4);
   }
+  /** Stores the low 64 bits of `value`, little-endian. */
   writeU64(gpa: number, value: bigint): void {
     if (typeof value !== 'bigint') throw invalidArgument(`a value of 64 bits is a bigint, not ${shown(value)}`);
     this.#scratch.setBigUint64(0, value, true);

@@ -9,6 +9,7 @@ export interface Clock {
   at(deadline: number, callback: () => void): Timer;
 }
 
+/** A call that has been asked for. */
 export interface Timer {
   /** Idempotent; after it the callback will not come. */
   cancel(): void;

@@ -10,6 +10,7 @@ export interface Segment {
   attributes: number;
 }
 
+/** GDTR or IDTR: a linear address, and the offset of the last byte. */
 export interface DescriptorTable {
   base: bigint;
   limit: number;
@@ -42,6 +43,7 @@ export type GeneralRegister = (typeof generalRegisters)[number];
 export type SegmentRegister = (typeof segmentRegisters)[number];
 export type ControlRegister = (typeof controlRegisters)[number];
 
+/** A vCPU's registers but for the FPU's and MSRs. 64-bit values are bigints, unsigned. */
 export type CpuState = Record<GeneralRegister, bigint> &
   Record<SegmentRegister, Segment> &
   Record<ControlRegister, bigint> & { gdt: DescriptorTable; idt: DescriptorTable };

@@ -30,6 +30,7 @@ export const errorTable = {
   ERR_HAX_WRONG_THREAD: 'Use a vCPU only on the thread that created it; other threads may only kick it.',
 } as const;
 
+/** The codes that there are; each has a page in docs/errors. */
 export type HaxErrorCode = keyof typeof errorTable;
 
 /** The page about a code, in the package and in the repository. */
@@ -37,11 +38,13 @@ export function errorPage(code: HaxErrorCode): string {
   return `node-hax/docs/errors/${code}.md`;
 }
 
+/** What an error knows beside its message. */
 export interface HaxErrorDetails {
   /** The ioctl or call that failed, by its kernel name where it has one. */
   operation?: string | undefined;
   /** The operating system's error number, positive. */
   errno?: number | undefined;
+  /** `kvm` or `haxm`. */
   backend?: string | undefined;
   /** What to do, as sentences; the table's hint by default. The page about the code is named behind it. */
   hint?: string | undefined;
@@ -49,17 +52,25 @@ export interface HaxErrorDetails {
   rip?: bigint | undefined;
   /** What the guest had printed, for waits that failed. */
   transcript?: string | undefined;
+  /** What was thrown below. */
   cause?: unknown;
 }
 
+/** Every error of node-hax. `instanceof` recognises those of other realms and of another copy of node-hax too. */
 export class HaxError extends Error {
+  /** For programs to branch on; never changes its meaning. */
   readonly code: HaxErrorCode;
+  /** The ioctl or call that failed, by its kernel name where it has one. */
   readonly operation: string | undefined;
+  /** The operating system's error number, positive. */
   readonly errno: number | undefined;
+  /** `kvm` or `haxm`, where one of them refused. */
   readonly backend: string | undefined;
   /** What to do, and the page that tells more. */
   readonly hint: string;
+  /** Where the guest was, for errors of device models. */
   readonly rip: bigint | undefined;
+  /** What the guest had printed, for waits that failed. */
   readonly transcript: string | undefined;
 
   constructor(code: HaxErrorCode, message: string, details: HaxErrorDetails = {}) {

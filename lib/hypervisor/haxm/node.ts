@@ -9,6 +9,7 @@ const open = new FinalizationRegistry<number>((descriptor) => closeSync(descript
 const openTries = 200;
 const openPause = 5;
 
+/** A VM or vCPU of a raw call, open until close(). */
 export class HaxmNode {
   #descriptor: number | undefined;
 
@@ -21,6 +22,7 @@ export class HaxmNode {
     open.register(this, this.#descriptor, this);
   }
 
+  /** Whether close() was called. */
   get closed(): boolean {
     return this.#descriptor === undefined;
   }
@@ -33,6 +35,7 @@ export class HaxmNode {
     this.#descriptor = undefined;
   }
 
+  /** As close(). */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -3,6 +3,7 @@
 export const stateSize = 512;
 export const stateSizeWithXcr0 = 520;
 
+/** A segment register, with its hidden part. */
 export interface HaxmSegment {
   selector: number;
   base: bigint;

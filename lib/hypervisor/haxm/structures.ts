@@ -10,6 +10,7 @@ export function structure(size: number, ...fields: readonly (readonly [offset: n
   return buffer;
 }
 
+/** HAX_IOCTL_VERSION's answer: the oldest interface that the driver speaks, and the newest. */
 export interface HaxmVersion {
   readonly compatVersion: number;
   readonly currentVersion: number;
@@ -35,6 +36,7 @@ export const featureBits = {
 
 export type HaxmDriverFeature = keyof typeof featureBits;
 
+/** HAX_IOCTL_CAPABILITY's answer, decoded; `wstatus` and `winfo` are the words as they came. */
 export interface HaxmCapability {
   readonly working: boolean;
   /** Why it does not work; empty while it does. */
@@ -65,6 +67,7 @@ export function unpackCapability(bytes: Buffer): HaxmCapability {
   };
 }
 
+/** Where the driver's pages of a vCPU are in this process: the tunnel, of `size` bytes, and the buffer for I/O. */
 export interface HaxmTunnelInfo {
   readonly va: bigint;
   readonly ioVa: bigint;

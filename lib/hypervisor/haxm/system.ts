@@ -20,12 +20,14 @@ export function requireHaxm(capabilities: Capabilities): void {
   });
 }
 
+/** A quota of guest memory for all VMs together. */
 export interface MemlimitOptions {
   enabled: boolean;
   /** MiB; needed and not 0 while enabled. */
   megabytes?: Unsigned;
 }
 
+/** HAXM's calls of /dev/HAX: `hypervisor.haxm`. */
 export class HaxmSystem {
   constructor(private readonly hypervisor: RawCaller & { readonly capabilities: Capabilities; readonly vms: readonly unknown[] }) {
     requireHaxm(hypervisor.capabilities);

@@ -14,6 +14,7 @@ export const haxmStatuses = [
   'page-fault',
   'debug',
 ] as const;
+/** The driver's words for why it came back; `unknown` for a number without one. */
 export type HaxmStatus = (typeof haxmStatuses)[number];
 
 interface Every {
@@ -82,6 +83,7 @@ export interface HaxmPlain extends Every {
   readonly status: Exclude<HaxmStatus, 'io' | 'mmio' | 'fast-mmio' | 'page-fault' | 'debug'>;
 }
 
+/** What HAX_VCPU_IOCTL_RUN came back with, told apart by `status`. */
 export type HaxmRun = HaxmIo | HaxmMmio | HaxmFastMmio | HaxmPageFault | HaxmDebugStop | HaxmPlain;
 
 const tunnelSize = 56;

@@ -31,6 +31,7 @@ const pauseReason = 8;
 /** The value in the record of an MMIO exit. */
 const mmioValueAt = 8;
 
+/** What HAX_IOCTL_VCPU_DEBUG takes. */
 export interface HaxmDebugOptions {
   /** {@link debugControl}, added up; 0 switches everything off. */
   control: number;
@@ -39,6 +40,7 @@ export interface HaxmDebugOptions {
   reserved?: Unsigned;
 }
 
+/** A run, and the errno that the driver gave with it. */
 export type HaxmRunResult = HaxmRun & {
   /** The errno of RUN: 22 where the processor refused the entry; otherwise undefined. */
   readonly errno?: number;
@@ -49,6 +51,7 @@ interface RawVcpu extends RawCaller {
   kick(): void;
 }
 
+/** HAXM's calls of a vCPU's node: `vcpu.haxm`. */
 export class HaxmVcpu {
   readonly #vcpu: RawVcpu;
   #stateSize: number | undefined;

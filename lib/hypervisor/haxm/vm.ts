@@ -18,6 +18,7 @@ export const protectFlags = { none: 0, all: 7 } as const;
 const shortSize = 32;
 const maxVcpus = 16;
 
+/** What HAX_VM_IOCTL_SET_RAM takes: `size` bytes at the guest-physical `paStart`, both multiples of 4096. */
 export interface SetRamOptions {
   paStart: Unsigned;
   size: Unsigned;
@@ -32,6 +33,7 @@ interface RawVm extends RawCaller {
   readonly memory: { readonly regions: readonly { readonly gpa: number; readonly size: number; readonly bytes: Uint8Array }[] };
 }
 
+/** HAXM's calls of a VM's node: `vm.haxm`. */
 export class HaxmVm {
   readonly #vm: RawVm;
   /** Also keeps the memory mapped. */

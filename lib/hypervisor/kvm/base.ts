@@ -124,6 +124,7 @@ export abstract class KvmCalls {
     return value.slice(0, size);
   }
 
+  /** KVM_SET_DEVICE_ATTR with the bytes of the attribute. */
   protected writeAttribute(group: number, attr: number | bigint, value: Uint8Array): void {
     checkBytes(value, 'value of an attribute');
     const bytes = new Uint8Array(Math.max(value.length, attributeRoom));
@@ -131,6 +132,7 @@ export abstract class KvmCalls {
     this.write('KVM_SET_DEVICE_ATTR', 'kvm_device_attr', { group, attr, addr: value.length > 0 ? addressOf(bytes) : 0n });
   }
 
+  /** KVM_HAS_DEVICE_ATTR. */
   protected askAttribute(group: number, attr: number | bigint): boolean {
     const bytes = encode('kvm_device_attr', { group, attr, addr: 0n });
     try {

@@ -6,11 +6,13 @@ import type { CapabilityName, RequestName } from './generated/uapi';
 
 export type Scope = 'system' | 'vm' | 'vcpu' | 'device';
 
+/** A call of KVM and the method that makes it. */
 export interface KvmCall {
   readonly scope: Scope;
   readonly request: RequestName;
   /** Name of the method of the scope's class, or how the typed interface above makes the call. */
   readonly method: string;
+  /** The kernel version in which it became usable on x86. */
   readonly since: string;
   /** What KVM_CHECK_EXTENSION must report; none for calls that every KVM of this API version has. */
   readonly capability?: CapabilityName;
@@ -140,6 +142,7 @@ const device: readonly Row[] = [
 
 const tables: Readonly<Record<Scope, readonly Row[]>> = { system, vm, vcpu, device };
 
+/** Every call that has a method here; docs/kvm-calls.md is made of it. */
 export const kvmCalls: readonly KvmCall[] = (Object.keys(tables) as Scope[]).flatMap((scope) =>
   tables[scope].map(([method, request, since, section, capability]) => ({ scope, request, method, since, capability, section })),
 );

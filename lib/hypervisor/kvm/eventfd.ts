@@ -24,6 +24,7 @@ export class KvmDescriptor {
     return this.native.number();
   }
 
+  /** Whether close() was called. */
   get closed(): boolean {
     return this.#native === undefined;
   }
@@ -34,11 +35,13 @@ export class KvmDescriptor {
     return new Uint8Array(this.native.map(offset, size));
   }
 
+  /** Closes the descriptor. Idempotent. */
   close(): void {
     this.#native?.close();
     this.#native = undefined;
   }
 
+  /** As close(). */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -90,6 +90,7 @@ export class SyncRegs {
   set valid(mask: bigint) {
     this.#view.setBigUint64(offsetOf('kvm_run', 'kvm_valid_regs'), mask, true);
   }
+  /** The mask that is set now. */
   get valid(): bigint {
     return this.#view.getBigUint64(offsetOf('kvm_run', 'kvm_valid_regs'), true);
   }
@@ -98,22 +99,26 @@ export class SyncRegs {
   set dirty(mask: bigint) {
     this.#view.setBigUint64(offsetOf('kvm_run', 'kvm_dirty_regs'), mask, true);
   }
+  /** The mask that is set now. */
   get dirty(): bigint {
     return this.#view.getBigUint64(offsetOf('kvm_run', 'kvm_dirty_regs'), true);
   }
 
+  /** As KVM_GET_REGS gives them, at the last exit; setting them needs bit 1 of `dirty`. */
   get regs(): KvmRegs {
     return decode('kvm_regs', this.#bytes, this.#at + offsetOf('kvm_sync_regs', 'regs'));
   }
   set regs(value: Input<KvmRegs>) {
     encodeAt(this.#bytes, this.#at + offsetOf('kvm_sync_regs', 'regs'), 'kvm_regs', value);
   }
+  /** As KVM_GET_SREGS gives them, at the last exit; setting them needs bit 2 of `dirty`. */
   get sregs(): KvmSregs {
     return decode('kvm_sregs', this.#bytes, this.#at + offsetOf('kvm_sync_regs', 'sregs'));
   }
   set sregs(value: Input<KvmSregs>) {
     encodeAt(this.#bytes, this.#at + offsetOf('kvm_sync_regs', 'sregs'), 'kvm_sregs', value);
   }
+  /** As KVM_GET_VCPU_EVENTS gives them, at the last exit; setting them needs bit 4 of `dirty`. */
   get events(): KvmVcpuEvents {
     return decode('kvm_vcpu_events', this.#bytes, this.#at + offsetOf('kvm_sync_regs', 'events'));
   }

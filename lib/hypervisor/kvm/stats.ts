@@ -65,6 +65,7 @@ export class KvmStats {
     );
   }
 
+  /** Closes the descriptor. Idempotent. */
   close(): void {
     this.descriptor.close();
   }

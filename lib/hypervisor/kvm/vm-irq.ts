@@ -16,6 +16,7 @@ import { VmMemoryCalls } from './vm-memory';
 /** KVM_MAX_IRQ_ROUTES of x86. */
 const maxRoutes = 4096;
 
+/** What KVM_IRQFD connects. */
 export interface IrqfdOptions {
   /** Its signals inject the interrupt. */
   readonly fd: EventFd;
@@ -26,6 +27,7 @@ export interface IrqfdOptions {
   readonly deassign?: boolean;
 }
 
+/** Which writes of the guest KVM_IOEVENTFD turns into signals. */
 export interface IoeventfdOptions {
   /** Signalled by the guest's write instead of an exit. */
   readonly fd: EventFd;
@@ -39,6 +41,7 @@ export interface IoeventfdOptions {
   readonly deassign?: boolean;
 }
 
+/** Addresses, or ports, whose writes the kernel collects. */
 export interface CoalescedZone {
   readonly addr: number | bigint;
   readonly size: number;
@@ -51,6 +54,7 @@ export type IrqchipState =
   | { readonly chip_id: 0 | 1; readonly chip: { readonly pic: Input<KvmPicState> } }
   | { readonly chip_id: 2; readonly chip: { readonly ioapic: Input<KvmIoapicState> } };
 
+/** What {@link VmIrqCalls.getIrqchip} gives: {@link IrqchipState} with every field. */
 export type IrqchipRead = { chip_id: 0 | 1; chip: { pic: KvmPicState } } | { chip_id: 2; chip: { ioapic: KvmIoapicState } };
 
 /** Interrupt controllers, lines, messages and the eventfds that reach them; the 8254 timer. */

@@ -23,6 +23,7 @@ export interface MsrRange {
   readonly bitmap: Uint8Array;
 }
 
+/** What KVM_SET_PMU_EVENT_FILTER (4.120) lets the guest count. */
 export interface PmuEventFilter {
   /** KVM_PMU_EVENT_ALLOW 0 or KVM_PMU_EVENT_DENY 1. */
   readonly action: number;
