@@ -18,8 +18,10 @@ const writeWords = 6;
 const pageSize = 4096;
 
 export class PostedWrites {
-  /** Whether any range is posted: the run loop asks at every exit. */
+  /** Whether any range is posted, or was and has writes that wait. */
   active = false;
+  /** Called when it becomes active, which a handler may bring about in the middle of a slice. */
+  readonly onActive = new Set<() => void>();
   /** Writes that handlers have seen. */
   served = 0;
   readonly #ports: PortBus;
@@ -49,7 +51,7 @@ export class PostedWrites {
       if (!this.#words) this.#use(this.native.postedRing(), 0);
     }
     this.#ranges++;
-    this.active = true;
+    this.#activate();
     return removable(() => {
       this.#ranges--;
       if (this.vm.closed) return;
@@ -58,6 +60,12 @@ export class PostedWrites {
       // What has been written stays in the ring until the next exit.
       this.active = this.#ranges > 0 || this.waiting;
     });
+  }
+
+  #activate(): void {
+    if (this.active) return;
+    this.active = true;
+    for (const tell of this.onActive) tell();
   }
 
   /** For a VM that has made a vCPU: on KVM the ring lies in the vCPUs' pages, one for all of them. */

@@ -26,7 +26,6 @@ export abstract class GuestRun implements RunInProgress {
   readonly result: Promise<RunEnd>;
   protected readonly ports: PortBus;
   protected readonly u8: Uint8Array;
-  protected readonly u16: Uint16Array;
   protected readonly u32: Uint32Array;
   protected readonly u64: BigUint64Array;
   /** The interrupt controllers in user space, if that is where they are. */
@@ -54,7 +53,6 @@ export abstract class GuestRun implements RunInProgress {
   ) {
     this.ports = vcpu.vm.ports;
     this.u8 = new Uint8Array(vcpu.shared);
-    this.u16 = new Uint16Array(vcpu.shared);
     this.u32 = new Uint32Array(vcpu.shared);
     this.u64 = new BigUint64Array(vcpu.shared);
     this.result = new Promise((resolve, reject) => {

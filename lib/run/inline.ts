@@ -27,8 +27,6 @@ const sizeAt = exitPage.size / 4;
 const countAt = exitPage.count / 4;
 const directionAt = exitPage.direction / 4;
 const subcodeAt = exitPage.subcode / 4;
-const data8 = exitPage.data;
-const data16 = exitPage.data / 2;
 const data32 = exitPage.data / 4;
 
 export function runInline(vcpu: Vcpu, options: RunOptions): RunInProgress {
@@ -56,6 +54,9 @@ class InlineRun extends GuestRun {
   readonly #enter: () => void;
   #cap = shortCap;
   #lastHaltCheck = performance.now();
+  /** Whether to look for posted writes: `posted.active` where the hot path has it in its hands. */
+  #posts = false;
+  readonly #startsToPost = (): void => void (this.#posts = true);
 
   constructor(vcpu: Vcpu, { signal, trace }: RunOptions) {
     super(vcpu, signal);
@@ -67,6 +68,7 @@ class InlineRun extends GuestRun {
     this.#enter = track ? tracedEntry(run, track) : run;
     this.#runner = new Runner(vcpu.native, track ? tracedSlice(slice, track) : slice, this.#cap);
     this.#runner.start();
+    vcpu.vm.posted.onActive.add(this.#startsToPost);
   }
 
   override pause(): void {
@@ -91,6 +93,7 @@ class InlineRun extends GuestRun {
   }
 
   protected override release(): void {
+    this.vcpu.vm.posted.onActive.delete(this.#startsToPost);
     this.#runner.stop();
   }
 
@@ -116,16 +119,20 @@ class InlineRun extends GuestRun {
     return this.settled ? Next.End : Next.GoOn;
   }
 
-  /** Serves exits until the slice ends; how many there were. The hot path: one function for V8 to compile, and few memory accesses. */
+  /**
+   * Serves exits until the slice ends; how many there were. The hot path: one function for V8 to compile, and few objects, since after an exit
+   * of a device each is a page that the processor has forgotten (docs/performance.md).
+   */
   #runUntilYield(): number {
     const { u32, ports: bus } = this;
     const { kinds, ports } = this.vcpu.exits;
     const { posted } = this.vcpu.vm;
     const enter = this.#enter;
+    this.#posts = posted.active;
     for (let handled = 0; ; handled++) {
       if (this.interrupt) this.deliver();
       enter();
-      if (posted.active && posted.waiting) {
+      if (this.#posts && posted.waiting) {
         handled++; // no quiet slice
         if (!this.drainPosted()) return handled;
       }
@@ -139,8 +146,7 @@ class InlineRun extends GuestRun {
           const size = u32[sizeAt] as Width;
           try {
             if (u32[directionAt] !== 0) {
-              const value = size === 1 ? this.u8[data8] : size === 2 ? this.u16[data16] : u32[data32];
-              const pending = bus.write(port, value, size);
+              const pending = bus.write(port, u32[data32], size); // which takes the low bytes
               if (pending !== undefined) this.park(pending, () => undefined);
             } else {
               const value = bus.read(port, size);

@@ -240,6 +240,8 @@ void ReportUncaught(Napi::Env env);
 // loop.cc: the class SliceRunner and the static run() of the hot path.
 Napi::Function DefineSliceRunner(Napi::Env env);
 napi_value Run(napi_env env, napi_callback_info info);
+// This vCPU is being closed: slices in progress on this thread do not enter it any more.
+void ForgetInSlices(const VcpuBox* box);
 bool LoopIsAccessible();
 // plainSlice(vcpu, function, nanoseconds): a slice right now, for run loops of runtimes that hide their event loop.
 Napi::Value PlainSlice(const Napi::CallbackInfo& info);

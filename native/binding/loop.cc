@@ -15,13 +15,18 @@ constexpr uint64_t kLookUpInterval = 20 * kMillisecond;
 // What a guest gets when the loop always has something due, for example a program that lives in setImmediate.
 constexpr uint64_t kForcedSlice = 300000;
 
-// The slice in progress on this thread.
+// The slice in progress on this thread. What run() needs of other objects is copied here: an exit leaves the translation buffers cold, and
+// each page that the way to JavaScript touches costs some 20 ns (docs/performance.md).
 struct Slice {
-  VcpuBox* box;
-  LoopContext* context;  // null while the loop is not to be looked at
+  Vcpu* vcpu;  // null once it has been closed
+  decltype(Uv::backend_timeout) backend_timeout;
+  uv_loop_t* loop;       // null while it is not to be looked at
   uint64_t due;          // loop time in milliseconds at which the loop wants to run
   Shortcuts* shortcuts;  // null while there are none
   SliceTime time;
+  LoopContext* context;
+  const VcpuBox* box;
+  Slice* outer;
 };
 HAX_HOT_TLS Slice* current = nullptr;
 
@@ -35,12 +40,20 @@ bool JavaScriptRuns(Napi::Env env) {
 template <typename Body>
 napi_status InSlice(VcpuBox* box, LoopContext* context, LoopWatch* watch, uint64_t now, uint64_t length, uint64_t due, Body body) {
   const std::shared_ptr<VcpuShared> shared = box->vcpu->shared();  // the slice may close the vCPU
-  Slice slice = {box, context, due, box->shortcuts->active() ? box->shortcuts.get() : nullptr, SliceTime(now, &shared->exit)};
-  Slice* const outer = std::exchange(current, &slice);
+  Slice slice = {box->vcpu.get(),
+                 context ? context->uv().backend_timeout : nullptr,
+                 context ? context->loop() : nullptr,
+                 due,
+                 box->shortcuts->active() ? box->shortcuts.get() : nullptr,
+                 SliceTime(now, &shared->exit),
+                 context,
+                 box,
+                 current};
+  current = &slice;
   watch->Begin(box->vcpu, now + length);
   const napi_status status = body();
   watch->End();
-  current = outer;
+  current = slice.outer;
   slice.time.End();
   return status;
 }
@@ -355,6 +368,12 @@ Napi::Value PlainSlice(const Napi::CallbackInfo& info) {
   return status == napi_ok ? Napi::Value(env, result) : Napi::Value();
 }
 
+void ForgetInSlices(const VcpuBox* box) {
+  for (Slice* slice = current; slice; slice = slice->outer) {
+    if (slice->box == box) slice->vcpu = nullptr;
+  }
+}
+
 bool LoopIsAccessible() { return Uv::Get() != nullptr; }
 
 Napi::Function DefineSliceRunner(Napi::Env env) { return SliceRunner::Define(env); }
@@ -383,9 +402,9 @@ namespace {
   slice->context->watch()->Advance(MonotonicNanoseconds() + static_cast<uint64_t>(timeout) * kMillisecond);
 }
 
-napi_value Enter(napi_env env, Slice* slice) {
-  Vcpu* const vcpu = slice->box->vcpu.get();
-  return slice->shortcuts ? RunWithShortcuts(env, vcpu, slice->shortcuts) : static_cast<napi_value>(vcpu->Run({ThrowFromRun, env}));
+inline napi_value Enter(napi_env env, Slice* slice) {
+  return slice->shortcuts ? RunWithShortcuts(env, slice->vcpu, slice->shortcuts)
+                          : static_cast<napi_value>(slice->vcpu->Run({ThrowFromRun, env}));
 }
 
 [[gnu::noinline]] napi_value EnterTimed(napi_env env, Slice* slice) {
@@ -398,14 +417,14 @@ napi_value Enter(napi_env env, Slice* slice) {
 }  // namespace
 
 // The hot path: enters the vCPU of the slice in progress once. No arguments, no result; the exit page says what happened.
-napi_value Run(napi_env env, napi_callback_info) {
+[[gnu::hot]] napi_value Run(napi_env env, napi_callback_info) {
   Slice* const slice = current;
-  if (!slice || !slice->box->vcpu) return Refuse(env, slice);
-  if (const LoopContext* context = slice->context) {
-    const int timeout = context->uv().backend_timeout(context->loop());
-    if (timeout == 0) return EndSlice(slice->box->vcpu.get());
+  if (!slice || !slice->vcpu) return Refuse(env, slice);
+  if (slice->loop) {
+    const int timeout = slice->backend_timeout(slice->loop);
+    if (timeout == 0) return EndSlice(slice->vcpu);
     if (timeout > 0) {
-      const uint64_t due = context->uv().now(context->loop()) + static_cast<uint64_t>(timeout);
+      const uint64_t due = slice->context->uv().now(slice->loop) + static_cast<uint64_t>(timeout);
       if (due < slice->due) Shorten(slice, due, timeout);
     }
   }

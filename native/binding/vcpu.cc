@@ -117,7 +117,10 @@ Napi::Value VcpuHandle::SetCpuid(const Napi::CallbackInfo& info) {
 }
 
 void VcpuHandle::Close(const Napi::CallbackInfo&) {
-  if (core_) core_->vcpu.reset();
+  if (core_) {
+    ForgetInSlices(core_.get());
+    core_->vcpu.reset();
+  }
   core_.reset();
 }
 

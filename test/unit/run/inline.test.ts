@@ -120,7 +120,7 @@ function bench({ kernelIrqchip = false, source }: { kernelIrqchip?: boolean; sou
     mmio,
     hasKernelIrqchip: kernelIrqchip,
     userIrqchip,
-    posted: { active: false },
+    posted: { active: false, onActive: new Set() },
     forget: () => undefined,
   } as unknown as VirtualMachine;
   installRunDriver(runInline);
