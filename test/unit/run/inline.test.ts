@@ -30,6 +30,7 @@ jest.mock('../../../lib/native/addon', () => ({
       if (step) step(mockPage);
       else exit(ExitKind.Interrupted, { subcode: InterruptReason.Slice })(mockPage);
     },
+    loopIsAccessible: true,
     SliceRunner: class {
       constructor(_vcpu: NativeVcpu, slice: () => Next, cap: number) {
         mockSlice = slice;
