@@ -348,9 +348,15 @@ describeKvm("KVM's calls: events of a vCPU", (backend, host) => {
     kvm.smi();
     expect(kvm.getVcpuEvents().smi.pending).toBe(1);
     const events = kvm.getVcpuEvents();
-    const smi = { smm: 1, pending: 0, smm_inside_nmi: 1, latched_init: 1 };
-    kvm.setVcpuEvents({ ...events, smi, flags: C.KVM_VCPUEVENT_VALID_SMM });
-    expect(kvm.getVcpuEvents().smi).toEqual(smi);
+    for (const [smm_inside_nmi, latched_init] of [
+      [1, 0],
+      [0, 1],
+    ]) {
+      // prettier-ignore
+      const smi = { smm: 1, pending: 0, smm_inside_nmi, latched_init };
+      kvm.setVcpuEvents({ ...events, smi, flags: C.KVM_VCPUEVENT_VALID_SMM });
+      expect(kvm.getVcpuEvents().smi).toEqual(smi);
+    }
   });
 
   it('KVM_SMI reaches the guest, in memory of its own, and the guest comes back from it', () => {
