@@ -1,12 +1,13 @@
 'use strict';
 
 // npm runs this after it has unpacked the package (npm 12 only where the user has approved it). node-gyp-build decides: where a prebuilt
-// binary loads there is nothing to do, elsewhere it has node-gyp build one. It never fails the installation: importing node-hax always works,
-// and using it says what is missing, with what this script has noted down.
+// binary loads there is nothing to do, elsewhere it has node-gyp build one. Then V8 compiles the command, which starts sooner for it. It never
+// fails the installation: importing node-hax always works, and using it says what is missing, with what this script has noted down.
 
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
+const { makeCodeCache } = require('./lib/code-cache.js');
 const { findHeaders } = require('./lib/headers.js');
 
 const root = path.resolve(__dirname, '..');
@@ -47,6 +48,7 @@ function main() {
   fs.rmSync(note, { force: true });
   const done = build();
   if (done.status !== 0) report(done);
+  makeCodeCache(path.join(root, 'dist/cli'));
 }
 
 try {

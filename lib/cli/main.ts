@@ -1,21 +1,24 @@
 #!/usr/bin/env node
-// The file behind the command; scripts/build makes one file of it and all that it uses.
-import { describeClosedOutput, main, status } from './program';
+// The file behind the command. It starts hax.js beside it, one script of the whole command, from what V8 has compiled of it beforehand where
+// that is there: half of the time from a shell to a guest's first instruction would go into compiling. scripts/build makes both.
+import { readFileSync, statSync } from 'node:fs';
+import * as path from 'node:path';
+import { Script } from 'node:vm';
 
-function unwritable(error: Error): void {
-  process.stderr.write(`hax: ${describeClosedOutput(error)}\n`);
-  process.exit(status.error);
+type Command = (exports: object, require: NodeJS.Require, directory: string) => void;
+
+const script = path.join(__dirname, 'hax.js');
+
+/** The compiled code for this V8; undefined where there is none, or only of another hax.js. V8 itself refuses what it cannot use. */
+function compiled(): Buffer | undefined {
+  const file = path.join(__dirname, `hax.${process.versions.v8}.cache`);
+  try {
+    return statSync(file).mtimeMs >= statSync(script).mtimeMs ? readFileSync(file) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
-process.stdout.on('error', (error: Error) => {
-  // `hax run` listens too and ends the guest first.
-  if (process.stdout.listenerCount('error') === 1) unwritable(error);
-});
-process.stderr.on('error', () => undefined); // nobody is left to tell
-void main(process.argv.slice(2)).then((code) => {
-  // What is still in a pipe goes out first; standard input or a socket must not keep the process.
-  process.stdout.write('', (error) => {
-    if (error && code === status.ok) unwritable(error);
-    process.exit(code);
-  });
-});
+// It is ASCII, which is read fastest like this.
+const command = new Script(readFileSync(script, 'latin1'), { filename: script, cachedData: compiled() });
+(command.runInThisContext() as Command)({}, require, __dirname);

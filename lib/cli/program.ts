@@ -7,7 +7,7 @@ import { commandName } from './name';
 import type { RunCommandOptions } from './run-options';
 
 /** Exit statuses that are ours; docs/cli.md has the whole table. */
-export const status = { ok: 0, error: 1, usage: 2, crash: 3, reset: 4, timeout: 124, sigint: 130, sigterm: 143 } as const;
+export const status = { ok: 0, error: 1, usage: 2, crash: 3, reset: 4, timeout: 124, sighup: 129, sigint: 130, sigterm: 143 } as const;
 
 /** Options of later versions: refused by name, so that a script learns what it asked for in vain. */
 const laterOptions = [

@@ -31,7 +31,7 @@ type Verdict = { status: number; message?: string };
 
 /** How long output that nobody takes is waited for once the user or the time-out wants an end, milliseconds. */
 const grace = 1000;
-const impatient: readonly number[] = [status.timeout, status.sigint, status.sigterm];
+const impatient: readonly number[] = [status.timeout, status.sighup, status.sigint, status.sigterm];
 
 export async function runCommand(image: string | undefined, options: RunCommandOptions): Promise<number> {
   let serial: SerialTarget;
@@ -54,11 +54,12 @@ export async function runCommand(image: string | undefined, options: RunCommandO
   }
   install();
   const progress = loadProgress(process.stderr);
-  const debugConsole = debugTarget && connectDebugConsole(debugTarget);
+  const losses = new Losses();
+  const debugConsole = debugTarget && connectDebugConsole(debugTarget, losses);
   let trace: ExitTrace | undefined;
   let machine: Machine;
   try {
-    trace = openTrace(options.trace);
+    trace = openTrace(options.trace, losses);
     machine = new Machine({
       ...machineWith,
       ...(debugConsole && { debugConsole }),
@@ -71,7 +72,17 @@ export async function runCommand(image: string | undefined, options: RunCommandO
   } finally {
     progress.stop();
   }
-  return new Run(machine, options, serial, debugConsole, trace).toEnd();
+  return new Run(machine, options, serial, debugConsole, trace, losses).toEnd();
+}
+
+/** Outputs beside the console that were asked for and cannot be written: the guest goes on, but the run is no success. */
+class Losses {
+  any = false;
+
+  tell(message: string): void {
+    this.any = true;
+    process.stderr.write(`hax: ${message}\n`);
+  }
 }
 
 class Run {
@@ -86,6 +97,7 @@ class Run {
     private readonly serial: SerialTarget,
     private readonly debugConsole: DebugConsoleOutput | undefined,
     private readonly trace: ExitTrace | undefined,
+    private readonly losses: Losses,
   ) {}
 
   async toEnd(): Promise<number> {
@@ -116,8 +128,9 @@ class Run {
     } finally {
       for (const step of undo.reverse()) step();
     }
-    const code = this.#conclude(end, failure);
+    const verdict = this.#conclude(end, failure);
     this.#statistics();
+    const code = verdict === status.ok && this.losses.any ? status.error : verdict;
     await machine.close();
     // What is stuck in standard output would keep the process.
     if (outputs === 'abandoned') process.exit(code);
@@ -134,8 +147,10 @@ class Run {
   #onSignals(): () => void {
     const onInt = (): void => this.#stop({ status: status.sigint });
     const onTerm = (): void => this.#stop({ status: status.sigterm });
-    process.once('SIGINT', onInt).once('SIGTERM', onTerm);
-    return () => process.off('SIGINT', onInt).off('SIGTERM', onTerm);
+    // Of a terminal that goes away, or from somebody who wants it back as it was.
+    const onHup = (): void => this.#stop({ status: status.sighup });
+    process.once('SIGINT', onInt).once('SIGTERM', onTerm).once('SIGHUP', onHup);
+    return () => process.off('SIGINT', onInt).off('SIGTERM', onTerm).off('SIGHUP', onHup);
   }
 
   #watch(exitOn: readonly string[], failOn: readonly string[]): void {
@@ -183,7 +198,7 @@ class Run {
       try {
         writeFileSync(statsFile, `${JSON.stringify(statistics, null, 2)}\n`);
       } catch (error) {
-        process.stderr.write(`hax: ${statsFile} cannot be written: ${(error as Error).message}\n`);
+        this.losses.tell(`${statsFile} cannot be written: ${(error as Error).message}`);
       }
     }
   }
@@ -204,16 +219,16 @@ function describeCrash(end: RunEnd, machine: Machine): string {
   return lines.join('\n');
 }
 
-function openTrace(path: string | undefined): ExitTrace | undefined {
+function openTrace(path: string | undefined, losses: Losses): ExitTrace | undefined {
   if (path === undefined) return undefined;
-  return new ExitTrace(path, { onError: ({ message }) => process.stderr.write(`hax: --trace: ${message}\n`) });
+  return new ExitTrace(path, { onError: ({ message }) => losses.tell(`--trace: ${message}`) });
 }
 
 type DebugConsoleOutput = NonNullable<MachineOptions['debugConsole']> & { drained(): Promise<void> };
 
-function connectDebugConsole({ port, path }: DebugConsoleTarget): DebugConsoleOutput {
+function connectDebugConsole({ port, path }: DebugConsoleTarget, losses: Losses): DebugConsoleOutput {
   const output: Writable = path === undefined ? process.stderr : createWriteStream(path);
-  output.on('error', (error: Error) => process.stderr.write(`hax: --debugcon: ${error.message}\n`));
+  output.on('error', (error: Error) => losses.tell(`--debugcon: ${error.message}`));
   const drained = async (): Promise<void> => {
     if (path !== undefined) await finished(output.end()).catch(() => undefined);
   };

@@ -1,5 +1,5 @@
 /** Where `--serial` leads: the guest's console and the world outside. */
-import { createWriteStream, unlinkSync } from 'node:fs';
+import { createWriteStream, fstatSync, unlinkSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import type { Console } from '../machine/console';
 import { finished } from 'node:stream/promises';
@@ -38,8 +38,17 @@ export async function connectSerial(console: Console, target: SerialTarget, stop
   }
 }
 
+/** Linux's /dev/null: major 1, minor 3. */
+const nullDevice = 0x103;
+
+/** Whether standard input is where nothing ever comes from: making a stream of it would keep the guest waiting for nothing. */
+function isInputNull(): boolean {
+  const stat = fstatSync(0);
+  return stat.isCharacterDevice() && stat.rdev === nullDevice;
+}
+
 function connectStdio(console: Console, stop: StopListener): SerialConnection {
-  const { stdin, stdout } = process;
+  const { stdout } = process;
   // Once the guest has ended there is nothing to lose any more.
   let broken!: () => void;
   const unwritable = new Promise<void>((resolve) => (broken = resolve));
@@ -53,6 +62,8 @@ function connectStdio(console: Console, stop: StopListener): SerialConnection {
     await new Promise<void>((resolve) => stdout.write('', () => resolve()));
   };
   const drained = (): Promise<void> => Promise.race([unwritable, written()]);
+  if (isInputNull()) return { ...nothing, drained };
+  const { stdin } = process;
   stdin.on('error', () => undefined);
   if (!stdin.isTTY) {
     stdin.pipe(console, { end: false });

@@ -20,6 +20,9 @@ export function parseSize(value: number | string, name: string): number {
     const match = typeof value === 'string' ? /^(0x[0-9a-f]+|\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i.exec(value.trim()) : null;
     bytes = match ? Number(match[1]) * (unit[match[2].toUpperCase()] ?? NaN) : NaN;
   }
+  if (bytes > Number.MAX_SAFE_INTEGER && bytes < Infinity) {
+    throw invalidArgument(`${name} is more than any processor can address: ${shown(value)}`);
+  }
   if (!Number.isSafeInteger(bytes) || bytes <= 0) {
     throw invalidArgument(`${name} must be a positive whole number of bytes such as 65536, '256M' or '1G', not ${shown(value)}`);
   }

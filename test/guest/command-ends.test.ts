@@ -127,6 +127,7 @@ describeKvm('how a run ends', (_, host) => {
   });
 
   it.each([
+    ['SIGHUP', 129, guests.spin, 'spinning'],
     ['SIGINT', 130, guests.spin, 'spinning'],
     ['SIGTERM', 143, guests.spin, 'spinning'],
     ['SIGINT', 130, guests.idle, 'idle'],
@@ -191,7 +192,7 @@ describeKvm('how a run ends', (_, host) => {
 
     expect(await hax(['run', guests.spin, '--timeout', '0.3', '--stats-file', file])).toMatchObject({ status: 124 });
     expect(await hax(['run', guests.halt, '--stats-file', files.directory])).toMatchObject({
-      status: 0,
+      status: 1,
       stderr: expect.stringMatching(/^hax: .* cannot be written: .*EISDIR.*\n$/) as string,
     });
   });

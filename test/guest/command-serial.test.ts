@@ -306,9 +306,9 @@ describeKvm('--debugcon', () => {
     expect((await hax(['run', image])).stdout.toString()).toBe('');
   });
 
-  it('a file that cannot be written: a message, and the guest runs on', async () => {
+  it('a file that cannot be written: a message, and the guest runs on, but status 1', async () => {
     const { status, stdout, stderr } = await hax(['run', image, '--debugcon', `0xe9,file:${files.at('absent')}/x`]);
-    expect({ status, stdout: stdout.toString() }).toEqual({ status: 0, stdout: 'serial\r\n' });
+    expect({ status, stdout: stdout.toString() }).toEqual({ status: 1, stdout: 'serial\r\n' });
     expect(stderr).toMatch(/^hax: --debugcon: ENOENT.*\n$/);
   });
 });

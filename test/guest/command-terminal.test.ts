@@ -115,7 +115,7 @@ describeKvm('a terminal', () => {
     expect(await terminal.end()).toMatchObject({ status: 0 });
   });
 
-  itOnTerminal('its mode is restored when the guest panics, resets, or is out of time, and by SIGTERM and SIGINT', async () => {
+  itOnTerminal('its mode is restored when the guest panics, resets, or is out of time, and by signals', async () => {
     const ends: [args: string[], act: (terminal: Terminal) => void, status: number][] = [
       [[], (terminal) => terminal.type('p'), 3],
       [['--no-reboot'], (terminal) => terminal.type('r'), 4],
@@ -123,6 +123,7 @@ describeKvm('a terminal', () => {
       [['--fail-on', '<61>'], (terminal) => terminal.type('a'), 1],
       [[], (terminal) => terminal.signal('SIGTERM'), 143],
       [[], (terminal) => terminal.signal('SIGINT'), 130],
+      [[], (terminal) => terminal.signal('SIGHUP'), 129],
     ];
     for (const [args, act, expected] of ends) {
       const terminal = new Terminal(['run', hexEcho, ...args]);

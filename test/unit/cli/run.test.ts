@@ -13,6 +13,16 @@ import { Console } from '../../../lib/machine/console';
 import type { MachineOptions } from '../../../lib/machine/machine';
 import { HaxError } from '../../../lib/util/errors';
 
+/** Standard input is /dev/null. */
+let mockNoInput = false;
+
+jest.mock('node:fs', () => {
+  const fs = jest.requireActual<typeof import('node:fs')>('node:fs');
+  const input = { isCharacterDevice: () => true, rdev: 0x103 };
+  const other = { isCharacterDevice: () => false };
+  return { ...fs, fstatSync: (fd: number) => (fd !== 0 ? fs.fstatSync(fd) : mockNoInput ? input : other) };
+});
+
 class MockMachine {
   readonly console = new Console();
   readonly ended: Promise<RunEnd>;
@@ -253,6 +263,7 @@ describe('status and message of each end', () => {
   });
 
   it.each([
+    ['SIGHUP', 129],
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ] as const)('%s; its handler is gone afterwards', async (signal, expected) => {
@@ -272,6 +283,18 @@ describe('standard streams', () => {
     await turn();
     machine.end({ reason: 'powered-off' });
     expect([await status, streams.stdout.text, mockInput.text]).toEqual([0, 'printed', 'typed']);
+  });
+
+  it('an input of /dev/null is left alone', async () => {
+    mockNoInput = true;
+    try {
+      const { machine, status } = await start();
+      machine.print('printed');
+      machine.end({ reason: 'powered-off' });
+      expect([await status, streams.stdout.text, streams.stdin.listenerCount('error')]).toEqual([0, 'printed', 0]);
+    } finally {
+      mockNoInput = false;
+    }
   });
 
   it('an output that breaks ends the run, once', async () => {
@@ -431,12 +454,12 @@ describe('--debugcon', () => {
     expect(machine.options.debugConsole!.port).toBe(0x402);
   });
 
-  it('to a file that cannot be: told, and the run goes on', async () => {
+  it('to a file that cannot be: told, and the run goes on, but is no success', async () => {
     const { machine, status } = await start('--debugcon', `0xe9,file:${directory}`);
     await sleep(20);
     write(machine, 'x');
     machine.end({ reason: 'powered-off' });
-    expect(await status).toBe(0);
+    expect(await status).toBe(1);
     expect(streams.stderr.text).toMatch(/^hax: --debugcon: EISDIR/);
   });
 });
@@ -458,7 +481,7 @@ describe('statistics', () => {
     await ended({ reason: 'powered-off' }, '--stats-file', file, '--append', 'quiet');
     expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ commandLine: 'quiet', handled: 3, ports: { '0x3f8': 2 }, resets: 2 });
     const { status, stderr } = await ended({ reason: 'powered-off' }, '--stats-file', directory);
-    expect(status).toBe(0);
+    expect(status).toBe(1);
     expect(stderr).toMatch(/cannot be written: EISDIR/);
   });
 
@@ -480,7 +503,7 @@ describe('statistics', () => {
     expect(streams.stderr.text).toMatch(/^hax: the trace .* cannot be written: EISDIR[^\n]*\n$/);
     const { machine, status } = await start('--trace', '/dev/full');
     machine.end({ reason: 'powered-off' });
-    expect(await status).toBe(0);
+    expect(await status).toBe(1);
     expect(streams.stderr.text).toMatch(/\nhax: --trace: the trace \/dev\/full .* ENOSPC.*\n$/);
   });
 });

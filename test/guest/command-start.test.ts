@@ -1,0 +1,71 @@
+/** How the command starts: from what V8 compiled of it when it was built, or without. */
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import * as path from 'node:path';
+import { Script } from 'node:vm';
+import { commandFile, shell } from '../support/command';
+import { describeKvm } from '../support/hosts';
+import { bootSector, ending, Files, print } from './images';
+
+jest.setTimeout(60_000);
+
+const files = new Files();
+afterAll(() => files.remove());
+
+const built = path.dirname(commandFile);
+const name = `hax.${process.versions.v8}.cache`;
+
+it('V8 takes what the build has compiled', () => {
+  const file = path.join(built, 'hax.js');
+  const script = new Script(readFileSync(file, 'latin1'), { filename: `${file} again`, cachedData: readFileSync(path.join(built, name)) });
+  expect(script.cachedDataRejected).toBe(false);
+  expect(readdirSync(built).filter((each) => each.endsWith('.cache'))).toEqual([name]);
+});
+
+it('the script is ASCII, as it is read', () => {
+  expect(readFileSync(path.join(built, 'hax.js')).every((byte) => byte < 0x80)).toBe(true);
+});
+
+describe('starts all the same where the compiled code', () => {
+  let directory: string;
+  let cache: string;
+  beforeEach(() => {
+    directory = mkdtempSync(path.join(tmpdir(), 'node-hax-start-'));
+    mkdirSync(path.join(directory, 'dist/cli'), { recursive: true });
+    for (const each of ['main.js', 'hax.js', name]) cpSync(path.join(built, each), path.join(directory, 'dist/cli', each));
+    cache = path.join(directory, 'dist/cli', name);
+  });
+  afterEach(() => rmSync(directory, { recursive: true }));
+
+  it.each<[string, () => void]>([
+    ['is not there', () => rmSync(cache)],
+    ['is empty', () => writeFileSync(cache, '')],
+    ['is cut short', () => writeFileSync(cache, readFileSync(cache).subarray(0, 5000))],
+    ['is of another V8', () => writeFileSync(cache, readFileSync(cache).fill(0, 0, 16))],
+    ['cannot be read', () => (rmSync(cache), mkdirSync(cache))],
+    [
+      'is older than the script, which has changed',
+      () => {
+        const script = path.join(directory, 'dist/cli/hax.js');
+        // As long as before: V8 compares no more than that.
+        writeFileSync(script, readFileSync(script, 'latin1').replace('Run virtual machines', 'RUN VIRTUAL MACHINES'));
+        utimesSync(cache, 1, 1);
+      },
+    ],
+  ])('%s', (_what, spoil) => {
+    spoil();
+    const run = spawnSync(process.execPath, [path.join(directory, 'dist/cli/main.js'), '--help'], { encoding: 'utf8' });
+    expect(run.stderr).toBe('');
+    expect(run.stdout).toMatch(/^Usage: hax /);
+    if (_what.startsWith('is older')) expect(run.stdout).toContain('RUN VIRTUAL MACHINES');
+  });
+});
+
+describeKvm('without any input', () => {
+  it.each(['</dev/null', '<&-'])('%s', async (input) => {
+    const image = files.write('good', bootSector(`${print('good\r\n')}\n${ending.powerOff}`));
+    const { status, stdout, stderr } = await shell(`hax run '${image}' ${input}`);
+    expect({ status, stdout: stdout.toString(), stderr }).toEqual({ status: 0, stdout: 'good\r\n', stderr: '' });
+  });
+});
