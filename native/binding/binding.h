@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "binding/slice_time.h"
 #include "core/hypervisor.h"
 #include "core/loop_watch.h"
 #include "core/posted_writes.h"
@@ -90,6 +91,7 @@ struct VcpuBox {
   std::shared_ptr<Vcpu> vcpu;
   VcpuThread* thread = nullptr;          // that runs it, in threaded mode
   std::shared_ptr<Shortcuts> shortcuts;  // of its VM
+  SliceTime::Carry times;
 };
 
 // A class whose objects wrap a shared_ptr of core and are made by C++ only. `close` drops the pointer; later calls throw ERR_HAX_CLOSED.

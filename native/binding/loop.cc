@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "binding/slice_time.h"
 #include "core/hot_tls.h"
 
 namespace hax::binding {
@@ -45,7 +44,7 @@ napi_status InSlice(VcpuBox* box, LoopContext* context, LoopWatch* watch, uint64
                  context ? context->loop() : nullptr,
                  due,
                  box->shortcuts->active() ? box->shortcuts.get() : nullptr,
-                 SliceTime(now, &shared->exit),
+                 SliceTime(now, &shared->exit, &box->times),
                  context,
                  box,
                  current};

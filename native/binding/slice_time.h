@@ -15,7 +15,15 @@ namespace hax::binding {
 
 class SliceTime {
  public:
-  SliceTime(uint64_t now, ExitPage* page) : page_(page), began_(now), left_(now) {}
+  static constexpr uint32_t kInterval = 61;  // a prime: not in step with a guest's loop
+
+  // What one slice of a vCPU leaves to the next.
+  struct Carry {
+    uint32_t until_due = kInterval;  // exits until one is timed for those between
+    uint64_t javascript = 0;         // nanoseconds that samples have found beyond the slices' lengths
+  };
+
+  SliceTime(uint64_t now, ExitPage* page, Carry* carry) : page_(page), carry_(carry), began_(now), left_(now) {}
 
   // Whether Entering() and Left() belong around this entry. The hot path: one count.
   bool due() { return --until_due_ == 0; }
@@ -29,8 +37,9 @@ class SliceTime {
       Open(1);
     } else if (left_ != 0) {
       left_ = 0;
-      until_due_ = kInterval - 1;
+      until_due_ = carry_->until_due;
     } else {
+      carry_->until_due = kInterval - 1;
       Open(kInterval);
     }
   }
@@ -38,10 +47,13 @@ class SliceTime {
   void End() {
     if (!page_) return;
     const uint64_t now = MonotonicNanoseconds();
-    // What comes after the last exit comes once.
+    // What comes after the last exit comes once; a sample that it cuts short is taken of the next exit instead.
     if (left_ != 0) javascript_ += now - left_;
+    if (exact_ == 0) carry_->until_due = left_ == 0 ? until_due_ : weight_ == kInterval ? 1 : carry_->until_due;
     const uint64_t whole = now - began_;
+    javascript_ += carry_->javascript;
     const uint64_t javascript = std::min(javascript_, whole);
+    carry_->javascript = javascript_ - javascript;
     page_->javascript_ns += javascript;
     page_->guest_ns += whole - javascript;
     page_ = nullptr;
@@ -49,7 +61,6 @@ class SliceTime {
 
  private:
   static constexpr uint32_t kExact = 8;
-  static constexpr uint32_t kInterval = 61;  // a prime: not in step with a guest's loop
 
   void Open(uint32_t weight) {
     left_ = MonotonicNanoseconds();
@@ -58,6 +69,7 @@ class SliceTime {
   }
 
   ExitPage* page_;  // null: it has ended
+  Carry* const carry_;
   const uint64_t began_;
   uint64_t left_;  // when JavaScript got the exit that is timed; 0: none is
   uint64_t javascript_ = 0;
