@@ -10,11 +10,13 @@ if (!initrd) {
 const stop = new AbortController();
 process.once('SIGINT', () => stop.abort(new Error('interrupted')));
 
+const prompt = /[#$] (?:.\[6n)?$/; // busybox asks behind it where the cursor is
+
 const machine = await launch({ kernel, initrd, append: 'console=ttyS0 quiet', memory: '256M', signal: stop.signal });
 try {
-  await machine.console.waitFor(/[#$] $/, { timeout: 120_000 });
+  await machine.console.waitFor(prompt, { timeout: 120_000 });
   machine.console.write(`${command}\n`);
-  const { before } = await machine.console.waitFor(/[#$] $/, { timeout: 60_000 });
+  const { before } = await machine.console.waitFor(prompt, { timeout: 60_000 });
   console.log(before.split(/\r?\n/).slice(1, -1).join('\n')); // without the echo of the command and the line of the prompt
   machine.console.write('poweroff -f\n');
   console.log((await machine.ended).reason);
