@@ -15,7 +15,7 @@ constexpr uint64_t kLookUpInterval = 20 * kMillisecond;
 constexpr uint64_t kForcedSlice = 300000;
 
 // The slice in progress on this thread. What run() needs of other objects is copied here: an exit leaves the translation buffers cold, and
-// each page that the way to JavaScript touches costs some 20 ns (docs/performance.md).
+// each page that the way to JavaScript touches costs (docs/performance.md).
 struct Slice {
   Vcpu* vcpu;  // null once it has been closed
   decltype(Uv::backend_timeout) backend_timeout;
