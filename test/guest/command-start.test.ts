@@ -43,7 +43,13 @@ describe('starts all the same where the compiled code', () => {
     ['is empty', () => writeFileSync(cache, '')],
     ['is cut short', () => writeFileSync(cache, readFileSync(cache).subarray(0, 5000))],
     ['is of another V8', () => writeFileSync(cache, readFileSync(cache).fill(0, 0, 16))],
-    ['cannot be read', () => (rmSync(cache), mkdirSync(cache))],
+    [
+      'cannot be read',
+      () => {
+        rmSync(cache);
+        mkdirSync(cache);
+      },
+    ],
     [
       'is older than the script, which has changed',
       () => {

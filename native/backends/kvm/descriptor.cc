@@ -34,9 +34,11 @@ bool Backed(uint8_t* data, size_t length) {
 
 // Whether all of a mapping is there. A memfd that cannot shrink has every page of its length; touching them would allocate them.
 bool Present(int fd, uint64_t end, uint8_t* data, size_t length) {
-  struct stat file;
+  struct statx file;  // glibc's fstat() is a symbol of 2.33 (core/glibc_floor.h)
   const int seals = fcntl(fd, F_GET_SEALS);
-  if (seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(fd, &file) == 0) return end <= static_cast<uint64_t>(file.st_size);
+  if (seals >= 0 && (seals & F_SEAL_SHRINK) && statx(fd, "", AT_EMPTY_PATH, STATX_SIZE, &file) == 0) {
+    return end <= file.stx_size;
+  }
   return Backed(data, length);
 }
 
