@@ -23,6 +23,7 @@ const PACKAGES = {
   ],
   initrd: [['busybox-static', 'busybox']],
   tests: [['acpica-tools', 'iasl']],
+  sanitizers: [['cmake', 'cmake']],
   hostB: [
     ['qemu-system-x86', QEMU],
     ['seabios', '/usr/share/seabios/bios-256k.bin'],

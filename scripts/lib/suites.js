@@ -45,7 +45,7 @@ function jestArguments(project, output, files) {
   return [JEST, '--ci', '--selectProjects', project, '--passWithNoTests', '--json', `--outputFile=${output}`, '--runTestsByPath', ...files];
 }
 
-function listFiles(project, device) {
+function listFiles(project, device = DEVICES.kvm) {
   const done = spawnSync(process.execPath, [JEST, '--selectProjects', project, '--listTests', '--json'], { cwd: root, encoding: 'utf8' });
   return JSON.parse(done.stdout.slice(done.stdout.indexOf('[')))
     .filter(device.wants)
@@ -121,4 +121,4 @@ async function runInHostB(projects) {
   return results;
 }
 
-module.exports = { DEVICES, RESULTS, count, readJson, runHere, runInHostB };
+module.exports = { DEVICES, RESULTS, count, listFiles, readJson, runHere, runInHostB };
