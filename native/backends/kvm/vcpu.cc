@@ -1,6 +1,5 @@
 // The vCPU descriptor: entering the guest, and CPUID.
 #include <sys/mman.h>
-#include <sys/syscall.h>
 
 #include <cstring>
 
@@ -27,20 +26,11 @@ KvmVcpu::~KvmVcpu() {
   if (run_) munmap(run_, run_size_);
 }
 
-// ioctl(fd, KVM_RUN, 0): 0 or its errno. Without the C library's function, its way there through two tables and errno: four cold pages
-// after an exit.
-static inline int KvmRun(int fd) {
-  long result = SYS_ioctl;
-  // SAFETY: the kernel's calling convention for x86-64, with the registers that it changes; KVM_RUN writes to no memory but the vCPU's own.
-  asm volatile("syscall" : "+a"(result) : "D"(fd), "S"(KVM_RUN), "d"(0) : "rcx", "r11", "memory");
-  return static_cast<int>(-result);
-}
-
 // One KVM_RUN: 0 for an exit, otherwise its errno.
 inline int KvmVcpu::Enter(ExitPage* page) {
   page->entries++;
   run_->request_interrupt_window = page->request_window != 0;
-  const int error = KvmRun(fd_.get());
+  const int error = ioctl(fd_.get(), KVM_RUN, 0) == 0 ? 0 : errno;
   stop_.Leave();
   synced_ = sync_mask_;
   regs_wait_ = false;
