@@ -1,6 +1,7 @@
 /** Complete initial register states for the three ways into a guest; `apicBase` and `cr8` stay as the local APIC has them. */
 import { generalRegisters } from '../util/cpu-state';
 import type { CpuStateInit, GeneralRegister, Segment } from '../util/cpu-state';
+import { checkObject } from '../util/check';
 import { checkInteger } from '../util/numbers';
 
 type FullSegment = Omit<Segment, 'base'> & { base: number };
@@ -41,7 +42,9 @@ export interface RealModeOptions {
  * Real mode at cs:ip, every other general register 0, interrupts off, the interrupt table at 0.
  * Every segment is set with base = selector × 16 and limit 0xffff, because a vCPU after reset has cs.base at ffff0000.
  */
-export function realMode({ ip, cs = 0, ds = 0, ss = 0, sp = 0 }: RealModeOptions): CpuStateInit {
+export function realMode(options: RealModeOptions): CpuStateInit {
+  checkObject(options, 'what realMode() takes');
+  const { ip, cs = 0, ds = 0, ss = 0, sp = 0 } = options;
   for (const [name, value] of Object.entries({ ip, cs, ds, ss, sp })) checkInteger(value, name, 0, 0xffff);
   const data = realModeSegment(ds, realModeData);
   const segments = { cs: realModeSegment(cs, realModeCode), ds: data, es: data, fs: data, gs: data, ss: realModeSegment(ss, realModeData) };
@@ -64,7 +67,9 @@ export interface Flat32Options {
 }
 
 /** 32-bit protected mode without paging: flat 4 GiB segments, every other general register 0, interrupts off, no IDT. */
-export function flat32({ ip, sp = 0, gdt = noTable }: Flat32Options): CpuStateInit {
+export function flat32(options: Flat32Options): CpuStateInit {
+  checkObject(options, 'what flat32() takes');
+  const { ip, sp = 0, gdt = noTable } = options;
   checkInteger(ip, 'ip', 0, 0xffffffff);
   checkInteger(sp, 'sp', 0, 0xffffffff);
   const controls = control({ cr0: cr0.pe | cr0.et });
@@ -82,7 +87,9 @@ export interface Long64Options {
 }
 
 /** 64-bit mode with the page tables given: flat segments, every other general register 0, interrupts off, no IDT. */
-export function long64({ ip, sp = 0, cr3, gdt = noTable }: Long64Options): CpuStateInit {
+export function long64(options: Long64Options): CpuStateInit {
+  checkObject(options, 'what long64() takes');
+  const { ip, sp = 0, cr3, gdt = noTable } = options;
   for (const [name, value] of Object.entries({ ip, sp, cr3 })) checkInteger(value, name, 0, Number.MAX_SAFE_INTEGER);
   const controls = control({ cr0: cr0.pg + (cr0.ne | cr0.et | cr0.pe), cr3, cr4: cr4.pae, efer: efer.lme | efer.lma });
   return merge(general({ rip: ip, rsp: sp }), flatSegments(code64), systemSegments, { gdt, idt: noTable }, controls);

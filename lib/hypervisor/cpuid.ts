@@ -101,6 +101,8 @@ function bitsFor(count: number): number {
  * 0x1F and the topology says `cpus` single-threaded cores; the hypervisor bit is set; leaves that promise what the machine lacks go.
  */
 export function guestCpuid(supported: readonly CpuidEntry[], options: GuestCpuidOptions): CpuidEntry[] {
+  checkCpuid(supported);
+  checkObject(options, 'what guestCpuid() takes');
   const { apicId, cpus = 1, kernelApic } = options;
   const amd = vendor(supported) !== 'GenuineIntel';
   const out: CpuidEntry[] = [];

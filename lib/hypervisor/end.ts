@@ -1,3 +1,4 @@
+import { checkObject } from '../util/check';
 import type { CpuState } from '../util/cpu-state';
 
 /** Why a guest came to its end. */
@@ -28,5 +29,6 @@ export type EndReason = RunEnd['reason'];
 
 /** True for the ends that mean that the guest crashed. */
 export function isCrash(end: RunEnd): boolean {
+  checkObject(end, 'the end of a run');
   return ['panicked', 'triple-fault', 'fail-entry', 'internal-error', 'unhandled-exit'].includes(end.reason);
 }

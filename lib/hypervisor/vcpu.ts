@@ -1,7 +1,7 @@
 import type { Removable } from '../bus/claim';
 import { exitPage } from '../native/layout';
 import type { NativeVcpu } from '../native/addon';
-import { checkBoolean, checkBytes, checkObject, shown } from '../util/check';
+import { checkBoolean, checkBytes, checkObject, checkSignal, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger } from '../util/numbers';
 import type { CpuState, CpuStateInit } from '../util/cpu-state';
@@ -191,8 +191,7 @@ export class Vcpu {
     checkBoolean(threaded, 'threaded');
     if (affinity !== undefined) checkAffinity(affinity, threaded);
     checkTrace(trace);
-    if (signal !== undefined && typeof signal?.addEventListener !== 'function')
-      throw invalidArgument(`signal must be an AbortSignal, not ${shown(signal)}`);
+    checkSignal(signal);
     if (!driver) throw new HaxError('ERR_HAX_UNSUPPORTED', 'no run loop is installed; import node-hax, not one of its files');
     if (signal?.aborted) return Promise.reject(signal.reason as Error);
     const run = driver(this, options);

@@ -1,5 +1,7 @@
 import { Duplex } from 'node:stream';
+import { checkObject, checkSignal, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
+import { checkInteger } from '../util/numbers';
 
 /** What to wait for: the text itself, or an expression over what has been printed and not been waited past. */
 export type Pattern = string | RegExp;
@@ -67,6 +69,7 @@ export class Console extends Duplex {
 
   /** The last lines of the transcript. */
   lastLines(count = 20): string {
+    checkInteger(count, 'number of lines', 1, Number.MAX_SAFE_INTEGER);
     return this.#transcript.split(/\r?\n/).slice(-count).join('\n');
   }
 
@@ -75,16 +78,11 @@ export class Console extends Duplex {
    * first in the text wins. Rejects with ERR_HAX_ENDED when the guest ends before, with ERR_HAX_TIMEOUT, or with the reason of a signal,
    * its own or the machine's.
    */
-  waitFor(pattern: Pattern | readonly Pattern[], options: WaitOptions = {}): Promise<WaitResult> {
+  async waitFor(pattern: Pattern | readonly Pattern[], options: WaitOptions = {}): Promise<WaitResult> {
     const patterns = (Array.isArray(pattern) ? pattern : [pattern]) as readonly Pattern[];
-    if (patterns.length === 0 || !patterns.every((each) => each instanceof RegExp || (typeof each === 'string' && each !== ''))) {
-      return Promise.reject(invalidArgument('waitFor takes a string that is not empty, a RegExp, or an array of them'));
-    }
+    checkWait(patterns, options);
     const { timeout, signal } = options;
-    if (timeout !== undefined && !(timeout >= 0)) {
-      return Promise.reject(invalidArgument(`timeout must be a number of milliseconds, not ${String(timeout)}`));
-    }
-    if (signal?.aborted) return Promise.reject(signal.reason as Error);
+    if (signal?.aborted) throw signal.reason;
     return new Promise((resolve, reject) => {
       let timer: NodeJS.Timeout | undefined;
       const settle = (outcome: () => void): void => {
@@ -209,6 +207,18 @@ export class Console extends Duplex {
       },
     );
   }
+}
+
+function checkWait(patterns: readonly Pattern[], options: WaitOptions): void {
+  if (patterns.length === 0 || !patterns.every((each) => each instanceof RegExp || (typeof each === 'string' && each !== ''))) {
+    throw invalidArgument('waitFor takes a string that is not empty, a RegExp, or an array of them');
+  }
+  checkObject(options, 'what waitFor() takes besides its patterns');
+  const { timeout, signal } = options;
+  if (timeout !== undefined && (typeof timeout !== 'number' || !(timeout >= 0))) {
+    throw invalidArgument(`timeout must be a number of milliseconds, not ${shown(timeout)}`);
+  }
+  checkSignal(signal);
 }
 
 interface Found {

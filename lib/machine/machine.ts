@@ -11,6 +11,7 @@ import type { VirtualMachine } from '../hypervisor/vm';
 import type { UnclaimedAccess } from '../bus/unclaimed';
 import { createSharedMemory, sharedBytes, type SharedMemory } from '../memory/shared-memory';
 import { RealClock } from '../time/clock';
+import { checkListener, checkSignal } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger, parseSize } from '../util/numbers';
 import { Board } from './board';
@@ -267,10 +268,16 @@ export class Machine extends EventEmitter<{ reset: [] }> {
  * with the device (ERR_HAX_NO_DEVICE …), a file (ERR_HAX_FILE), the image (ERR_HAX_IMAGE) or an option (ERR_HAX_INVALID_ARGUMENT).
  */
 export async function launch(options: MachineOptions): Promise<Machine> {
-  options?.signal?.throwIfAborted();
+  throwIfAborted(options);
   const machine = new Machine(options);
   machine.start();
   return Promise.resolve(machine);
+}
+
+/** What an aborted signal gives at once; throws ERR_HAX_INVALID_ARGUMENT where it is none. */
+export function throwIfAborted(options: { readonly signal?: AbortSignal } | undefined): void {
+  checkSignal(options?.signal);
+  if (options?.signal?.aborted) throw options.signal.reason;
 }
 
 /** The memory that was given, or one that was asked for. */
@@ -293,6 +300,9 @@ function checkOptions(options: MachineOptions): MachineOptions {
     throw invalidArgument('affinity must be a list with one list of CPUs for each vCPU');
   }
   checkTrace(options.trace);
+  checkSignal(options.signal);
+  checkListener(options.onProgress, 'onProgress');
+  checkListener(options.onUnclaimed, 'onUnclaimed');
   for (const port of [options.debugExit, options.debugConsole?.port]) {
     if (typeof port === 'number') checkInteger(port, 'the port of a debug device', 0, 0xffff);
   }

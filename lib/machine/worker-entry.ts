@@ -1,5 +1,6 @@
 /** The worker's side of worker-machine.ts: a machine with its devices, driven over the port. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { checkInteger } from '../util/numbers';
 import { install } from './install';
 import { Machine } from './machine';
 import { packError, window, type FromWorker, type ToWorker, type WorkerStart } from './worker-protocol';
@@ -75,7 +76,10 @@ class Host {
       pause: () => this.machine.pause(),
       resume: () => this.machine.resume(),
       statistics: () => this.machine.statistics,
-      registers: () => ({ ...this.machine.vcpus[vcpu].getState() }),
+      registers: () => {
+        checkInteger(vcpu, 'number of a vCPU', 0, this.machine.vcpus.length - 1);
+        return { ...this.machine.vcpus[vcpu].getState() };
+      },
     };
     try {
       post({ kind: 'reply', id, value: calls[call]() });

@@ -6,12 +6,12 @@ import type { UnclaimedAccess } from '../bus/unclaimed';
 import type { RunEnd } from '../hypervisor/end';
 import type { SharedMemory } from '../memory/shared-memory';
 import type { CpuState } from '../util/cpu-state';
-import { checkObject } from '../util/check';
+import { checkListener, checkObject, checkSignal, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger } from '../util/numbers';
 import { Console } from './console';
 import type { ProgressListener } from './file-source';
-import { sharedMemoryOf, type MachineOptions, type MachineState, type MachineStatistics } from './machine';
+import { sharedMemoryOf, throwIfAborted, type MachineOptions, type MachineState, type MachineStatistics } from './machine';
 import { unpackError, window, type Call, type FromWorker, type ToWorker, type WorkerStart } from './worker-protocol';
 
 /** How long close() waits for a worker whose device models do not return, milliseconds. */
@@ -56,6 +56,9 @@ export class WorkerMachine extends EventEmitter<{ reset: [] }> {
     super();
     checkObject(options, 'what launchInWorker() takes');
     const { signal, onProgress, onUnclaimed, setup, setupData, ...rest } = options;
+    checkSignal(signal);
+    checkListener(onProgress, 'onProgress');
+    checkListener(onUnclaimed, 'onUnclaimed');
     this.#signal = signal;
     this.#listeners = { progress: onProgress, unclaimed: onUnclaimed };
     this.sharedMemory = sharedMemoryOf(options);
@@ -235,7 +238,9 @@ export class WorkerMachine extends EventEmitter<{ reset: [] }> {
 }
 
 function setupUrl(setup: string | URL): string {
-  return setup instanceof URL ? setup.href : pathToFileURL(path.resolve(setup)).href;
+  if (setup instanceof URL) return setup.href;
+  if (typeof setup !== 'string') throw invalidArgument(`setup must be the path or the URL of a module, not ${shown(setup)}`);
+  return pathToFileURL(path.resolve(setup)).href;
 }
 
 /**
@@ -243,7 +248,7 @@ function setupUrl(setup: string | URL): string {
  * With `sharedMemory: true` this thread has the guest's RAM too, as `machine.sharedMemory`.
  */
 export async function launchInWorker(options: WorkerMachineOptions): Promise<WorkerMachine> {
-  options?.signal?.throwIfAborted();
+  throwIfAborted(options);
   const machine = new WorkerMachine(options);
   try {
     await machine.started;

@@ -1,5 +1,6 @@
 import { types } from 'node:util';
 import { HaxError, invalidArgument } from '../util/errors';
+import { checkInteger } from '../util/numbers';
 import type { RegionBacking } from './guest-memory';
 
 /** A WebAssembly.Memory made with `shared: true`; the language's own type needs a library that programs for Node need not have. */
@@ -17,6 +18,7 @@ interface WasmMemoryConstructor {
 
 /** Zero-filled memory of at least `size` bytes that threads can share. Throws ERR_HAX_INVALID_ARGUMENT above 4 GiB, ERR_HAX_NO_MEMORY. */
 export function createSharedMemory(size: number): SharedMemory {
+  checkInteger(size, 'size of shared guest memory', 1, Number.MAX_SAFE_INTEGER);
   const pages = Math.ceil(size / wasmPage);
   if (pages > maxPages) throw invalidArgument(`shared guest memory has at most 4 GiB, not ${size} bytes`);
   const { Memory } = (globalThis as unknown as { WebAssembly: { Memory: WasmMemoryConstructor } }).WebAssembly;

@@ -18,6 +18,18 @@ export function checkBytes(value: unknown, name: string): void {
   if (!types.isUint8Array(value)) throw invalidArgument(`${name} must be a Uint8Array, not ${shown(value)}`);
 }
 
+/** Throws ERR_HAX_INVALID_ARGUMENT unless `value` is a function or undefined. */
+export function checkListener(value: unknown, name: string): void {
+  if (value !== undefined && typeof value !== 'function') throw invalidArgument(`${name} must be a function, not ${shown(value)}`);
+}
+
+/** Throws ERR_HAX_INVALID_ARGUMENT unless `value` is an AbortSignal, of whatever realm, or undefined. */
+export function checkSignal(value: unknown): void {
+  const { addEventListener, removeEventListener } = (value ?? {}) as Partial<AbortSignal>;
+  if (value === undefined || (typeof addEventListener === 'function' && typeof removeEventListener === 'function')) return;
+  throw invalidArgument(`signal must be an AbortSignal, not ${shown(value)}`);
+}
+
 /** Throws ERR_HAX_INVALID_ARGUMENT unless `value` is true or false. */
 export function checkBoolean(value: unknown, name: string): void {
   if (typeof value !== 'boolean') throw invalidArgument(`${name} must be true or false, not ${shown(value)}`);

@@ -52,8 +52,10 @@ Napi::Value VcpuHandle::Shared(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value VcpuHandle::Enter(const Napi::CallbackInfo& info) {
-  std::shared_ptr<VcpuBox> box;
-  if (Open(info.Env(), &box)) EnterBlocking(info.Env(), box);
+  std::shared_ptr<Vcpu> vcpu;
+  if (!Vcpu_(info.Env(), &vcpu)) return {};
+  const std::shared_ptr<VcpuBox> box = core_;  // stays when the handle is closed meanwhile
+  EnterBlocking(info.Env(), box);
   return {};
 }
 

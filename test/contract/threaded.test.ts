@@ -75,6 +75,7 @@ describeEachBackend('threaded mode', (backend) => {
       ['inject', () => vcpu.inject(32)],
       ['setCpuid', () => vcpu.setCpuid([])],
       ['enter', () => vcpu.enter()],
+      ['enter below', () => vcpu.native.enter()],
       ['ioctl', () => vcpu.ioctl(0)],
     ];
     expect(calls.map(([name, call]) => [name, codeOf(call)])).toEqual(calls.map(([name]) => [name, 'ERR_HAX_RUNNING']));

@@ -31,6 +31,12 @@ export class Checker {
     return value;
   }
 
+  list<T>(value: readonly T[], name: string): readonly T[] {
+    const isList: boolean = Array.isArray(value); // narrowing would make it any[]
+    if (!isList) this.refuse(`${name} must be an array, not ${shown(value)}`);
+    return value;
+  }
+
   /** The driver rounds down without a word. */
   aligned(value: unknown, field: string, bits = 64): bigint {
     const wide = this.unsigned(value, field, bits);

@@ -1,6 +1,6 @@
 /** The requests of a vCPU's node, as `vcpu.haxm`. None of them while run() has the vCPU, but kick(). */
 import { addon } from '../../native/addon';
-import { checkBytes } from '../../util/check';
+import { checkBoolean, checkBytes } from '../../util/check';
 import { HaxError } from '../../util/errors';
 import { hex } from '../../util/numbers';
 import { requireFeature, type Capabilities } from '../capabilities';
@@ -119,6 +119,7 @@ export class HaxmVcpu {
 
   /** Ends RUN as soon as the guest takes interrupts. */
   set requestInterruptWindow(on: boolean) {
+    checkBoolean(on, 'requestInterruptWindow');
     this.#write({ requestInterruptWindow: on });
   }
 
@@ -159,7 +160,7 @@ export class HaxmVcpu {
   /** HAX_VCPU_IOCTL_GET_MSRS, 31 at a time: values up to the first that the driver refuses. */
   getMsrs(indices: readonly number[]): bigint[] {
     const check = new Checker(requests.getMsrs);
-    const list = indices.map((index) => [Number(check.unsigned(index, 'index', 32)), 0n] as const);
+    const list = check.list(indices, 'indices').map((index) => [Number(check.unsigned(index, 'index', 32)), 0n] as const);
     const values: bigint[] = [];
     for (let at = 0; at < list.length; at += msrBatch) {
       const batch = list.slice(at, at + msrBatch);
@@ -173,9 +174,11 @@ export class HaxmVcpu {
   /** HAX_VCPU_IOCTL_SET_MSRS, 31 at a time. The driver stops at one that it refuses and does not say so: `vcpu.setMsrs()` finds out. */
   setMsrs(values: readonly (readonly [index: number, value: Unsigned])[]): void {
     const check = new Checker(requests.setMsrs);
-    const list = values.map(
-      ([index, value]) => [Number(check.unsigned(index, 'index', 32)), check.unsigned(value, `MSR ${hex(index)}`, 64)] as const,
-    );
+    const list = check.list(values, 'values').map((pair) => {
+      const [index, value] = check.list<Unsigned>(pair, 'an index and its value');
+      const wide = check.unsigned(index, 'index', 32);
+      return [Number(wide), check.unsigned(value, `MSR ${hex(wide)}`, 64)] as const;
+    });
     for (let at = 0; at < list.length; at += msrBatch) this.#call(requests.setMsrs, packMsrs(list.slice(at, at + msrBatch)));
   }
 

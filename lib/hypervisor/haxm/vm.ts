@@ -62,16 +62,18 @@ export class HaxmVm {
   }
 
   /** HAX_VM_IOCTL_NOTIFY_QEMU_VERSION: which MMIO exits the client understands; releases from 7.3 do not look at it. */
-  notifyQemuVersion({ currentVersion, leastVersion }: { currentVersion: number; leastVersion: number }): void {
+  notifyQemuVersion(options: { currentVersion: number; leastVersion: number }): void {
     const check = new Checker(requests.notifyQemuVersion);
+    const { currentVersion, leastVersion } = check.object(options, 'what notifyQemuVersion() takes');
     const current = check.unsigned(currentVersion, 'currentVersion', 32);
     const least = check.unsigned(leastVersion, 'leastVersion', 32);
     this.#vm.ioctl(code(requests.notifyQemuVersion), structure(8, [0, 4, current], [4, 4, least]));
   }
 
   /** HAX_VM_IOCTL_ALLOC_RAM: registers host memory of less than 4 GiB, for good. */
-  allocRam({ size, va }: { size: Unsigned; va: Unsigned }): void {
+  allocRam(options: { size: Unsigned; va: Unsigned }): void {
     const check = new Checker(requests.allocRam);
+    const { size, va } = check.object(options, 'what allocRam() takes');
     const bytes = check.size(size, 'size', shortSize);
     const address = this.#newBlock(check, 'va', va, bytes);
     this.#vm.ioctl(code(requests.allocRam), structure(16, [0, 4, bytes], [8, 8, address]));
@@ -79,8 +81,9 @@ export class HaxmVm {
   }
 
   /** HAX_VM_IOCTL_ADD_RAMBLOCK: registers host memory, for good. */
-  addRamblock({ startVa, size, reserved = 0 }: { startVa: Unsigned; size: Unsigned; reserved?: Unsigned }): void {
+  addRamblock(options: { startVa: Unsigned; size: Unsigned; reserved?: Unsigned }): void {
     const check = new Checker(requests.addRamblock);
+    const { startVa, size, reserved } = check.object(options, 'what addRamblock() takes');
     const bytes = check.size(size, 'size');
     check.zero(reserved, 'reserved');
     const address = this.#newBlock(check, 'startVa', startVa, bytes);

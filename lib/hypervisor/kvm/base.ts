@@ -2,8 +2,9 @@ import { channel } from 'node:diagnostics_channel';
 import { addon } from '../../native/addon';
 import { checkBytes, shown } from '../../util/check';
 import { HaxError, invalidArgument } from '../../util/errors';
+import { checkInteger } from '../../util/numbers';
 import { findCall, type Scope } from './calls';
-import { checkScalar, decode, encode, sizeOf, type Input } from './codec';
+import { decode, encode, sizeOf, type Input } from './codec';
 import { capabilities, requests, type CapabilityName, type RequestName, type StructName, type StructTypes } from './generated/uapi';
 
 /** What an ioctl is made on. */
@@ -31,7 +32,7 @@ export class Extensions {
   constructor(private readonly node: Node) {}
 
   value(name: CapabilityName): number {
-    if (!Object.hasOwn(capabilities, name))
+    if (typeof name !== 'string' || !Object.hasOwn(capabilities, name))
       throw invalidArgument(`there is no capability ${shown(name)}; names are the kernel's KVM_CAP_…`);
     return this.node.ioctl(requests.KVM_CHECK_EXTENSION, capabilities[name]);
   }
@@ -118,7 +119,7 @@ export abstract class KvmCalls {
 
   /** KVM_GET_DEVICE_ATTR of this node: the value's bytes. */
   protected readAttribute(group: number, attr: number | bigint, size: number): Uint8Array {
-    checkScalar(size, 'u16', 'size of an attribute');
+    checkInteger(size, 'size of an attribute', 0, 0xffff);
     const value = new Uint8Array(Math.max(size, attributeRoom));
     this.write('KVM_GET_DEVICE_ATTR', 'kvm_device_attr', { group, attr, addr: addressOf(value) });
     return value.slice(0, size);
@@ -128,7 +129,7 @@ export abstract class KvmCalls {
   protected writeAttribute(group: number, attr: number | bigint, value: Uint8Array): void {
     checkBytes(value, 'value of an attribute');
     const bytes = new Uint8Array(Math.max(value.length, attributeRoom));
-    bytes.set(value);
+    if (value.length > 0) bytes.set(value); // one that is detached cannot be read at all
     this.write('KVM_SET_DEVICE_ATTR', 'kvm_device_attr', { group, attr, addr: value.length > 0 ? addressOf(bytes) : 0n });
   }
 

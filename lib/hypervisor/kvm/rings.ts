@@ -1,4 +1,4 @@
-import { decode, encodeAt, offsetOf, sizeOf, type Input } from './codec';
+import { checkScalar, decode, encodeAt, offsetOf, sizeOf, type Input } from './codec';
 import { constants, type StructName, type KvmCoalescedMmio, type KvmRegs, type KvmSregs, type KvmVcpuEvents } from './generated/uapi';
 
 const dirty = constants.KVM_DIRTY_GFN_F_DIRTY;
@@ -88,7 +88,7 @@ export class SyncRegs {
 
   /** What the kernel stores here at each exit. */
   set valid(mask: bigint) {
-    this.#view.setBigUint64(offsetOf('kvm_run', 'kvm_valid_regs'), mask, true);
+    this.#view.setBigUint64(offsetOf('kvm_run', 'kvm_valid_regs'), checkScalar(mask, 'u64', 'mask of registers'), true);
   }
   /** The mask that is set now. */
   get valid(): bigint {
@@ -97,7 +97,7 @@ export class SyncRegs {
 
   /** What the kernel takes from here at the next entry, which clears it. */
   set dirty(mask: bigint) {
-    this.#view.setBigUint64(offsetOf('kvm_run', 'kvm_dirty_regs'), mask, true);
+    this.#view.setBigUint64(offsetOf('kvm_run', 'kvm_dirty_regs'), checkScalar(mask, 'u64', 'mask of registers'), true);
   }
   /** The mask that is set now. */
   get dirty(): bigint {
