@@ -11,7 +11,7 @@ import type { VirtualMachine } from '../hypervisor/vm';
 import type { UnclaimedAccess } from '../bus/unclaimed';
 import { createSharedMemory, sharedBytes, type SharedMemory } from '../memory/shared-memory';
 import { RealClock } from '../time/clock';
-import { checkListener, checkSignal } from '../util/check';
+import { checkListener, checkNames, checkSignal } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger, parseSize } from '../util/numbers';
 import { Board } from './board';
@@ -70,6 +70,31 @@ export interface MachineOptions {
 }
 
 const defaultMemory = '128M';
+
+/** The names of {@link MachineOptions}: one that is written wrong is an error, not an option that has no effect. */
+export const machineOptionNames: Readonly<Record<keyof MachineOptions, true>> = {
+  kernel: true,
+  format: true,
+  load: true,
+  entry: true,
+  mode: true,
+  initrd: true,
+  append: true,
+  memory: true,
+  sharedMemory: true,
+  cpus: true,
+  threaded: true,
+  affinity: true,
+  irqchip: true,
+  backend: true,
+  debugExit: true,
+  debugConsole: true,
+  reboot: true,
+  signal: true,
+  onProgress: true,
+  onUnclaimed: true,
+  trace: true,
+};
 
 /** created → running ⇄ paused → stopped, or failed when the guest crashed or a device model threw. */
 export type MachineState = 'created' | 'running' | 'paused' | 'stopped' | 'failed';
@@ -291,6 +316,7 @@ export function sharedMemoryOf({ sharedMemory = false, memory = defaultMemory }:
 function checkOptions(options: MachineOptions): MachineOptions {
   const isInput = (value: unknown): boolean => (typeof value === 'string' && value !== '') || value instanceof Uint8Array;
   if (!isInput(options?.kernel)) throw invalidArgument('kernel must be the path of a file or its bytes as a Uint8Array');
+  checkNames(options, machineOptionNames, 'a machine');
   const initrd = options.initrd ?? [];
   if (!(Array.isArray(initrd) ? initrd : [initrd]).every(isInput)) {
     throw invalidArgument('initrd must be the path of a file, its bytes as a Uint8Array, or an array of them');

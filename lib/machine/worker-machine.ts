@@ -6,12 +6,12 @@ import type { UnclaimedAccess } from '../bus/unclaimed';
 import type { RunEnd } from '../hypervisor/end';
 import type { SharedMemory } from '../memory/shared-memory';
 import type { CpuState } from '../util/cpu-state';
-import { checkListener, checkObject, checkSignal, shown } from '../util/check';
+import { checkListener, checkNames, checkObject, checkSignal, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger } from '../util/numbers';
 import { Console } from './console';
 import type { ProgressListener } from './file-source';
-import { sharedMemoryOf, throwIfAborted, type MachineOptions, type MachineState, type MachineStatistics } from './machine';
+import { machineOptionNames, sharedMemoryOf, throwIfAborted, type MachineOptions, type MachineState, type MachineStatistics } from './machine';
 import { unpackError, window, type Call, type FromWorker, type ToWorker, type WorkerStart } from './worker-protocol';
 
 /** How long close() waits for a worker whose device models do not return, milliseconds. */
@@ -27,6 +27,9 @@ export interface WorkerMachineOptions extends Omit<MachineOptions, 'debugConsole
   /** Anything that can be cloned. */
   setupData?: unknown;
 }
+
+const { debugConsole, trace, ...cloned } = machineOptionNames;
+const optionNames: Readonly<Record<keyof WorkerMachineOptions, true>> = { ...cloned, setup: true, setupData: true };
 
 /**
  * A {@link Machine} whose devices live in a worker, driven from this thread: nothing that is done here slows the guest, nor the guest this
@@ -55,6 +58,7 @@ export class WorkerMachine extends EventEmitter<{ reset: [] }> {
   constructor(options: WorkerMachineOptions) {
     super();
     checkObject(options, 'what launchInWorker() takes');
+    checkNames(options, optionNames, 'a machine in a worker');
     const { signal, onProgress, onUnclaimed, setup, setupData, ...rest } = options;
     checkSignal(signal);
     checkListener(onProgress, 'onProgress');

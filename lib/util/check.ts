@@ -34,3 +34,10 @@ export function checkSignal(value: unknown): void {
 export function checkBoolean(value: unknown, name: string): void {
   if (typeof value !== 'boolean') throw invalidArgument(`${name} must be true or false, not ${shown(value)}`);
 }
+
+/** Throws ERR_HAX_INVALID_ARGUMENT where `options` has a name that `known` has not; `owner` goes into the message. */
+export function checkNames(options: object, known: object, owner: string): void {
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(known, name));
+  if (unknown === undefined) return;
+  throw invalidArgument(`${owner} has no option ${shown(unknown)}; it has ${Object.keys(known).sort().join(', ')}`);
+}

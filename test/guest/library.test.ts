@@ -283,6 +283,7 @@ describeKvm('launch refuses', () => {
     ['no vCPU', { kernel: spin, cpus: 0 }, 'ERR_HAX_INVALID_ARGUMENT'],
     ['more vCPUs than have APIC ids', { kernel: spin, cpus: 256 }, 'ERR_HAX_INVALID_ARGUMENT'],
     ['two vCPUs without local APICs', { kernel: spin, cpus: 2, irqchip: 'user' }, 'ERR_HAX_UNSUPPORTED'],
+    ['an option that there is not', { kernel: spin, memoy: '1M' }, 'ERR_HAX_INVALID_ARGUMENT'],
     ['affinity that is no list', { kernel: spin, cpus: 2, affinity: 1 }, 'ERR_HAX_INVALID_ARGUMENT'],
     ['a debug port that there is not', { kernel: spin, debugExit: 0x10000 }, 'ERR_HAX_INVALID_ARGUMENT'],
     ['a debug port where COM1 is', { kernel: spin, debugExit: 0x3f8 }, 'ERR_HAX_OVERLAP'],

@@ -165,6 +165,8 @@ describeKvm('a machine in a worker', () => {
       [{ backend: 'vmware' as never }, 'ERR_HAX_UNKNOWN_BACKEND'],
       [{ setup: '/nonexistent', setupData: () => 0 }, 'ERR_HAX_INVALID_ARGUMENT'],
       [{ sharedMemory: {} as never }, 'ERR_HAX_INVALID_ARGUMENT'],
+      [{ memoy: '1M' } as never, 'ERR_HAX_INVALID_ARGUMENT'],
+      [{ debugConsole: { output: process.stdout } } as never, 'ERR_HAX_INVALID_ARGUMENT'],
     ];
     for (const [options, code] of wrong) expect(await codeOfAsync(() => boot(spin, options))).toBe(code);
     expect(await codeOfAsync(() => launchInWorker(undefined as never))).toBe('ERR_HAX_INVALID_ARGUMENT');
