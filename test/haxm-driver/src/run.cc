@@ -18,6 +18,7 @@ constexpr uint8_t kSti = 0xfb;
 long Vcpu::Run() {
   const std::lock_guard<std::mutex> lock(run_lock_);
   running_thread_ = static_cast<int>(Syscall(SYS_gettid));
+  runner_.runs++;
   long result = 0;
   if (!TheConfig().unrestricted_guest && !(sregs().cr0 & kCr0Pe)) {
     tunnel_->exit_reason = 0;

@@ -46,9 +46,9 @@ void Tick() {
   const std::lock_guard<std::mutex> lock(ticker->lock);
   for (Runner* runner = ticker->runners; runner; runner = runner->next) {
     if (!runner->thread.load()) continue;
-    const uint32_t entries = runner->entries.load();
-    if (entries == runner->ticked) Signal(*runner);
-    runner->ticked = entries;
+    const uint32_t runs = runner->runs.load();
+    if (runs == runner->ticked) Signal(*runner);
+    runner->ticked = runs;
   }
 }
 
@@ -115,7 +115,6 @@ void BeginRun(Runner* runner, kvm_run* run) {
   Syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, Word(&set), 0, sizeof set);
   if (!thread_id) thread_id = static_cast<int>(Syscall(SYS_gettid));
   current_run = run;
-  runner->entries++;
   runner->thread = thread_id;
   ticker->inside++;
   if (ticker->asleep.load() == 0) return;

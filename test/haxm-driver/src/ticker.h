@@ -19,8 +19,8 @@ struct Runner {
   Runner& operator=(const Runner&) = delete;
 
   const Vm* const vm;
-  std::atomic<int> thread{0};        // in KVM_RUN, or about to be
-  std::atomic<uint32_t> entries{0};  // so that the ticker knows one stay in the guest from the next
+  std::atomic<int> thread{0};     // in KVM_RUN, or about to be
+  std::atomic<uint32_t> runs{0};  // the client's, each of many KVM_RUNs where KVM exits and the driver does not
   uint32_t ticked = 0;
   Runner* next = nullptr;
 };
