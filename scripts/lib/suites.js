@@ -6,11 +6,13 @@ const { spawn, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
+const { pack } = require('./host-b-calls.js');
 const { root } = require('./prepare.js');
 
 const JEST = path.join(root, 'node_modules/jest/bin/jest.js');
 const TEST_IN_VM = path.join(root, 'scripts/test-in-vm');
 const RESULTS = path.join(root, 'out/test-results');
+const SECONDS = path.join(root, 'test/host-b-seconds.json');
 
 const TEST_TIMEOUT = 60_000; // milliseconds; host B takes up to ten times as long as the machine around it
 
@@ -52,16 +54,20 @@ function listFiles(project, device = DEVICES.kvm) {
     .sort();
 }
 
-// One project on this host: { where, project, results } or { where, project, trouble }.
-function runHere(project, device = DEVICES.kvm) {
+// One project on this host: { where, project, results } or { where, project, trouble }; none where it has no file.
+async function runHere(project, device = DEVICES.kvm) {
   const output = path.join(RESULTS, `this-host-${project}${device.name}.json`);
   fs.rmSync(output, { force: true });
   const files = listFiles(project, device);
   if (files.length === 0) return [];
   const [program, ...args] = [...device.before, process.execPath, ...jestArguments(project, output, files)];
-  const done = spawnSync(program, args, { cwd: root, stdio: ['ignore', 2, 2], env: { ...process.env, ...device.env } });
+  const child = spawn(program, args, { cwd: root, stdio: ['ignore', 2, 2], env: { ...process.env, ...device.env } });
+  const ended = await new Promise((resolve) => {
+    child.once('error', (error) => resolve(error.message));
+    child.once('close', (status, signal) => resolve(signal ?? `status ${status}`));
+  });
   const results = readJson(output);
-  const trouble = results ? undefined : `Jest ended with ${done.signal ?? `status ${done.status}`} and left no results`;
+  const trouble = results ? undefined : `Jest ended with ${ended} and left no results`;
   return [{ where: `this host${device.label}`, project, results, trouble }];
 }
 
@@ -79,15 +85,15 @@ function inTheBackground(program, args, env) {
   });
 }
 
-async function runCall({ project, file, device }) {
-  const name = `host-b-${project}-${path.basename(file, '.test.ts')}${device.name}`;
+async function runCall({ project, files, device }, number) {
+  const name = `host-b-${project}${device.name}-${number}`;
   const output = path.join(RESULTS, `${name}.json`);
   const statusFile = path.join(RESULTS, `${name}.status.json`);
   for (const old of [output, statusFile]) fs.rmSync(old, { force: true });
   const inside = [
     ...device.before,
     process.execPath,
-    ...jestArguments(project, output, [file]),
+    ...jestArguments(project, output, files),
     '--runInBand',
     `--testTimeout=${TEST_TIMEOUT}`,
   ];
@@ -95,30 +101,33 @@ async function runCall({ project, file, device }) {
   await inTheBackground(TEST_IN_VM, args, { ...process.env, HAX_REQUIRE_KVM: '1', ...device.env });
   const ended = readJson(statusFile)?.result ?? 'without a status';
   const results = ended === 'exited' ? readJson(output) : undefined;
-  const trouble = results ? undefined : `${path.basename(file)}: ${ended}${ended === 'exited' ? ', but Jest left no results' : ''}`;
-  return { where: `host B${device.label}`, project, results, trouble };
+  const names = files.map((file) => path.basename(file)).join(', ');
+  const trouble = results ? undefined : `${names}: ${ended}${ended === 'exited' ? ', but Jest left no results' : ''}`;
+  return { where: `host B${device.label}`, project, device, files, results, trouble };
 }
 
-// Projects inside host B, [project, device] each: a start for each file, because a start has two minutes and a busy machine needs them. As
-// many at a time as there are processors, since each emulates one. What host B itself did not live through is started once more, when it has
-// the machine to itself: that says nothing about the tests.
-async function runInHostB(projects) {
-  const calls = projects.flatMap(([project, device]) => listFiles(project, device).map((file) => ({ project, file, device })));
-  const results = new Array(calls.length);
+// Test files ({ project, device, file } each) inside host B. As many calls at a time as there are processors, since each emulates one, and one
+// less until `here`, the suites of this host, has settled. What host B itself did not live through is started once more, file by file, when it
+// has the machine to itself: that says nothing about the tests.
+async function runInHostB(jobs, here) {
+  const calls = pack(jobs, readJson(SECONDS) ?? {});
+  const results = [];
   let next = 0;
   const lane = async () => {
     while (next < calls.length) {
-      const i = next++;
-      results[i] = await runCall(calls[i]);
+      const number = next++;
+      results[number] = await runCall(calls[number], number);
     }
   };
-  await Promise.all(Array.from({ length: os.availableParallelism() }, lane));
-  for (const [i, { trouble }] of results.entries()) {
-    if (!trouble) continue;
+  const others = Array.from({ length: os.availableParallelism() - 1 }, lane);
+  await Promise.all([...others, here.then(lane)]);
+  const again = results.filter(({ trouble }) => trouble);
+  const done = results.filter(({ trouble }) => !trouble);
+  for (const { trouble, project, device, files } of again) {
     process.stderr.write(`test: ${trouble}; starting it once more\n`);
-    results[i] = await runCall(calls[i]);
+    for (const file of files) done.push(await runCall({ project, device, files: [file] }, calls.length + done.length));
   }
-  return results;
+  return done;
 }
 
-module.exports = { DEVICES, RESULTS, count, listFiles, readJson, runHere, runInHostB };
+module.exports = { DEVICES, RESULTS, SECONDS, count, listFiles, readJson, runHere, runInHostB };

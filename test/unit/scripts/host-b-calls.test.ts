@@ -1,0 +1,50 @@
+interface Job {
+  project: string;
+  device: { name: string };
+  file: string;
+}
+interface Call {
+  project: string;
+  device: { name: string };
+  files: string[];
+}
+interface HostBCalls {
+  pack(jobs: Job[], table: Record<string, Record<string, number>>): Call[];
+  secondsOf(runs: unknown[]): Record<string, Record<string, number>>;
+}
+
+const { pack, secondsOf } = jest.requireActual<HostBCalls>('../../../scripts/lib/host-b-calls.js');
+
+const kvm = { name: '' };
+const haxm = { name: '-haxm' };
+const job = (file: string, device = kvm, project = 'contract'): Job => ({ project, device, file: `/test/${project}/${file}` });
+const filesOf = (calls: Call[]): string[][] => calls.map(({ files }) => files.map((file) => file.split('/').at(-1)!));
+
+test('short files share a call, long and unknown ones have their own, and the longest begin', () => {
+  const table = { contract: { 'a.test.ts': 20, 'b.test.ts': 50, 'c.test.ts': 30, 'd.test.ts': 10 } };
+  const jobs = ['a.test.ts', 'b.test.ts', 'c.test.ts', 'd.test.ts', 'new.test.ts'].map((file) => job(file));
+  expect(filesOf(pack(jobs, table))).toEqual([['new.test.ts'], ['b.test.ts'], ['c.test.ts', 'a.test.ts'], ['d.test.ts']]);
+});
+
+test('files of different projects or devices never share one', () => {
+  const table = { contract: { 'a.test.ts': 1 }, 'contract-haxm': { 'a.test.ts': 1 }, boot: { 'a.test.ts': 1 } };
+  expect(pack([job('a.test.ts'), job('a.test.ts', haxm), job('a.test.ts', kvm, 'boot')], table)).toHaveLength(3);
+});
+
+test('without a table each file has a call of its own', () => {
+  expect(filesOf(pack([job('a.test.ts'), job('b.test.ts')], {}))).toEqual([['a.test.ts'], ['b.test.ts']]);
+});
+
+test('the table is what the runs took', () => {
+  const result = (name: string, seconds: number): unknown => ({
+    name: `/test/contract/${name}`,
+    startTime: 1000,
+    endTime: 1000 + seconds * 1000,
+  });
+  const runs = [
+    { project: 'contract', device: kvm, results: { testResults: [result('a.test.ts', 1.2), result('b.test.ts', 3)] } },
+    { project: 'contract', device: haxm, results: { testResults: [result('a.test.ts', 5)] } },
+    { project: 'boot', device: kvm, results: undefined },
+  ];
+  expect(secondsOf(runs)).toEqual({ contract: { 'a.test.ts': 2, 'b.test.ts': 3 }, 'contract-haxm': { 'a.test.ts': 5 } });
+});
