@@ -74,19 +74,19 @@ describeEachBackend('while a guest spins', (backend) => {
       const spinner = make('${backend.name}', 'spin');
       (async () => {
         const runs = [...machines, spinner].map(({ vcpu }) => vcpu.run());
-        await delay(600);
-        const fair = counts.every((count) => count > 50);
+        // On a machine that is busy with other things each turn comes late; one that never comes is the test's time-out.
+        while (counts.some((count) => count <= 50)) await delay(20);
         machines[1].vcpu.stop();
         await runs[1];
         const [before, stopped] = [counts[0], counts[1]];
-        await delay(200);
-        const goesOn = counts[0] > before && counts[1] === stopped;
+        while (counts[0] < before + 50) await delay(20);
+        const stays = counts[1] === stopped;
         machines[0].hypervisor.close();
         machines[2].vcpu.stop();
         spinner.vcpu.stop();
-        report({ fair, goesOn, ends: (await Promise.all(runs)).map(({ reason }) => reason) });
+        report({ stays, ends: (await Promise.all(runs)).map(({ reason }) => reason) });
       })();`;
-    expect(await childReport(script)).toEqual({ fair: true, goesOn: true, ends: new Array(4).fill('killed') });
+    expect(await childReport(script)).toEqual({ stays: true, ends: new Array(4).fill('killed') });
   }, 30_000);
 
   it('a handler may run another VM by enter()', async () => {
