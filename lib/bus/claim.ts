@@ -33,7 +33,9 @@ export type ConnectDoorbells = (range: AddressRange, bells: readonly Doorbell[])
 export interface Doorbell {
   /** From the start of the range. */
   readonly offset: number;
+  /** Bytes of the write. */
   readonly width: 1 | 2 | 4;
+  /** What must be written, unsigned. */
   readonly value: number;
 }
 

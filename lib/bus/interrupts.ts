@@ -12,6 +12,7 @@ export interface InterruptSource {
 
 /** Interrupt controllers of a VM whose hypervisor or options leave them to us. */
 export interface UserIrqchip {
+  /** The INTR pin that the run loop watches for the processor. */
   readonly source: InterruptSource;
   /** Interrupt line `number`; throws ERR_HAX_INVALID_ARGUMENT for one that the controllers do not have. The same object each time. */
   line(number: number): IrqLine;

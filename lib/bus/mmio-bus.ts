@@ -31,8 +31,9 @@ export class MmioBus {
   /** The claim of the last access: drivers touch one device many times over. */
   #last: Claim | undefined;
   readonly #unclaimed = new UnclaimedReports('mmio');
-  /** For the VM: how writes become posted, and how doorbells are connected. */
+  /** For the VM: how writes become posted. */
   onPost: PostRange | undefined;
+  /** For the VM: how doorbells are connected. */
   onDoorbells: ConnectDoorbells | undefined;
 
   /**

@@ -41,8 +41,9 @@ export class PortBus {
   readonly #claims: Claim[] = [nobody];
   readonly #free: number[] = [];
   readonly #unclaimed = new UnclaimedReports('port');
-  /** For the VM: how writes become posted, and how doorbells are connected. */
+  /** For the VM: how writes become posted. */
   onPost: PostRange | undefined;
+  /** For the VM: how doorbells are connected. */
   onDoorbells: ConnectDoorbells | undefined;
   /** For the VM: how an answer stands, and is taken away (undefined). */
   onAnswer: ((port: number, value: number | undefined) => void) | undefined;

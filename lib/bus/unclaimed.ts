@@ -3,11 +3,13 @@ import { removable, type Removable } from './claim';
 
 /** A guest access that no handler owns. */
 export interface UnclaimedAccess {
+  /** Port I/O or memory-mapped. */
   readonly bus: 'port' | 'mmio';
   /** The port or guest-physical address. */
   readonly address: number;
   /** 1, 2 or 4 bytes: the access, or the part of it that nobody owns. */
   readonly width: number;
+  /** `in`: the guest reads; `out`: it writes. */
   readonly direction: 'in' | 'out';
   /** What the guest wrote; absent for reads. */
   readonly value?: number | undefined;

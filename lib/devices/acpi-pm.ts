@@ -42,6 +42,7 @@ const halfPeriod = 2 ** 23;
 
 /** What an AcpiPm is connected to. */
 export interface AcpiPmOptions {
+  /** The time by which the power management timer counts. */
   clock: Clock;
   /** The system control interrupt, a level. */
   irq?: IrqLine;

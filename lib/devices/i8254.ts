@@ -66,6 +66,7 @@ export interface Pit8254State extends DeviceState, Numbered<0>, Numbered<1>, Num
 
 /** What a Pit8254 is connected to. */
 export interface Pit8254Options {
+  /** The time by which the counters count. */
   clock: Clock;
   /** OUT 0; to nowhere when absent. */
   irq?: IrqLine | undefined;

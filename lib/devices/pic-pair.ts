@@ -39,9 +39,11 @@ class Intr implements InterruptSource {
 export class PicPair implements UserIrqchip {
   /** Ports 0x20 and 0xa0 of a PC, two each. Saved and restored one by one, in any order. */
   readonly master: Pic8259;
+  /** Lines 8 to 15; its output is the master's line 2. */
   readonly slave: Pic8259;
   /** Edge/level control, ports 0x4d0 and 0x4d1: "IRQ 0, 1, 2, 8 and 13 must be edge-triggered". Part of the chips' states. */
   readonly elcr: IoHandler;
+  /** The master's output, INTR; an acknowledge gives the vector of either chip. */
   readonly source: InterruptSource;
   readonly #lines: readonly IrqLine[];
 

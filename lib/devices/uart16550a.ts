@@ -126,9 +126,13 @@ export interface Uart16550Options {
 
 /** True is asserted (the pin is low). */
 export interface ModemLines {
+  /** Clear to send; MSR bit 4. */
   cts: boolean;
+  /** Data set ready; MSR bit 5. */
   dsr: boolean;
+  /** Ring indicator; MSR bit 6. */
   ri: boolean;
+  /** Data carrier detect; MSR bit 7. */
   dcd: boolean;
 }
 

@@ -67,7 +67,14 @@ export interface HaxmReport {
   /** 0 until it has been opened. */
   apiVersion: number;
   /** What HAX_IOCTL_CAPABILITY answered, and the names of the bits; null until it has been opened. */
-  words: { wstatus: number; winfo: number; bits: string[] } | null;
+  words: {
+    /** Bit 0: the driver works; bit 1: a quota of memory is set. */
+    wstatus: number;
+    /** While it works its features; else bit 0: no VT-x, bit 1: no NX. */
+    winfo: number;
+    /** Names of the bits that are set. */
+    bits: string[];
+  } | null;
   /** Capabilities and limits by name; empty until it has been opened. */
   features: Partial<Record<FeatureName, Capability>>;
 }
@@ -97,11 +104,19 @@ export interface DoctorReport {
   /** A VM can be created. */
   ok: boolean;
   /** Whether an unmodified Linux can run as a guest here, and why or why not. */
-  linux: { ok: boolean; reason: string };
+  linux: {
+    /** It can. */
+    ok: boolean;
+    /** Why or why not, one sentence. */
+    reason: string;
+  };
   /** Where it was asked. */
   host: HostReport;
   /** Whether the native part loaded; if not, a finding says why. */
-  addon: { ok: boolean };
+  addon: {
+    /** It loaded. */
+    ok: boolean;
+  };
   /** The device that is tried first. */
   haxm: HaxmReport;
   /** The device that is tried second. */

@@ -2,6 +2,7 @@ import { HaxError } from '../util/errors';
 
 /** One thing that a device can or cannot do. */
 export interface Capability {
+  /** It can. */
   readonly available: boolean;
   /** 0 when absent; 1, or the number that the device states. */
   readonly value: number;

@@ -9,13 +9,19 @@ import { checkInteger } from '../util/numbers';
 
 /** One entry of the table, as struct kvm_cpuid_entry2 has it. */
 export interface CpuidEntry {
+  /** The leaf: EAX at CPUID. */
   function: number;
+  /** The subleaf: ECX at CPUID. */
   index: number;
   /** KVM_CPUID_FLAG_SIGNIFCANT_INDEX 1: `index` counts. */
   flags: number;
+  /** EAX after CPUID, unsigned. */
   eax: number;
+  /** EBX after CPUID, unsigned. */
   ebx: number;
+  /** ECX after CPUID, unsigned. */
   ecx: number;
+  /** EDX after CPUID, unsigned. */
   edx: number;
 }
 

@@ -11,12 +11,15 @@ export type IoDirection = 'in' | 'out';
 
 /** Port I/O. An `in` wants its reply in `data` before the next entry; `count` is above 1 for string instructions. */
 export interface IoExit {
+  /** KVM_EXIT_IO; of HAXM IO. */
   readonly kind: 'io';
   /** 0 to 0xffff. */
   readonly port: number;
   /** Bytes of one element: 1, 2 or 4. */
   readonly size: number;
+  /** Elements: 1, or what a string instruction (INS, OUTS) moves in one exit. */
   readonly count: number;
+  /** `in`: the guest waits for `data`; `out`: it has written it. */
   readonly direction: IoDirection;
   /** size × count bytes, in the order of the transfer. */
   readonly data: Uint8Array;
@@ -24,21 +27,29 @@ export interface IoExit {
 
 /** An access to a guest-physical address without memory, or a write to read-only memory. */
 export interface MmioExit {
+  /** KVM_EXIT_MMIO; of HAXM FAST_MMIO. */
   readonly kind: 'mmio';
+  /** Guest-physical address of the first byte. */
   readonly address: number;
   /** 1 to 8 bytes. */
   readonly size: number;
+  /** `in`: the guest waits for `data`; `out`: it has written it. */
   readonly direction: IoDirection;
+  /** `size` bytes, little endian; a read wants its reply here before the next entry. */
   readonly data: Uint8Array;
 }
 
 /** RDMSR (`in`) or WRMSR (`out`) of an MSR that was given to user space. Unanswered, the guest gets #GP. */
 export interface MsrExit {
+  /** KVM_EXIT_X86_RDMSR or KVM_EXIT_X86_WRMSR, told apart by `direction`. */
   readonly kind: 'msr';
+  /** Number of the MSR: ECX. */
   readonly index: number;
+  /** `in`: RDMSR; `out`: WRMSR. */
   readonly direction: IoDirection;
   /** Why it is given to user space: KVM_MSR_EXIT_REASON_INVAL 1, _UNKNOWN 2 or _FILTER 4. */
   readonly reason: number;
+  /** What WRMSR writes; the reply to RDMSR. */
   value: bigint;
   /** True unless the exit was answered. */
   fault: boolean;
@@ -46,25 +57,36 @@ export interface MsrExit {
 
 /** A hypercall that was given to user space, KVM_CAP_EXIT_HYPERCALL; `result` is the reply, -1 unless changed. */
 export interface HypercallExit {
+  /** KVM_EXIT_HYPERCALL. */
   readonly kind: 'hypercall';
+  /** KVM_HC_…: the hypercall, from RAX. */
   readonly number: number;
+  /** Six; hypercalls have at most four, from RBX, RCX, RDX and RSI. */
   readonly arguments: readonly bigint[];
   /** Whether the caller was in 64-bit mode. */
   readonly longMode: boolean;
+  /** The reply, put into RAX at the next entry. */
   result: bigint;
 }
 
 export interface DebugExit {
+  /** KVM_EXIT_DEBUG; of HAXM DEBUG. */
   readonly kind: 'debug';
+  /** The vector: 1, #DB, or 3, #BP. */
   readonly exception: number;
+  /** The instruction: on KVM its linear address (CS base and RIP), on HAXM RIP. */
   readonly pc: bigint;
+  /** DR6 of a #DB: which breakpoint was met, bits 0 to 3, or a single step, bit 14. */
   readonly dr6: bigint;
+  /** DR7 of a #DB: which breakpoints are on. */
   readonly dr7: bigint;
 }
 
 /** `type` is KVM_SYSTEM_EVENT_SHUTDOWN 1, RESET 2, CRASH 3 … */
 export interface SystemEventExit {
+  /** KVM_EXIT_SYSTEM_EVENT. */
   readonly kind: 'system-event';
+  /** KVM_SYSTEM_EVENT_…: what happened. */
   readonly type: number;
   /** Of kernels without KVM_CAP_SYSTEM_EVENT_DATA; elsewhere the first of `data`. */
   readonly flags: bigint;
@@ -74,39 +96,53 @@ export interface SystemEventExit {
 
 /** KVM_EXIT_MEMORY_FAULT: the guest's access to `size` bytes could not be resolved. Flag KVM_MEMORY_EXIT_FLAG_PRIVATE 8: to private memory. */
 export interface MemoryFaultExit {
+  /** KVM_EXIT_MEMORY_FAULT; of HAXM PAGEFAULT, after protectRam(). */
   readonly kind: 'memory-fault';
+  /** Guest-physical address of the first byte. */
   readonly address: number;
+  /** Bytes. */
   readonly size: bigint;
+  /** KVM_MEMORY_EXIT_FLAG_PRIVATE 8, or 0: the access was to shared memory. On HAXM the word that the driver gives. */
   readonly flags: bigint;
 }
 
 /** The processor refused to enter the guest. */
 export interface FailEntryExit {
+  /** KVM_EXIT_FAIL_ENTRY; of HAXM UNKNOWN, and REALMODE where the processor lacks unrestricted guest mode. */
   readonly kind: 'fail-entry';
+  /** The processor's code: with VMX the exit reason or VM-instruction error, with SVM EXITCODE. */
   readonly hardwareReason: bigint;
+  /** The host's processor that refused; 0 on HAXM. */
   readonly cpu: number;
 }
 
 /** The hypervisor could not go on; for suberror 1 (emulation) with the instruction it did not know. */
 export interface InternalErrorExit {
+  /** KVM_EXIT_INTERNAL_ERROR. */
   readonly kind: 'internal-error';
   /** KVM_INTERNAL_ERROR_EMULATION 1, _SIMUL_EX 2, _DELIVERY_EV 3, _UNEXPECTED_EXIT_REASON 4. */
   readonly suberror: number;
   /** At most 16. */
   readonly data: readonly bigint[];
+  /** Its bytes, 15 at most; empty where the hypervisor gives none. */
   readonly instruction: Uint8Array;
 }
 
 /** Ended from outside: `kick` by kick(), `slice` because the event loop has work. */
 export interface InterruptedExit {
+  /** No exit of the guest's: entering was cut short. */
   readonly kind: 'interrupted';
+  /** Who ended it. */
   readonly reason: 'kick' | 'slice';
 }
 
 /** An exit that this version of node-hax does not know. */
 export interface UnknownExit {
+  /** None of the other kinds. */
   readonly kind: 'unknown';
+  /** `kvm` or `haxm`: whose number `rawCode` is. */
   readonly backend: string;
+  /** exit_reason of struct kvm_run, or the exit status in HAXM's tunnel. */
   readonly rawCode: number;
   /** What the device says about it: on KVM the 256 bytes of the union in struct kvm_run, elsewhere none. */
   readonly data: Uint8Array;
@@ -114,13 +150,17 @@ export interface UnknownExit {
 
 /** KVM_EXIT_EXCEPTION: an exception that the hypervisor hands over. No x86 kernel of today makes it. */
 export interface ExceptionExit {
+  /** KVM_EXIT_EXCEPTION. */
   readonly kind: 'exception';
+  /** The vector, 0 to 31. */
   readonly exception: number;
+  /** Its error code. */
   readonly errorCode: number;
 }
 
 /** KVM_EXIT_SET_TPR: the guest lowered CR8 and the interrupt controllers are not the kernel's. */
 export interface SetTprExit {
+  /** KVM_EXIT_SET_TPR. */
   readonly kind: 'set-tpr';
   /** The new priority, 0 to 15. */
   readonly cr8: bigint;
@@ -128,14 +168,19 @@ export interface SetTprExit {
 
 /** KVM_EXIT_TPR_ACCESS, after tprAccessReporting(): an access to the task priority register, at `rip`. */
 export interface TprAccessExit {
+  /** KVM_EXIT_TPR_ACCESS. */
   readonly kind: 'tpr-access';
+  /** RIP of the access. */
   readonly rip: bigint;
+  /** `in`: the guest reads; `out`: it writes. */
   readonly direction: IoDirection;
 }
 
 /** KVM_EXIT_IOAPIC_EOI: with the split interrupt controller, the guest has ended a level-triggered interrupt. */
 export interface IoapicEoiExit {
+  /** KVM_EXIT_IOAPIC_EOI. */
   readonly kind: 'ioapic-eoi';
+  /** Vector of the interrupt that ended, 0 to 255. */
   readonly vector: number;
 }
 
@@ -145,10 +190,15 @@ export interface IoapicEoiExit {
  * and pending page, `result` is the status to give.
  */
 export interface HypervExit {
+  /** KVM_EXIT_HYPERV. */
   readonly kind: 'hyperv';
+  /** KVM_EXIT_HYPERV_SYNIC 1, _HCALL 2, _SYNDBG 3. */
   readonly type: number;
+  /** Number of the MSR; for types 1 and 3. */
   readonly index: number;
+  /** Six words; how many count depends on the type. */
   readonly arguments: readonly bigint[];
+  /** The reply, for types 2 and 3. */
   result: bigint;
 }
 
@@ -157,23 +207,33 @@ export interface HypervExit {
  * `number` the hypercall, `result` the reply, -ENOSYS unless changed; `cpl` is the guest's privilege level and `longMode` its ABI.
  */
 export interface XenExit {
+  /** KVM_EXIT_XEN. */
   readonly kind: 'xen';
+  /** KVM_EXIT_XEN_HCALL 1. */
   readonly type: number;
+  /** The hypercall, from RAX. */
   readonly number: number;
+  /** Its parameters, six. */
   readonly arguments: readonly bigint[];
+  /** The guest's privilege level, 0 to 3. */
   readonly cpl: number;
+  /** True: the 64-bit ABI; false: the 32-bit one. */
   readonly longMode: boolean;
+  /** The reply, put into RAX at the next entry. */
   result: bigint;
 }
 
 /** KVM_EXIT_NOTIFY: the guest let no event through for as long as KVM_CAP_X86_NOTIFY_VMEXIT allows. Flag 1: its context is invalid. */
 export interface NotifyExit {
+  /** KVM_EXIT_NOTIFY. */
   readonly kind: 'notify';
+  /** KVM_NOTIFY_CONTEXT_INVALID 1, or 0. */
   readonly flags: bigint;
 }
 
 /** `nmi`: an NMI of the host. `dirty-ring-full`: harvest the ring before the next entry. `bus-lock`: KVM_CAP_X86_BUS_LOCK_EXIT was enabled. */
 export interface PlainExit {
+  /** KVM_EXIT_HLT, _IRQ_WINDOW_OPEN, _SHUTDOWN, _NMI, _DIRTY_RING_FULL, _X86_BUS_LOCK; HAXM has the first three. */
   readonly kind: 'hlt' | 'irq-window' | 'shutdown' | 'nmi' | 'dirty-ring-full' | 'bus-lock';
 }
 

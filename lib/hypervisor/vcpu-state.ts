@@ -35,10 +35,15 @@ export type StatePart = keyof VcpuState;
 
 /** What setParts() takes: parts left out, and registers left out of a part, stay as they are. */
 export interface VcpuStateInit {
+  /** rax to r15, rip, rflags; KVM_SET_REGS. */
   readonly general?: CpuStateInit;
+  /** Segments, tables, control registers; KVM_SET_SREGS. */
   readonly system?: CpuStateInit;
+  /** An FXSAVE image, 512 bytes; KVM_SET_XSAVE. */
   readonly fpu?: Uint8Array;
+  /** KVM_SET_MP_STATE. */
   readonly mpState?: MpState;
+  /** Index and value of at most 128 MSRs; KVM_SET_MSRS. */
   readonly msrs?: Iterable<readonly [index: number, value: number | bigint]>;
 }
 

@@ -99,9 +99,11 @@ const sinceNs = (began: number): number => (performance.now() - began) * 1e6;
 export class Vcpu {
   /** For lib/run: the native side and the memory shared with it. */
   readonly native: NativeVcpu;
+  /** The exit page and the state block, laid out as in native/layout.ts. */
   readonly shared: ArrayBuffer;
   /** What the run loop counts. */
   readonly exits = new ExitCounters();
+  /** The handlers that the run loop calls. */
   readonly exitHandlers = new ExitHandlers();
   readonly #exit: ExitView;
   readonly #parts: VcpuParts;
@@ -118,6 +120,7 @@ export class Vcpu {
   #paused = false;
 
   constructor(
+    /** The machine that it is a processor of. */
     readonly vm: VirtualMachine,
     /** Number of the vCPU, which is its APIC id. */
     readonly id: number,
@@ -288,7 +291,12 @@ export class Vcpu {
   }
 
   /** The instruction pointer and flags alone, for one call of the kernel instead of two. */
-  getPosition(): { rip: bigint; rflags: bigint } {
+  getPosition(): {
+    /** Offset of the next instruction in CS. */
+    rip: bigint;
+    /** RFLAGS. */
+    rflags: bigint;
+  } {
     return this.#parts.position();
   }
 

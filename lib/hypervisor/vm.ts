@@ -79,6 +79,7 @@ export class VirtualMachine {
   #closed = false;
 
   constructor(
+    /** The device that it was made on. */
     readonly hypervisor: Hypervisor,
     private readonly native: NativeVm,
     /** Whether PIC, IOAPIC and local APICs are the kernel's. */

@@ -56,7 +56,12 @@ export interface MachineOptions {
   /** A write of V to this port ends the machine with exit code (V << 1) | 1; true for port 0xf4. */
   debugExit?: boolean | number;
   /** Bytes written to the port go to `output`. */
-  debugConsole?: { port?: number; output: Writable };
+  debugConsole?: {
+    /** 0xe9 by default. */
+    port?: number;
+    /** Gets each byte as it is written. */
+    output: Writable;
+  };
   /** Whether a guest's reset starts the machine again (the default) or ends it. */
   reboot?: boolean;
   /** Ends the machine: everything pending rejects with the signal's reason. */
@@ -110,7 +115,10 @@ export interface MachineStatistics extends ExitStatistics, VcpuCounters {
  * A whole machine: vCPUs, RAM, a UART, power and reset, and a kernel loaded into it. Made by {@link launch}.
  * It keeps the process alive until it ends; unref() releases that. A reset makes VM and vCPU anew, so `vm` and the vCPUs change with it.
  */
-export class Machine extends EventEmitter<{ reset: [] }> {
+export class Machine extends EventEmitter<{
+  /** The guest asked for a reset: VM and vCPUs are new, and have not run yet. */
+  reset: [];
+}> {
   /** The serial console, COM1. */
   readonly console = new Console();
   /** How the guest came to its end. Rejects when a device model throws or on abort. */

@@ -11,7 +11,14 @@ import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger } from '../util/numbers';
 import { Console } from './console';
 import type { ProgressListener } from './file-source';
-import { machineOptionNames, sharedMemoryOf, throwIfAborted, type MachineOptions, type MachineState, type MachineStatistics } from './machine';
+import {
+  machineOptionNames,
+  sharedMemoryOf,
+  throwIfAborted,
+  type MachineOptions,
+  type MachineState,
+  type MachineStatistics,
+} from './machine';
 import { unpackError, window, type Call, type FromWorker, type ToWorker, type WorkerStart } from './worker-protocol';
 
 /** How long close() waits for a worker whose device models do not return, milliseconds. */
@@ -35,7 +42,10 @@ const optionNames: Readonly<Record<keyof WorkerMachineOptions, true>> = { ...clo
  * A {@link Machine} whose devices live in a worker, driven from this thread: nothing that is done here slows the guest, nor the guest this
  * thread. Made by {@link launchInWorker}. What needs an answer of the worker returns a promise.
  */
-export class WorkerMachine extends EventEmitter<{ reset: [] }> {
+export class WorkerMachine extends EventEmitter<{
+  /** The guest asked for a reset, and the worker starts the machine again. */
+  reset: [];
+}> {
   /** The serial console, COM1. */
   readonly console = new Console();
   /** How the guest came to its end. Rejects when a device model throws, on abort, and when the worker ends by itself (ERR_HAX_ENDED). */

@@ -5,6 +5,7 @@ import type { RegionBacking } from './guest-memory';
 
 /** A WebAssembly.Memory made with `shared: true`; the language's own type needs a library that programs for Node need not have. */
 export interface SharedMemory {
+  /** A SharedArrayBuffer; a multiple of 64 KiB long. */
   readonly buffer: ArrayBufferLike;
 }
 

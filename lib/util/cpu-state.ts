@@ -2,9 +2,11 @@
 
 /** A segment register with its hidden part. */
 export interface Segment {
+  /** Linear address at which it begins. */
   base: bigint;
   /** In bytes, granularity applied: ffffffff for a flat segment. */
   limit: number;
+  /** The visible part: index, TI and RPL, 16 bits. */
   selector: number;
   /** Access rights as VMX stores them (Intel SDM vol. 3, 24.4.1): type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15, unusable 16. */
   attributes: number;
@@ -12,7 +14,9 @@ export interface Segment {
 
 /** GDTR or IDTR: a linear address, and the offset of the last byte. */
 export interface DescriptorTable {
+  /** Linear address of the table. */
   base: bigint;
+  /** Offset of its last byte, 16 bits. */
   limit: number;
 }
 
@@ -46,9 +50,24 @@ export type ControlRegister = (typeof controlRegisters)[number];
 /** A vCPU's registers but for the FPU's and MSRs. 64-bit values are bigints, unsigned. */
 export type CpuState = Record<GeneralRegister, bigint> &
   Record<SegmentRegister, Segment> &
-  Record<ControlRegister, bigint> & { gdt: DescriptorTable; idt: DescriptorTable };
+  Record<ControlRegister, bigint> & {
+    /** GDTR. */
+    gdt: DescriptorTable;
+    /** IDTR. */
+    idt: DescriptorTable;
+  };
 
 /** What to change: registers left out keep their values; parts of a segment left out keep theirs too. */
 export type CpuStateInit = { [R in GeneralRegister | ControlRegister]?: number | bigint } & {
-  [S in SegmentRegister]?: Partial<Omit<Segment, 'base'>> & { base?: number | bigint };
-} & { [T in 'gdt' | 'idt']?: { base?: number | bigint; limit?: number } };
+  [S in SegmentRegister]?: Partial<Omit<Segment, 'base'>> & {
+    /** Linear address at which the segment begins. */
+    base?: number | bigint;
+  };
+} & {
+  [T in 'gdt' | 'idt']?: {
+    /** Linear address of the table. */
+    base?: number | bigint;
+    /** Offset of its last byte, 16 bits. */
+    limit?: number;
+  };
+};

@@ -5,9 +5,11 @@ import { addon, type NativeMemory } from '../../native/addon';
 export class HaxmMemory {
   /** Its address in this process, for `va`. */
   readonly va: bigint;
+  /** The memory itself. */
   readonly bytes: Uint8Array;
 
   constructor(
+    /** Bytes. */
     readonly size: number,
     native: NativeMemory,
   ) {

@@ -16,6 +16,7 @@ export class HaxmNode {
   constructor(
     /** The number that the driver gave it. */
     readonly id: number,
+    /** The node, for example /dev/hax_vm/vm00. */
     readonly path: string,
   ) {
     this.#descriptor = openMade(path);

@@ -5,8 +5,11 @@ export const stateSizeWithXcr0 = 520;
 
 /** A segment register, with its hidden part. */
 export interface HaxmSegment {
+  /** The visible part: index, TI and RPL, 16 bits. */
   selector: number;
+  /** Linear address at which it begins. */
   base: bigint;
+  /** Offset of its last byte, granularity applied. */
   limit: number;
   /** VMX access rights (Intel SDM vol. 3, 24.4.1); 0x10000: unusable. */
   ar: number;

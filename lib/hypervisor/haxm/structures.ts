@@ -12,7 +12,9 @@ export function structure(size: number, ...fields: readonly (readonly [offset: n
 
 /** HAX_IOCTL_VERSION's answer: the oldest interface that the driver speaks, and the newest. */
 export interface HaxmVersion {
+  /** compat_version: 1 in releases 7.0.0 to 7.8.0. */
   readonly compatVersion: number;
+  /** cur_version: 4 in releases 7.0.0 to 7.8.0. */
   readonly currentVersion: number;
 }
 
@@ -38,13 +40,17 @@ export type HaxmDriverFeature = keyof typeof featureBits;
 
 /** HAX_IOCTL_CAPABILITY's answer, decoded; `wstatus` and `winfo` are the words as they came. */
 export interface HaxmCapability {
+  /** Bit 0 of `wstatus`: VMs can be made. */
   readonly working: boolean;
   /** Why it does not work; empty while it does. */
   readonly blockedBy: readonly ('vt' | 'nx')[];
+  /** The bits of `winfo` by name; all false while the driver does not work. */
   readonly features: Readonly<Record<HaxmDriverFeature, boolean>>;
   /** Bytes; undefined where no quota is set. */
   readonly memoryQuota: bigint | undefined;
+  /** Bit 0: working; bit 1: a memory quota is set. */
   readonly wstatus: number;
+  /** While it works its features; else bit 0: no VT-x, bit 1: no NX. */
   readonly winfo: number;
   /** On Windows, the references to the driver's device. */
   readonly referenceCount: number;
@@ -69,8 +75,11 @@ export function unpackCapability(bytes: Buffer): HaxmCapability {
 
 /** Where the driver's pages of a vCPU are in this process: the tunnel, of `size` bytes, and the buffer for I/O. */
 export interface HaxmTunnelInfo {
+  /** Address of the tunnel in this process. */
   readonly va: bigint;
+  /** Address of the buffer for port I/O in this process. */
   readonly ioVa: bigint;
+  /** Bytes of the tunnel: 4096 with the feature `tunnelPage`, 48 before. */
   readonly size: number;
 }
 

@@ -22,6 +22,7 @@ export function requireHaxm(capabilities: Capabilities): void {
 
 /** A quota of guest memory for all VMs together. */
 export interface MemlimitOptions {
+  /** Whether there is a quota. */
   enabled: boolean;
   /** MiB; needed and not 0 while enabled. */
   megabytes?: Unsigned;

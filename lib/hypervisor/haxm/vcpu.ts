@@ -22,7 +22,16 @@ import { msrBatch, packMsrs, structure, unpackMsrs, unpackTunnelInfo, type HaxmT
 import { ioBufferSize, packTunnelChanges, unpackTunnel, type HaxmRun, type TunnelChanges } from './tunnel';
 
 /** The parts of {@link HaxmDebugOptions.control}. */
-export const debugControl = { enabled: 1, step: 2, softwareBreakpoints: 4, hardwareBreakpoints: 8 } as const;
+export const debugControl = {
+  /** Without it everything is off. */
+  enabled: 1,
+  /** A #DB exit after each instruction. */
+  step: 2,
+  /** INT3 (#BP) exits. */
+  softwareBreakpoints: 4,
+  /** `dr` is loaded, and its #DB exits; the guest's own writes of debug registers are ignored. */
+  hardwareBreakpoints: 8,
+} as const;
 
 const ENOSYS = 38;
 const EINVAL = 22;
@@ -36,7 +45,19 @@ export interface HaxmDebugOptions {
   /** {@link debugControl}, added up; 0 switches everything off. */
   control: number;
   /** dr0–dr3 and dr7 of hardware breakpoints; only with the flag 8. */
-  dr?: { dr0?: Unsigned; dr1?: Unsigned; dr2?: Unsigned; dr3?: Unsigned; dr7?: Unsigned };
+  dr?: {
+    /** Linear address of breakpoint 0. */
+    dr0?: Unsigned;
+    /** Linear address of breakpoint 1. */
+    dr1?: Unsigned;
+    /** Linear address of breakpoint 2. */
+    dr2?: Unsigned;
+    /** Linear address of breakpoint 3. */
+    dr3?: Unsigned;
+    /** Which of them are on, for what accesses and lengths. */
+    dr7?: Unsigned;
+  };
+  /** 0, or left out. */
   reserved?: Unsigned;
 }
 

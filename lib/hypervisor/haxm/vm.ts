@@ -10,9 +10,21 @@ import { requireHaxm, type RawCaller } from './system';
 import { structure } from './structures';
 
 /** Flags of SET_RAM and SET_RAM2. */
-export const ramFlags = { rom: 0x01, standalone: 0x40, invalid: 0x80 } as const;
+export const ramFlags = {
+  /** The guest cannot write. */
+  rom: 0x01,
+  /** `va` need not be in a registered block: a block of its own comes and goes with the mapping. Needs `implicitRamBlock`. */
+  standalone: 0x40,
+  /** Unmaps; alone, with `va` 0. */
+  invalid: 0x80,
+} as const;
 /** Flags of PROTECT_RAM: everything is forbidden, or nothing. */
-export const protectFlags = { none: 0, all: 7 } as const;
+export const protectFlags = {
+  /** No access: the guest's next one exits with PAGEFAULT. */
+  none: 0,
+  /** Reads, writes and execution. */
+  all: 7,
+} as const;
 
 /** SET_RAM and ALLOC_RAM have sizes of 32 bits. */
 const shortSize = 32;
@@ -20,7 +32,9 @@ const maxVcpus = 16;
 
 /** What HAX_VM_IOCTL_SET_RAM takes: `size` bytes at the guest-physical `paStart`, both multiples of 4096. */
 export interface SetRamOptions {
+  /** Guest-physical address of the first byte. */
   paStart: Unsigned;
+  /** Bytes; in setRam() less than 4 GiB. */
   size: Unsigned;
   /** In a registered block; 0 with the flag 0x80, which unmaps. */
   va: Unsigned;

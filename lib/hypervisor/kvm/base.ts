@@ -14,8 +14,11 @@ export interface Node {
 
 /** One made call, as subscribers of the diagnostics channel `node-hax:kvm` get it; `error` is undefined for a good one. */
 export interface CallMade {
+  /** What the call was made on. */
   readonly scope: Scope;
+  /** The ioctl's name in <linux/kvm.h>. */
   readonly request: RequestName;
+  /** What the method throws. */
   readonly error: HaxError | undefined;
 }
 
@@ -63,8 +66,10 @@ export function addressOf(bytes: Uint8Array): bigint {
 /** What the classes of all scopes are built from. */
 export abstract class KvmCalls {
   constructor(
+    /** What the calls are made on. */
     protected readonly node: Node,
     private readonly scope: Scope,
+    /** What KVM_CHECK_EXTENSION says of it. */
     protected readonly extensions: Extensions,
   ) {}
 
@@ -103,7 +108,17 @@ export abstract class KvmCalls {
    * A call that fills a list behind a header whose first 32 bits are its length: asked with ever more room, since the kernel answers
    * E2BIG. `entrySize` bytes an entry.
    */
-  protected readList(request: RequestName, header: number, entrySize: number, first = 64): { bytes: Uint8Array; count: number } {
+  protected readList(
+    request: RequestName,
+    header: number,
+    entrySize: number,
+    first = 64,
+  ): {
+    /** Header and entries; there may be room behind them. */
+    bytes: Uint8Array;
+    /** Entries that the kernel filled. */
+    count: number;
+  } {
     for (let room = first; ; room *= 2) {
       const bytes = new Uint8Array(header + room * entrySize);
       const view = new DataView(bytes.buffer);

@@ -8,7 +8,9 @@ export type Scope = 'system' | 'vm' | 'vcpu' | 'device';
 
 /** A call of KVM and the method that makes it. */
 export interface KvmCall {
+  /** What the call is made on: /dev/kvm, or the descriptor of a VM, a vCPU or a device. */
   readonly scope: Scope;
+  /** The ioctl's name in <linux/kvm.h>. */
   readonly request: RequestName;
   /** Name of the method of the scope's class, or how the typed interface above makes the call. */
   readonly method: string;

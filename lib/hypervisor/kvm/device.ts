@@ -10,6 +10,7 @@ import type { KvmDescriptor } from './eventfd';
  */
 export class KvmDevice extends KvmCalls {
   constructor(
+    /** The descriptor of the device, open until it is closed. */
     readonly descriptor: KvmDescriptor,
     extensions: Extensions,
   ) {

@@ -14,12 +14,15 @@ function wordOf(struct: StructName, member: string): number {
 
 /** A written page: `offset` counts pages from the start of the slot; the slot's upper half is the address space (SMM). */
 export interface DirtyPage {
+  /** Bits 0 to 15: the slot; bits 16 to 31: the address space. */
   readonly slot: number;
+  /** The page within the slot, counted from 0. */
   readonly offset: bigint;
 }
 
 /** A vCPU's ring of written pages (8.29). */
 export class DirtyRing {
+  /** How many written pages it holds until harvest() takes them. */
   readonly entries: number;
   readonly #bytes: Uint8Array;
   readonly #words: Uint32Array<ArrayBuffer>;

@@ -8,10 +8,15 @@ const units = ['none', 'bytes', 'seconds', 'cycles', 'boolean'] as const;
 
 /** One statistic: a value is `base` to the power of `exponent` of `unit`. */
 export interface KvmStatistic {
+  /** The kernel's name, for example `exits`. */
   readonly name: string;
+  /** `cumulative` only grows, `instant` is now, `peak` the most so far; the others are histograms. */
   readonly type: (typeof types)[number] | 'unknown';
+  /** What a value counts; `boolean` is 0 or 1. */
   readonly unit: (typeof units)[number] | 'unknown';
+  /** What `exponent` is a power of. */
   readonly base: 2 | 10;
+  /** May be negative: -9 with base 10 and seconds, nanoseconds. */
   readonly exponent: number;
   /** Values: 1, or the number of buckets of a histogram. */
   readonly size: number;
@@ -23,12 +28,17 @@ export interface KvmStatistic {
 
 /** Statistics of a VM or a vCPU as the kernel describes them itself; KVM_GET_STATS_FD (4.133). */
 export class KvmStats {
+  /** Where the parts of the file are, and how many statistics there are. */
   readonly header: KvmStatsHeader;
   /** Whose they are, for example `kvm-1234/vcpu-0`. */
   readonly id: string;
+  /** In the order of the kernel. */
   readonly statistics: readonly KvmStatistic[];
 
-  constructor(readonly descriptor: KvmDescriptor) {
+  constructor(
+    /** What KVM_GET_STATS_FD returned; close() closes it. */
+    readonly descriptor: KvmDescriptor,
+  ) {
     const { native } = descriptor;
     const head = readAt(native, 0, sizeOf('kvm_stats_header'));
     this.header = decode('kvm_stats_header', head);

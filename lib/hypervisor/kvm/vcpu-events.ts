@@ -180,7 +180,15 @@ export abstract class VcpuEventCalls extends VcpuStateCalls {
    *
    * Errors: EINTR and EAGAIN, nothing was done; EINVAL, unaligned; ENOENT, no slot there; EOPNOTSUPP, the guest has shadow page tables.
    */
-  preFaultMemory(gpa: number | bigint, size: number | bigint): { gpa: bigint; size: bigint } {
+  preFaultMemory(
+    gpa: number | bigint,
+    size: number | bigint,
+  ): {
+    /** Guest-physical address of what is left. */
+    gpa: bigint;
+    /** Bytes that are left; 0: all is done. */
+    size: bigint;
+  } {
     const bytes = encode('kvm_pre_fault_memory', { gpa, size });
     this.call('KVM_PRE_FAULT_MEMORY', bytes);
     const left = decode('kvm_pre_fault_memory', bytes);

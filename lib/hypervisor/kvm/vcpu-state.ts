@@ -285,7 +285,10 @@ export abstract class VcpuStateCalls extends KvmCalls {
    *
    * Errors: none of its own; there is room for as much as KVM_CAP_NESTED_STATE reports, so E2BIG never comes.
    */
-  getNestedState(): KvmNestedState & { bytes: Uint8Array } {
+  getNestedState(): KvmNestedState & {
+    /** The whole state, `size` bytes, header included. */
+    bytes: Uint8Array;
+  } {
     const bytes = new Uint8Array(Math.max(sizeOf('kvm_nested_state'), this.extensions.value('KVM_CAP_NESTED_STATE')));
     new DataView(bytes.buffer).setUint32(4, bytes.length, true);
     this.call('KVM_GET_NESTED_STATE', bytes);

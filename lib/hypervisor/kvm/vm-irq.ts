@@ -20,6 +20,7 @@ const maxRoutes = 4096;
 export interface IrqfdOptions {
   /** Its signals inject the interrupt. */
   readonly fd: EventFd;
+  /** The GSI that is raised. */
   readonly gsi: number;
   /** For level-triggered interrupts: signalled when the guest has ended one; `fd`'s signal asserts the line. Needs KVM_CAP_IRQFD_RESAMPLE. */
   readonly resamplefd?: EventFd;
@@ -35,15 +36,19 @@ export interface IoeventfdOptions {
   readonly addr: number | bigint;
   /** 1, 2, 4 or 8 bytes; 0 for writes of any width (KVM_CAP_IOEVENTFD_ANY_LENGTH). */
   readonly len: 0 | 1 | 2 | 4 | 8;
+  /** Writes to a port; else to memory. */
   readonly pio?: boolean;
   /** Only writes of this value. */
   readonly datamatch?: number | bigint;
+  /** Takes the connection away; the other options are those that made it. */
   readonly deassign?: boolean;
 }
 
 /** Addresses, or ports, whose writes the kernel collects. */
 export interface CoalescedZone {
+  /** Guest-physical address of the first byte, or the first port. */
   readonly addr: number | bigint;
+  /** Bytes, or ports. */
   readonly size: number;
   /** Ports; needs KVM_CAP_COALESCED_PIO. */
   readonly pio?: boolean;
@@ -51,11 +56,45 @@ export interface CoalescedZone {
 
 /** The chips that {@link VmIrqCalls.getIrqchip} knows: KVM_IRQCHIP_PIC_MASTER, PIC_SLAVE and IOAPIC. */
 export type IrqchipState =
-  | { readonly chip_id: 0 | 1; readonly chip: { readonly pic: Input<KvmPicState> } }
-  | { readonly chip_id: 2; readonly chip: { readonly ioapic: Input<KvmIoapicState> } };
+  | {
+      /** KVM_IRQCHIP_PIC_MASTER 0 or KVM_IRQCHIP_PIC_SLAVE 1. */
+      readonly chip_id: 0 | 1;
+      /** Its state. */
+      readonly chip: {
+        /** An 8259. */
+        readonly pic: Input<KvmPicState>;
+      };
+    }
+  | {
+      /** KVM_IRQCHIP_IOAPIC. */
+      readonly chip_id: 2;
+      /** Its state. */
+      readonly chip: {
+        /** The IOAPIC. */
+        readonly ioapic: Input<KvmIoapicState>;
+      };
+    };
 
 /** What {@link VmIrqCalls.getIrqchip} gives: {@link IrqchipState} with every field. */
-export type IrqchipRead = { chip_id: 0 | 1; chip: { pic: KvmPicState } } | { chip_id: 2; chip: { ioapic: KvmIoapicState } };
+export type IrqchipRead =
+  | {
+      /** KVM_IRQCHIP_PIC_MASTER 0 or KVM_IRQCHIP_PIC_SLAVE 1. */
+      chip_id: 0 | 1;
+      /** Its state. */
+      chip: {
+        /** An 8259. */
+        pic: KvmPicState;
+      };
+    }
+  | {
+      /** KVM_IRQCHIP_IOAPIC. */
+      chip_id: 2;
+      /** Its state. */
+      chip: {
+        /** The IOAPIC. */
+        ioapic: KvmIoapicState;
+      };
+    };
 
 /** Interrupt controllers, lines, messages and the eventfds that reach them; the 8254 timer. */
 export abstract class VmIrqCalls extends VmMemoryCalls {

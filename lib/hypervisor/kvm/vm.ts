@@ -18,8 +18,11 @@ const commandRoom = 256;
 export interface MsrRange {
   /** KVM_MSR_FILTER_READ 1, KVM_MSR_FILTER_WRITE 2, or both. */
   readonly flags: number;
+  /** The first MSR. */
   readonly base: number;
+  /** How many MSRs, 1 to 0x3000. */
   readonly nmsrs: number;
+  /** At least `nmsrs` bits; the lowest of the first byte is that of `base`. */
   readonly bitmap: Uint8Array;
 }
 
@@ -27,8 +30,11 @@ export interface MsrRange {
 export interface PmuEventFilter {
   /** KVM_PMU_EVENT_ALLOW 0 or KVM_PMU_EVENT_DENY 1. */
   readonly action: number;
+  /** Fixed counters to which the action applies, a bit each. */
   readonly fixed_counter_bitmap: number;
+  /** KVM_PMU_EVENT_FLAG_MASKED_EVENTS 1, or 0. */
   readonly flags: number;
+  /** At most 300: event select and unit mask, with the flag also a mask. */
   readonly events: readonly (number | bigint)[];
 }
 

@@ -38,15 +38,16 @@ it('takes exports with a comment and links that lead somewhere', () => {
   expect(build(source, '# Guide\n\n[the source](index.ts)\n')).toEqual({ status: 0, stderr: '' });
 });
 
-it('refuses an export and a method without a comment, and a dead link', () => {
+it('refuses an export, a method and a field without a comment, and a dead link', () => {
   const { status, stderr } = build(
-    'export class Adder {\n  sum(): number {\n    return 1;\n  }\n}\n/** A kind. */\nexport type Kind = 1;\n',
+    'export class Adder {\n  first = 1;\n  sum(): number {\n    return 1;\n  }\n}\n/** A kind. */\nexport type Kind = 1;\n',
     '# Guide\n\n[nowhere](gone.md)\n',
   );
   expect(status).toBe(1);
   expect(stderr).toContain('a guide links to');
   expect(stderr).toMatch(/gone\.md, which is not there\n/);
   expect(stderr).toMatch(/: index\.Adder has no comment\n/);
+  expect(stderr).toMatch(/: index\.Adder\.first has no comment\n/);
   expect(stderr).toMatch(/: index\.Adder\.sum has no comment\n/);
   expect(stderr).not.toContain('Kind has');
 });

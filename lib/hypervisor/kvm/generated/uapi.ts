@@ -753,14 +753,21 @@ export const constants = {
 export type ScalarType = 'u8' | 'u16' | 'u32' | 'u64' | 's8' | 's16' | 's32' | 's64';
 /** Where a member is; `count` makes it an array, `optional` one of several views of the same bytes. */
 export interface Field {
+  /** Bytes from the beginning of the structure. */
   offset: number;
+  /** A number of that width, or a structure by its name in C. */
   readonly type: ScalarType | StructName;
+  /** Elements of an array; without it there is one. */
   readonly count?: number;
+  /** One of several views of the same bytes: it may be left out. */
   readonly optional?: boolean;
 }
 export interface Layout {
+  /** Bytes, without the open array at the end. */
   readonly size: number;
+  /** A union: all members begin at 0. */
   readonly union?: boolean;
+  /** The members by name, without padding. */
   readonly fields: Readonly<Record<string, Field>>;
 }
 export const structs: Readonly<Record<StructName, Layout>> = {
@@ -1261,613 +1268,999 @@ export const structs: Readonly<Record<StructName, Layout>> = {
 };
 /** struct kvm_clear_dirty_log, 24 bytes. */
 export interface KvmClearDirtyLog {
+  /** The slot, and the address space in bits 16 to 31. */
   slot: number;
+  /** Pages; a multiple of 64, unless they go up to the end of the slot. */
   num_pages: number;
+  /** The first page of the slot, a multiple of 64. */
   first_page: bigint;
+  /** Address in this process of the bitmap; pages whose bits are set are made clean. Bit 0 is first_page. */
   dirty_bitmap: bigint;
 }
 /** struct kvm_clock_data, 48 bytes. */
 export interface KvmClockData {
+  /** The clock of the guest (kvmclock), in nanoseconds. */
   clock: bigint;
+  /** KVM_CLOCK_TSC_STABLE, KVM_CLOCK_REALTIME, KVM_CLOCK_HOST_TSC; setting takes KVM_CLOCK_REALTIME only. */
   flags: number;
+  /** The host's CLOCK_REALTIME at that moment, nanoseconds since 1970; valid with KVM_CLOCK_REALTIME. */
   realtime: bigint;
+  /** The host's TSC at that moment; valid with KVM_CLOCK_HOST_TSC, and not read when the clock is set. */
   host_tsc: bigint;
 }
 /** struct kvm_coalesced_mmio, 24 bytes. */
 export interface KvmCoalescedMmio {
+  /** Guest-physical address of the write, or its port. */
   phys_addr: bigint;
+  /** Bytes written, 1 to 8. */
   len: number;
+  /** 1: a write to a port; 0: to memory. */
   pio: number;
+  /** What was written, `len` bytes of 8, little endian. */
   data: Uint8Array;
 }
 /** struct kvm_coalesced_mmio_ring, 8 bytes. */
 export interface KvmCoalescedMmioRing {
+  /** Index of the oldest entry not yet read; the reader moves it on. */
   first: number;
+  /** Index of the next entry that KVM fills; equal to `first`: the ring is empty. */
   last: number;
 }
 /** struct kvm_coalesced_mmio_zone, 16 bytes. */
 export interface KvmCoalescedMmioZone {
+  /** Guest-physical address of the first byte, or the first port. */
   addr: bigint;
+  /** Bytes, or ports. */
   size: number;
+  /** 1: ports, which needs KVM_CAP_COALESCED_PIO; 0: memory. */
   pio: number;
 }
 /** struct kvm_cpuid2, 8 bytes. */
 export interface KvmCpuid2 {
+  /** Number of entries behind the structure: when reading, the room for them, and then how many KVM filled. */
   nent: number;
 }
 /** struct kvm_cpuid_entry2, 40 bytes. */
 export interface KvmCpuidEntry2 {
+  /** EAX at CPUID: the leaf. */
   function: number;
+  /** ECX at CPUID: the subleaf; matters with KVM_CPUID_FLAG_SIGNIFCANT_INDEX. */
   index: number;
+  /** KVM_CPUID_FLAG_SIGNIFCANT_INDEX (sic): the entry answers only where ECX is `index`. */
   flags: number;
+  /** EAX after CPUID. */
   eax: number;
+  /** EBX after CPUID. */
   ebx: number;
+  /** ECX after CPUID. */
   ecx: number;
+  /** EDX after CPUID. */
   edx: number;
 }
 /** struct kvm_create_device, 12 bytes. */
 export interface KvmCreateDevice {
+  /** KVM_DEV_TYPE_…: the kind of device. */
   type: number;
+  /** Written by KVM: descriptor of the device. */
   fd: number;
+  /** KVM_CREATE_DEVICE_TEST: only says whether the kind is supported, and makes nothing. */
   flags: number;
 }
 /** struct kvm_create_guest_memfd, 64 bytes. */
 export interface KvmCreateGuestMemfd {
+  /** Bytes, a multiple of the page size. */
   size: bigint;
+  /** GUEST_MEMFD_FLAG_…, as far as KVM_CAP_GUEST_MEMFD_FLAGS names them; else 0. */
   flags: bigint;
 }
 /** struct kvm_debugregs, 128 bytes. */
 export interface KvmDebugregs {
+  /** DR0 to DR3: linear addresses of breakpoints. */
   db: readonly bigint[];
+  /** DR6: which breakpoint or step was met. */
   dr6: bigint;
+  /** DR7: which breakpoints are on, and for what. */
   dr7: bigint;
+  /** None is defined: 0. */
   flags: bigint;
 }
 /** struct kvm_device_attr, 24 bytes. */
 export interface KvmDeviceAttr {
+  /** KVM_DEV_…_GRP_… of the kind of device. */
   group: number;
+  /** The attribute of the group; for some groups an index or an address. */
   attr: bigint;
+  /** Address in this process of the value. */
   addr: bigint;
 }
 /** struct kvm_dirty_gfn, 16 bytes. */
 export interface KvmDirtyGfn {
+  /** KVM_DIRTY_GFN_F_DIRTY, set by KVM; KVM_DIRTY_GFN_F_RESET, set by the reader when it is done with the entry. */
   flags: number;
+  /** Bits 0 to 15: the slot; bits 16 to 31: the address space. */
   slot: number;
+  /** The page within the slot, counted from 0. */
   offset: bigint;
 }
 /** struct kvm_dirty_log, 16 bytes. */
 export interface KvmDirtyLog {
+  /** The slot, and the address space in bits 16 to 31. */
   slot: number;
+  /** Address in this process of a bitmap of one bit per page of the slot, rounded up to 8 bytes; KVM fills it. */
   dirty_bitmap: bigint;
 }
 /** struct kvm_dtable, 16 bytes. */
 export interface KvmDtable {
+  /** Linear address of the table. */
   base: bigint;
+  /** Offset of its last byte, 16 bits. */
   limit: number;
 }
 /** struct kvm_enable_cap, 104 bytes. */
 export interface KvmEnableCap {
+  /** KVM_CAP_…: the capability to enable. */
   cap: number;
+  /** None is defined: 0. */
   flags: number;
+  /** Four words, whose meaning is of the capability. */
   args: readonly bigint[];
 }
 /** struct kvm_enc_region, 16 bytes. */
 export interface KvmEncRegion {
+  /** Address in this process of the memory that a SEV guest may encrypt; it is pinned. */
   addr: bigint;
+  /** Bytes. */
   size: bigint;
 }
 /** struct kvm_fpu, 416 bytes. */
 export interface KvmFpu {
+  /** ST0 to ST7 (MM0 to MM7), 16 bytes each, of which 10 are used. */
   fpr: Uint8Array;
+  /** The x87 control word, FCW. */
   fcw: number;
+  /** The x87 status word, FSW. */
   fsw: number;
+  /** The x87 tag word as FXSAVE has it: one bit for each physical register, 1 where it is not empty. */
   ftwx: number;
+  /** FOP: opcode of the last x87 instruction, 11 bits. */
   last_opcode: number;
+  /** FIP: address of the last x87 instruction. */
   last_ip: bigint;
+  /** FDP: address of its operand in memory. */
   last_dp: bigint;
+  /** XMM0 to XMM15, 16 bytes each. */
   xmm: Uint8Array;
+  /** MXCSR: control and status of SSE. */
   mxcsr: number;
 }
 /** struct kvm_guest_debug, 72 bytes. */
 export interface KvmGuestDebug {
+  /** KVM_GUESTDBG_…; 0 turns debugging off. */
   control: number;
+  /** The debug registers, used with KVM_GUESTDBG_USE_HW_BP. */
   arch: KvmGuestDebugArch;
 }
 /** struct kvm_guest_debug_arch, 64 bytes. */
 export interface KvmGuestDebugArch {
+  /** DR0 to DR7; 0 to 3 (addresses) and 7 (control) are used. */
   debugreg: readonly bigint[];
 }
 /** struct kvm_hyperv_eventfd, 24 bytes. */
 export interface KvmHypervEventfd {
+  /** Hyper-V's connection ID, bits 0 to 23: what the guest passes to HvSignalEvent. */
   conn_id: number;
+  /** The eventfd that HvSignalEvent signals. */
   fd: number;
+  /** KVM_HYPERV_EVENTFD_DEASSIGN: the connection ends. */
   flags: number;
 }
 /** struct kvm_interrupt, 4 bytes. */
 export interface KvmInterrupt {
+  /** The vector, 0 to 255; not a line of the interrupt controller. */
   irq: number;
 }
 /** struct kvm_ioapic_state, 216 bytes. */
 export interface KvmIoapicState {
+  /** Guest-physical address of its registers, 0xfec00000 at first. */
   base_address: bigint;
+  /** IOREGSEL: index of the register seen in IOWIN. */
   ioregsel: number;
+  /** IOAPICID: its APIC ID, 4 bits. */
   id: number;
+  /** One bit per pin: its interrupt waits. */
   irr: number;
+  /** IOREDTBL: one entry for each of the 24 pins. */
   redirtbl: readonly KvmIoapicStateRedirtbl[];
 }
 /** union kvm_ioapic_state_redirtbl, 8 bytes; one of its members. */
 export interface KvmIoapicStateRedirtbl {
+  /** The entry: vector in bits 0 to 7, delivery mode 8 to 10, mask in bit 16, destination in 56 to 63. */
   bits?: bigint;
 }
 /** struct kvm_ioeventfd, 64 bytes. */
 export interface KvmIoeventfd {
+  /** The value that must be written, with KVM_IOEVENTFD_FLAG_DATAMATCH. */
   datamatch: bigint;
+  /** Guest-physical address of the write, or its port. */
   addr: bigint;
+  /** Bytes of the write: 1, 2, 4 or 8; 0 for any, without datamatch. */
   len: number;
+  /** The eventfd that the write signals. */
   fd: number;
+  /** KVM_IOEVENTFD_FLAG_DATAMATCH, KVM_IOEVENTFD_FLAG_PIO, KVM_IOEVENTFD_FLAG_DEASSIGN. */
   flags: number;
 }
 /** struct kvm_irq_level, 8 bytes. */
 export interface KvmIrqLevel {
+  /** The GSI: 0 to 15 reach PIC and IOAPIC, 16 to 23 the IOAPIC, until the routing is changed. */
   irq?: number;
+  /** Written by KVM_IRQ_LINE_STATUS: above 0, vCPUs reached; 0, one waited already; below 0, masked. */
   status?: number;
+  /** 1: the line is high; 0: low. */
   level: number;
 }
 /** struct kvm_irq_routing, 8 bytes. */
 export interface KvmIrqRouting {
+  /** Number of entries behind the structure; they replace the whole routing. */
   nr: number;
 }
 /** struct kvm_irq_routing_entry, 48 bytes. */
 export interface KvmIrqRoutingEntry {
+  /** The GSI that is routed; several entries may share it. */
   gsi: number;
+  /** KVM_IRQ_ROUTING_…: which member of `u` is meant. */
   type: number;
+  /** On x86 0. */
   flags: number;
+  /** Where the interrupt goes. */
   u: KvmIrqRoutingEntryU;
 }
 /** union kvm_irq_routing_entry_u, 32 bytes; one of its members. */
 export interface KvmIrqRoutingEntryU {
+  /** KVM_IRQ_ROUTING_IRQCHIP: a pin of a PIC or of the IOAPIC. */
   irqchip?: KvmIrqRoutingIrqchip;
+  /** KVM_IRQ_ROUTING_MSI: a message to local APICs. */
   msi?: KvmIrqRoutingMsi;
+  /** KVM_IRQ_ROUTING_HV_SINT: a source of Hyper-V's synthetic interrupt controller. */
   hv_sint?: KvmIrqRoutingHvSint;
+  /** KVM_IRQ_ROUTING_XEN_EVTCHN: an event channel of a Xen guest. */
   xen_evtchn?: KvmIrqRoutingXenEvtchn;
 }
 /** struct kvm_irq_routing_hv_sint, 8 bytes. */
 export interface KvmIrqRoutingHvSint {
+  /** Hyper-V's VP index of the vCPU. */
   vcpu: number;
+  /** The synthetic interrupt source, 0 to 15. */
   sint: number;
 }
 /** struct kvm_irq_routing_irqchip, 8 bytes. */
 export interface KvmIrqRoutingIrqchip {
+  /** KVM_IRQCHIP_PIC_MASTER (0), KVM_IRQCHIP_PIC_SLAVE (1) or KVM_IRQCHIP_IOAPIC (2). */
   irqchip: number;
+  /** The pin: 0 to 7 of a PIC, 0 to 23 of the IOAPIC. */
   pin: number;
 }
 /** struct kvm_irq_routing_msi, 16 bytes. */
 export interface KvmIrqRoutingMsi {
+  /** Bits 0 to 31 of the message address: 0xfee00000, destination APIC ID in bits 12 to 19. */
   address_lo: number;
+  /** Bits 32 to 63 of the message address; with KVM_CAP_X2APIC_API bits 8 to 31 are those of the destination ID. */
   address_hi: number;
+  /** The message data: vector in bits 0 to 7, delivery mode in bits 8 to 10. */
   data: number;
 }
 /** struct kvm_irq_routing_xen_evtchn, 12 bytes. */
 export interface KvmIrqRoutingXenEvtchn {
+  /** The event channel's port. */
   port: number;
+  /** ID of the vCPU, as KVM_CREATE_VCPU was given it. */
   vcpu: number;
+  /** Only KVM_IRQ_ROUTING_XEN_EVTCHN_PRIO_2LEVEL: two-level event channels. */
   priority: number;
 }
 /** struct kvm_irqchip, 520 bytes. */
 export interface KvmIrqchip {
+  /** KVM_IRQCHIP_PIC_MASTER (0), KVM_IRQCHIP_PIC_SLAVE (1) or KVM_IRQCHIP_IOAPIC (2). */
   chip_id: number;
+  /** Its state. */
   chip: KvmIrqchipChip;
 }
 /** union kvm_irqchip_chip, 512 bytes; one of its members. */
 export interface KvmIrqchipChip {
+  /** Of chips 0 and 1. */
   pic?: KvmPicState;
+  /** Of chip 2. */
   ioapic?: KvmIoapicState;
 }
 /** struct kvm_irqfd, 32 bytes. */
 export interface KvmIrqfd {
+  /** The eventfd; signalling it raises the interrupt. */
   fd: number;
+  /** The GSI raised. */
   gsi: number;
+  /** KVM_IRQFD_FLAG_DEASSIGN, KVM_IRQFD_FLAG_RESAMPLE (a level-triggered interrupt). */
   flags: number;
+  /** With KVM_IRQFD_FLAG_RESAMPLE: the eventfd that KVM signals when the guest acknowledges the interrupt. */
   resamplefd: number;
 }
 /** struct kvm_memory_attributes, 32 bytes. */
 export interface KvmMemoryAttributes {
+  /** Guest-physical address of the first byte, a multiple of the page size. */
   address: bigint;
+  /** Bytes, a multiple of the page size. */
   size: bigint;
+  /** KVM_MEMORY_ATTRIBUTE_PRIVATE or 0; they replace those that the pages had. */
   attributes: bigint;
+  /** None is defined: 0. */
   flags: bigint;
 }
 /** struct kvm_mp_state, 4 bytes. */
 export interface KvmMpState {
+  /** KVM_MP_STATE_…: what the vCPU does while it executes nothing. */
   mp_state: number;
 }
 /** struct kvm_msi, 32 bytes. */
 export interface KvmMsi {
+  /** Bits 0 to 31 of the message address: 0xfee00000, destination APIC ID in bits 12 to 19. */
   address_lo: number;
+  /** Bits 32 to 63 of the message address; with KVM_CAP_X2APIC_API bits 8 to 31 are those of the destination ID. */
   address_hi: number;
+  /** The message data: vector in bits 0 to 7, delivery mode in bits 8 to 10. */
   data: number;
+  /** On x86 0. */
   flags: number;
 }
 /** struct kvm_msr_entry, 16 bytes. */
 export interface KvmMsrEntry {
+  /** Number of the MSR, ECX at RDMSR and WRMSR. */
   index: number;
+  /** Its value. */
   data: bigint;
 }
 /** struct kvm_msr_filter, 392 bytes. */
 export interface KvmMsrFilter {
+  /** MSRs of no range: KVM_MSR_FILTER_DEFAULT_ALLOW (0) or KVM_MSR_FILTER_DEFAULT_DENY (1). */
   flags: number;
+  /** Up to 16; those without MSRs are not used. */
   ranges: readonly KvmMsrFilterRange[];
 }
 /** struct kvm_msr_filter_range, 24 bytes. */
 export interface KvmMsrFilterRange {
+  /** KVM_MSR_FILTER_READ, KVM_MSR_FILTER_WRITE: the accesses that the range filters. */
   flags: number;
+  /** Number of MSRs, bits of the bitmap; 0: the range is not used. */
   nmsrs: number;
+  /** The first MSR. */
   base: number;
+  /** Address in this process of the bitmap: 1 allows the MSR, 0 denies it. */
   bitmap: bigint;
 }
 /** struct kvm_msrs, 8 bytes. */
 export interface KvmMsrs {
+  /** Number of entries behind the structure. */
   nmsrs: number;
 }
 /** struct kvm_nested_state, 128 bytes. */
 export interface KvmNestedState {
+  /** KVM_STATE_NESTED_GUEST_MODE and others of that name. */
   flags: number;
+  /** KVM_STATE_NESTED_FORMAT_VMX (0) or KVM_STATE_NESTED_FORMAT_SVM (1). */
   format: number;
+  /** Bytes of the whole state, these 128 of the header included. */
   size: number;
 }
 /** struct kvm_pic_state, 16 bytes. */
 export interface KvmPicState {
+  /** Levels of the lines when they were last seen, for edges; a bit per line. */
   last_irr: number;
+  /** IRR: lines that request an interrupt. */
   irr: number;
+  /** IMR: lines that are masked (OCW1). */
   imr: number;
+  /** ISR: interrupts in service. */
   isr: number;
+  /** The line of highest priority, 0 to 7; rotation moves it. */
   priority_add: number;
+  /** Vector of line 0 (ICW2). */
   irq_base: number;
+  /** A read of the command port gives 0: IRR, 1: ISR (OCW3). */
   read_reg_select: number;
+  /** 1: the next read is a poll (OCW3). */
   poll: number;
+  /** 1: special mask mode (OCW3). */
   special_mask: number;
+  /** How far initialization is: 1, 2, 3 wait for ICW2, ICW3, ICW4; 0: done. */
   init_state: number;
+  /** 1: interrupts end by themselves (AEOI of ICW4). */
   auto_eoi: number;
+  /** 1: priorities rotate at an automatic end of interrupt (OCW2). */
   rotate_on_auto_eoi: number;
+  /** 1: SFNM of ICW4. */
   special_fully_nested_mode: number;
+  /** 1: an ICW4 comes (IC4 of ICW1). */
   init4: number;
+  /** ELCR, port 0x4d0 or 0x4d1: 1 makes the line level-triggered. */
   elcr: number;
+  /** Bits of ELCR that the guest may set: 0xf8 of the master, 0xde of the slave. */
   elcr_mask: number;
 }
 /** struct kvm_pit_channel_state, 24 bytes. */
 export interface KvmPitChannelState {
+  /** The count loaded, 1 to 65536. */
   count: number;
+  /** The count that the latch command kept. */
   latched_count: number;
+  /** Not 0: bytes of latched_count are still to be read, coded like read_state. */
   count_latched: number;
+  /** 1: `status` is still to be read. */
   status_latched: number;
+  /** The status that the read-back command kept. */
   status: number;
+  /** The next byte read: 1 low only, 2 high only, 3 low of two, 4 high of two. */
   read_state: number;
+  /** The next byte written, coded like read_state. */
   write_state: number;
+  /** The low byte, until the high one is written. */
   write_latch: number;
+  /** RW of the control word: 1 low byte, 2 high byte, 3 low and then high. */
   rw_mode: number;
+  /** Mode of the control word, 0 to 5. */
   mode: number;
+  /** 1: BCD in the control word; KVM counts in binary all the same. */
   bcd: number;
+  /** 1: the GATE input is high. */
   gate: number;
+  /** When the count was loaded, in nanoseconds of the host's monotonic clock. */
   count_load_time: bigint;
 }
 /** struct kvm_pit_config, 64 bytes. */
 export interface KvmPitConfig {
+  /** KVM_PIT_SPEAKER_DUMMY: KVM answers port 0x61 too. */
   flags: number;
 }
 /** struct kvm_pit_state2, 112 bytes. */
 export interface KvmPitState2 {
+  /** The three channels. */
   channels: readonly KvmPitChannelState[];
+  /** KVM_PIT_FLAGS_HPET_LEGACY: the HPET replaces channel 0; KVM_PIT_FLAGS_SPEAKER_DATA_ON: bit 1 of port 0x61. */
   flags: number;
 }
 /** struct kvm_pmu_event_filter, 32 bytes. */
 export interface KvmPmuEventFilter {
+  /** KVM_PMU_EVENT_ALLOW (0): only what is listed; KVM_PMU_EVENT_DENY (1): all but what is listed. */
   action: number;
+  /** Number of events behind the structure, at most 300. */
   nevents: number;
+  /** Fixed counters to which the action applies, a bit each. */
   fixed_counter_bitmap: number;
+  /** KVM_PMU_EVENT_FLAG_MASKED_EVENTS: the events have masks; else each is event select and unit mask. */
   flags: number;
 }
 /** struct kvm_pre_fault_memory, 64 bytes. */
 export interface KvmPreFaultMemory {
+  /** Guest-physical address of the first byte, a multiple of the page size; KVM moves it to what is not done yet. */
   gpa: bigint;
+  /** Bytes, a multiple of the page size; KVM leaves what is not done yet. */
   size: bigint;
 }
 /** struct kvm_regs, 144 bytes. */
 export interface KvmRegs {
+  /** General-purpose register RAX. */
   rax: bigint;
+  /** General-purpose register RBX. */
   rbx: bigint;
+  /** General-purpose register RCX. */
   rcx: bigint;
+  /** General-purpose register RDX. */
   rdx: bigint;
+  /** General-purpose register RSI. */
   rsi: bigint;
+  /** General-purpose register RDI. */
   rdi: bigint;
+  /** General-purpose register RSP. */
   rsp: bigint;
+  /** General-purpose register RBP. */
   rbp: bigint;
+  /** General-purpose register R8. */
   r8: bigint;
+  /** General-purpose register R9. */
   r9: bigint;
+  /** General-purpose register R10. */
   r10: bigint;
+  /** General-purpose register R11. */
   r11: bigint;
+  /** General-purpose register R12. */
   r12: bigint;
+  /** General-purpose register R13. */
   r13: bigint;
+  /** General-purpose register R14. */
   r14: bigint;
+  /** General-purpose register R15. */
   r15: bigint;
+  /** RIP: offset of the next instruction in CS. */
   rip: bigint;
+  /** RFLAGS; bit 1 is always 1. */
   rflags: bigint;
 }
 /** struct kvm_reinject_control, 32 bytes. */
 export interface KvmReinjectControl {
+  /** 1, the default: ticks that the guest missed are injected later; 0: they are dropped. */
   pit_reinject: number;
 }
 /** struct kvm_run, 2352 bytes. */
 export interface KvmRun {
+  /** KVM_SYNC_X86_…: the parts of `s.regs` that KVM writes at each exit. */
   kvm_valid_regs: bigint;
+  /** KVM_SYNC_X86_…: the parts of `s.regs` that KVM loads at the next entry; it then clears the bits. */
   kvm_dirty_regs: bigint;
+  /** Registers that travel with entries and exits. */
   s: KvmRunS;
 }
 /** union kvm_run_s, 2048 bytes; one of its members. */
 export interface KvmRunS {
+  /** The registers, in 2048 bytes that have room for more. */
   regs?: KvmSyncRegs;
 }
 /** struct kvm_segment, 24 bytes. */
 export interface KvmSegment {
+  /** Linear address of the segment. */
   base: bigint;
+  /** Offset of its last byte, in bytes also with `g`. */
   limit: number;
+  /** The visible part: index, TI and RPL. */
   selector: number;
+  /** Type, 4 bits, as in the descriptor. */
   type: number;
+  /** P: 1, the segment is present. */
   present: number;
+  /** DPL, 0 to 3; of SS it is the privilege level. */
   dpl: number;
+  /** D/B: 1, operands, addresses or stack have 32 bits. */
   db: number;
+  /** S: 1, code or data; 0, a system segment. */
   s: number;
+  /** L: 1, 64-bit code; of CS only. */
   l: number;
+  /** G: 1, the limit was in units of 4 KiB in the descriptor. */
   g: number;
+  /** AVL: for the guest to use. */
   avl: number;
+  /** 1: no segment is loaded, as after a null selector. */
   unusable: number;
 }
 /** struct kvm_sregs, 312 bytes. */
 export interface KvmSregs {
+  /** CS: segment register, with its hidden part. */
   cs: KvmSegment;
+  /** DS: segment register, with its hidden part. */
   ds: KvmSegment;
+  /** ES: segment register, with its hidden part. */
   es: KvmSegment;
+  /** FS: segment register, with its hidden part. The base is also the MSR IA32_FS_BASE. */
   fs: KvmSegment;
+  /** GS: segment register, with its hidden part. The base is also the MSR IA32_GS_BASE. */
   gs: KvmSegment;
+  /** SS: segment register, with its hidden part. */
   ss: KvmSegment;
+  /** The task register, with its hidden part. */
   tr: KvmSegment;
+  /** LDTR, with its hidden part. */
   ldt: KvmSegment;
+  /** GDTR: base and limit of the global descriptor table. */
   gdt: KvmDtable;
+  /** IDTR: base and limit of the interrupt descriptor table. */
   idt: KvmDtable;
+  /** CR0: PE, PG and the other modes of operation. */
   cr0: bigint;
+  /** CR2: the linear address of the last page fault. */
   cr2: bigint;
+  /** CR3: the physical address of the top page table, with PCID or cache bits below it. */
   cr3: bigint;
+  /** CR4: PAE, OSFXSR and the other extensions that are on. */
   cr4: bigint;
+  /** CR8: the task priority, bits 7 to 4 of the APIC's TPR. */
   cr8: bigint;
+  /** The MSR IA32_EFER: SCE, LME, LMA, NXE; with AMD also SVME. */
   efer: bigint;
+  /** The MSR IA32_APIC_BASE: physical address of the local APIC, and the bits BSP, EXTD and EN. */
   apic_base: bigint;
+  /** One bit per vector, at most one set: an interrupt that the APIC acknowledged and the vCPU did not yet take. */
   interrupt_bitmap: readonly bigint[];
 }
 /** struct kvm_sregs2, 320 bytes. */
 export interface KvmSregs2 {
+  /** CS: segment register, with its hidden part. */
   cs: KvmSegment;
+  /** DS: segment register, with its hidden part. */
   ds: KvmSegment;
+  /** ES: segment register, with its hidden part. */
   es: KvmSegment;
+  /** FS: segment register, with its hidden part. The base is also the MSR IA32_FS_BASE. */
   fs: KvmSegment;
+  /** GS: segment register, with its hidden part. The base is also the MSR IA32_GS_BASE. */
   gs: KvmSegment;
+  /** SS: segment register, with its hidden part. */
   ss: KvmSegment;
+  /** The task register, with its hidden part. */
   tr: KvmSegment;
+  /** LDTR, with its hidden part. */
   ldt: KvmSegment;
+  /** GDTR: base and limit of the global descriptor table. */
   gdt: KvmDtable;
+  /** IDTR: base and limit of the interrupt descriptor table. */
   idt: KvmDtable;
+  /** CR0: PE, PG and the other modes of operation. */
   cr0: bigint;
+  /** CR2: the linear address of the last page fault. */
   cr2: bigint;
+  /** CR3: the physical address of the top page table, with PCID or cache bits below it. */
   cr3: bigint;
+  /** CR4: PAE, OSFXSR and the other extensions that are on. */
   cr4: bigint;
+  /** CR8: the task priority, bits 7 to 4 of the APIC's TPR. */
   cr8: bigint;
+  /** The MSR IA32_EFER: SCE, LME, LMA, NXE; with AMD also SVME. */
   efer: bigint;
+  /** The MSR IA32_APIC_BASE: physical address of the local APIC, and the bits BSP, EXTD and EN. */
   apic_base: bigint;
+  /** KVM_SREGS2_FLAGS_PDPTRS_VALID: `pdptrs` hold. */
   flags: bigint;
+  /** PDPTE0 to PDPTE3, which PAE paging keeps in the processor. */
   pdptrs: readonly bigint[];
 }
 /** struct kvm_stats_desc, 16 bytes. */
 export interface KvmStatsDesc {
+  /** KVM_STATS_TYPE_… in bits 0 to 3, KVM_STATS_UNIT_… in 4 to 7, KVM_STATS_BASE_… in 8 to 11. */
   flags: number;
+  /** The values count units of the base (10 or 2) to this power: -9 with base 10 and seconds, nanoseconds. */
   exponent: number;
+  /** Number of values of 64 bits: 1, or the buckets of a histogram. */
   size: number;
+  /** Byte of the first value within the data block. */
   offset: number;
+  /** Width of a bucket of a linear histogram; else 0. */
   bucket_size: number;
 }
 /** struct kvm_stats_header, 24 bytes. */
 export interface KvmStatsHeader {
+  /** None is defined: 0. */
   flags: number;
+  /** Bytes of the name behind each descriptor, its 0 included. */
   name_size: number;
+  /** Number of descriptors. */
   num_desc: number;
+  /** Byte of the file where the identifier of the VM or vCPU begins. */
   id_offset: number;
+  /** Byte of the file where the descriptors begin. */
   desc_offset: number;
+  /** Byte of the file where the values begin. */
   data_offset: number;
 }
 /** struct kvm_sync_regs, 520 bytes. */
 export interface KvmSyncRegs {
+  /** With KVM_SYNC_X86_REGS. */
   regs: KvmRegs;
+  /** With KVM_SYNC_X86_SREGS. */
   sregs: KvmSregs;
+  /** With KVM_SYNC_X86_EVENTS. */
   events: KvmVcpuEvents;
 }
 /** struct kvm_tpr_access_ctl, 40 bytes. */
 export interface KvmTprAccessCtl {
+  /** 1: accesses to the TPR exit with KVM_EXIT_TPR_ACCESS; 0: they do not. */
   enabled: number;
 }
 /** struct kvm_translation, 24 bytes. */
 export interface KvmTranslation {
+  /** The linear address to translate. */
   linear_address: bigint;
+  /** Written by KVM: the guest-physical address; all bits 1 where there is none. */
   physical_address: bigint;
+  /** Written by KVM: 1, the address is mapped. */
   valid: number;
+  /** KVM writes 1, whatever the page tables say. */
   writeable: number;
+  /** KVM writes 0, whatever the page tables say. */
   usermode: number;
 }
 /** struct kvm_userspace_memory_region, 32 bytes. */
 export interface KvmUserspaceMemoryRegion {
+  /** Bits 0 to 15: the slot; bits 16 to 31: the address space, with KVM_CAP_MULTI_ADDRESS_SPACE (1 is SMM). */
   slot: number;
+  /** KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY. */
   flags: number;
+  /** Guest-physical address of the first byte, a multiple of the page size. */
   guest_phys_addr: bigint;
+  /** Bytes, a multiple of the page size; 0 deletes the slot. */
   memory_size: bigint;
+  /** Address of the memory in this process, a multiple of the page size. */
   userspace_addr: bigint;
 }
 /** struct kvm_userspace_memory_region2, 160 bytes. */
 export interface KvmUserspaceMemoryRegion2 {
+  /** Bits 0 to 15: the slot; bits 16 to 31: the address space, with KVM_CAP_MULTI_ADDRESS_SPACE (1 is SMM). */
   slot: number;
+  /** KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, KVM_MEM_GUEST_MEMFD. */
   flags: number;
+  /** Guest-physical address of the first byte, a multiple of the page size. */
   guest_phys_addr: bigint;
+  /** Bytes, a multiple of the page size; 0 deletes the slot. */
   memory_size: bigint;
+  /** Address of the memory in this process, a multiple of the page size. */
   userspace_addr: bigint;
+  /** With KVM_MEM_GUEST_MEMFD: byte of the guest_memfd where the slot begins, a multiple of the page size. */
   guest_memfd_offset: bigint;
+  /** With KVM_MEM_GUEST_MEMFD: the descriptor that KVM_CREATE_GUEST_MEMFD returned. */
   guest_memfd: number;
 }
 /** struct kvm_vapic_addr, 8 bytes. */
 export interface KvmVapicAddr {
+  /** Guest-physical address of the word in which KVM keeps the TPR for the guest's patched code; 0: none. */
   vapic_addr: bigint;
 }
 /** struct kvm_vcpu_events, 64 bytes. */
 export interface KvmVcpuEvents {
+  /** The exception that is being delivered, or waits. */
   exception: KvmVcpuEventsException;
+  /** The interrupt that is being delivered, and the interrupt shadow. */
   interrupt: KvmVcpuEventsInterrupt;
+  /** The non-maskable interrupt. */
   nmi: KvmVcpuEventsNmi;
+  /** Vector of the start-up IPI; KVM reads it with KVM_VCPUEVENT_VALID_SIPI_VECTOR. */
   sipi_vector: number;
+  /** KVM_VCPUEVENT_VALID_…: which of the parts that have such a flag hold. */
   flags: number;
+  /** System management mode; holds with KVM_VCPUEVENT_VALID_SMM. */
   smi: KvmVcpuEventsSmi;
+  /** Holds with KVM_VCPUEVENT_VALID_TRIPLE_FAULT, which needs KVM_CAP_X86_TRIPLE_FAULT_EVENT. */
   triple_fault: KvmVcpuEventsTripleFault;
+  /** 1: exception_payload holds; needs KVM_VCPUEVENT_VALID_PAYLOAD. */
   exception_has_payload: number;
+  /** CR2 of a page fault, or the bits of DR6 of a debug exception, until the exception is delivered. */
   exception_payload: bigint;
 }
 /** struct kvm_vcpu_events_exception, 8 bytes. */
 export interface KvmVcpuEventsException {
+  /** 1: its delivery has begun; without KVM_VCPUEVENT_VALID_PAYLOAD, or it waits. */
   injected: number;
+  /** Its vector, 0 to 31. */
   nr: number;
+  /** 1: error_code is pushed. */
   has_error_code: number;
+  /** 1: it waits and has not yet changed any register; needs KVM_VCPUEVENT_VALID_PAYLOAD. */
   pending: number;
+  /** The error code. */
   error_code: number;
 }
 /** struct kvm_vcpu_events_interrupt, 4 bytes. */
 export interface KvmVcpuEventsInterrupt {
+  /** 1: its delivery has begun. */
   injected: number;
+  /** Its vector, 0 to 255. */
   nr: number;
+  /** 1: a software interrupt (INT n). */
   soft: number;
+  /** KVM_X86_SHADOW_INT_MOV_SS, KVM_X86_SHADOW_INT_STI: interrupts wait for the next instruction. */
   shadow: number;
 }
 /** struct kvm_vcpu_events_nmi, 4 bytes. */
 export interface KvmVcpuEventsNmi {
+  /** 1: its delivery has begun. */
   injected: number;
+  /** Not 0: one waits; KVM reads it with KVM_VCPUEVENT_VALID_NMI_PENDING. */
   pending: number;
+  /** 1: blocked until IRET. */
   masked: number;
 }
 /** struct kvm_vcpu_events_smi, 4 bytes. */
 export interface KvmVcpuEventsSmi {
+  /** 1: the vCPU is in system management mode. */
   smm: number;
+  /** 1: an SMI waits. */
   pending: number;
+  /** 1: the SMI came while NMIs were blocked. */
   smm_inside_nmi: number;
+  /** 1: an INIT waits for the end of system management mode. */
   latched_init: number;
 }
 /** struct kvm_vcpu_events_triple_fault, 1 bytes. */
 export interface KvmVcpuEventsTripleFault {
+  /** 1: a triple fault waits. */
   pending: number;
 }
 /** struct kvm_x86_mce, 64 bytes. */
 export interface KvmX86Mce {
+  /** MCi_STATUS: bit 63 (VAL) must be set. */
   status: bigint;
+  /** MCi_ADDR: the address that failed. */
   addr: bigint;
+  /** MCi_MISC. */
   misc: bigint;
+  /** IA32_MCG_STATUS. */
   mcg_status: bigint;
+  /** The bank i; fewer than KVM_X86_SETUP_MCE gave the vCPU. */
   bank: number;
 }
 /** struct kvm_xcr, 16 bytes. */
 export interface KvmXcr {
+  /** Number of the extended control register: 0, XCR0. */
   xcr: number;
+  /** Its value: XCR0 has a bit for each part of the state that XSAVE keeps. */
   value: bigint;
 }
 /** struct kvm_xcrs, 392 bytes. */
 export interface KvmXcrs {
+  /** How many of `xcrs` hold, at most 16. */
   nr_xcrs: number;
+  /** None is defined: 0. */
   flags: number;
+  /** The registers; the first nr_xcrs hold. */
   xcrs: readonly KvmXcr[];
 }
 /** struct kvm_xen_hvm_config, 56 bytes. */
 export interface KvmXenHvmConfig {
+  /** KVM_XEN_HVM_CONFIG_…, as far as KVM_CAP_XEN_HVM names them. */
   flags: number;
+  /** The MSR to which the guest writes the address of its hypercall page. */
   msr: number;
+  /** Address in this process of the code of hypercall pages for 32-bit guests; 0 where KVM intercepts hypercalls. */
   blob_addr_32: bigint;
+  /** The same for 64-bit guests. */
   blob_addr_64: bigint;
+  /** Pages at blob_addr_32. */
   blob_size_32: number;
+  /** Pages at blob_addr_64. */
   blob_size_64: number;
 }
 /** Structure by name in C. */
 export interface StructTypes {
+  /** struct kvm_clear_dirty_log. */
   kvm_clear_dirty_log: KvmClearDirtyLog;
+  /** struct kvm_clock_data. */
   kvm_clock_data: KvmClockData;
+  /** struct kvm_coalesced_mmio. */
   kvm_coalesced_mmio: KvmCoalescedMmio;
+  /** struct kvm_coalesced_mmio_ring. */
   kvm_coalesced_mmio_ring: KvmCoalescedMmioRing;
+  /** struct kvm_coalesced_mmio_zone. */
   kvm_coalesced_mmio_zone: KvmCoalescedMmioZone;
+  /** struct kvm_cpuid2. */
   kvm_cpuid2: KvmCpuid2;
+  /** struct kvm_cpuid_entry2. */
   kvm_cpuid_entry2: KvmCpuidEntry2;
+  /** struct kvm_create_device. */
   kvm_create_device: KvmCreateDevice;
+  /** struct kvm_create_guest_memfd. */
   kvm_create_guest_memfd: KvmCreateGuestMemfd;
+  /** struct kvm_debugregs. */
   kvm_debugregs: KvmDebugregs;
+  /** struct kvm_device_attr. */
   kvm_device_attr: KvmDeviceAttr;
+  /** struct kvm_dirty_gfn. */
   kvm_dirty_gfn: KvmDirtyGfn;
+  /** struct kvm_dirty_log. */
   kvm_dirty_log: KvmDirtyLog;
+  /** struct kvm_dtable. */
   kvm_dtable: KvmDtable;
+  /** struct kvm_enable_cap. */
   kvm_enable_cap: KvmEnableCap;
+  /** struct kvm_enc_region. */
   kvm_enc_region: KvmEncRegion;
+  /** struct kvm_fpu. */
   kvm_fpu: KvmFpu;
+  /** struct kvm_guest_debug. */
   kvm_guest_debug: KvmGuestDebug;
+  /** struct kvm_guest_debug_arch. */
   kvm_guest_debug_arch: KvmGuestDebugArch;
+  /** struct kvm_hyperv_eventfd. */
   kvm_hyperv_eventfd: KvmHypervEventfd;
+  /** struct kvm_interrupt. */
   kvm_interrupt: KvmInterrupt;
+  /** struct kvm_ioapic_state. */
   kvm_ioapic_state: KvmIoapicState;
+  /** union kvm_ioapic_state_redirtbl. */
   kvm_ioapic_state_redirtbl: KvmIoapicStateRedirtbl;
+  /** struct kvm_ioeventfd. */
   kvm_ioeventfd: KvmIoeventfd;
+  /** struct kvm_irq_level. */
   kvm_irq_level: KvmIrqLevel;
+  /** struct kvm_irq_routing. */
   kvm_irq_routing: KvmIrqRouting;
+  /** struct kvm_irq_routing_entry. */
   kvm_irq_routing_entry: KvmIrqRoutingEntry;
+  /** union kvm_irq_routing_entry_u. */
   kvm_irq_routing_entry_u: KvmIrqRoutingEntryU;
+  /** struct kvm_irq_routing_hv_sint. */
   kvm_irq_routing_hv_sint: KvmIrqRoutingHvSint;
+  /** struct kvm_irq_routing_irqchip. */
   kvm_irq_routing_irqchip: KvmIrqRoutingIrqchip;
+  /** struct kvm_irq_routing_msi. */
   kvm_irq_routing_msi: KvmIrqRoutingMsi;
+  /** struct kvm_irq_routing_xen_evtchn. */
   kvm_irq_routing_xen_evtchn: KvmIrqRoutingXenEvtchn;
+  /** struct kvm_irqchip. */
   kvm_irqchip: KvmIrqchip;
+  /** union kvm_irqchip_chip. */
   kvm_irqchip_chip: KvmIrqchipChip;
+  /** struct kvm_irqfd. */
   kvm_irqfd: KvmIrqfd;
+  /** struct kvm_memory_attributes. */
   kvm_memory_attributes: KvmMemoryAttributes;
+  /** struct kvm_mp_state. */
   kvm_mp_state: KvmMpState;
+  /** struct kvm_msi. */
   kvm_msi: KvmMsi;
+  /** struct kvm_msr_entry. */
   kvm_msr_entry: KvmMsrEntry;
+  /** struct kvm_msr_filter. */
   kvm_msr_filter: KvmMsrFilter;
+  /** struct kvm_msr_filter_range. */
   kvm_msr_filter_range: KvmMsrFilterRange;
+  /** struct kvm_msrs. */
   kvm_msrs: KvmMsrs;
+  /** struct kvm_nested_state. */
   kvm_nested_state: KvmNestedState;
+  /** struct kvm_pic_state. */
   kvm_pic_state: KvmPicState;
+  /** struct kvm_pit_channel_state. */
   kvm_pit_channel_state: KvmPitChannelState;
+  /** struct kvm_pit_config. */
   kvm_pit_config: KvmPitConfig;
+  /** struct kvm_pit_state2. */
   kvm_pit_state2: KvmPitState2;
+  /** struct kvm_pmu_event_filter. */
   kvm_pmu_event_filter: KvmPmuEventFilter;
+  /** struct kvm_pre_fault_memory. */
   kvm_pre_fault_memory: KvmPreFaultMemory;
+  /** struct kvm_regs. */
   kvm_regs: KvmRegs;
+  /** struct kvm_reinject_control. */
   kvm_reinject_control: KvmReinjectControl;
+  /** struct kvm_run. */
   kvm_run: KvmRun;
+  /** union kvm_run_s. */
   kvm_run_s: KvmRunS;
+  /** struct kvm_segment. */
   kvm_segment: KvmSegment;
+  /** struct kvm_sregs. */
   kvm_sregs: KvmSregs;
+  /** struct kvm_sregs2. */
   kvm_sregs2: KvmSregs2;
+  /** struct kvm_stats_desc. */
   kvm_stats_desc: KvmStatsDesc;
+  /** struct kvm_stats_header. */
   kvm_stats_header: KvmStatsHeader;
+  /** struct kvm_sync_regs. */
   kvm_sync_regs: KvmSyncRegs;
+  /** struct kvm_tpr_access_ctl. */
   kvm_tpr_access_ctl: KvmTprAccessCtl;
+  /** struct kvm_translation. */
   kvm_translation: KvmTranslation;
+  /** struct kvm_userspace_memory_region. */
   kvm_userspace_memory_region: KvmUserspaceMemoryRegion;
+  /** struct kvm_userspace_memory_region2. */
   kvm_userspace_memory_region2: KvmUserspaceMemoryRegion2;
+  /** struct kvm_vapic_addr. */
   kvm_vapic_addr: KvmVapicAddr;
+  /** struct kvm_vcpu_events. */
   kvm_vcpu_events: KvmVcpuEvents;
+  /** struct kvm_vcpu_events_exception. */
   kvm_vcpu_events_exception: KvmVcpuEventsException;
+  /** struct kvm_vcpu_events_interrupt. */
   kvm_vcpu_events_interrupt: KvmVcpuEventsInterrupt;
+  /** struct kvm_vcpu_events_nmi. */
   kvm_vcpu_events_nmi: KvmVcpuEventsNmi;
+  /** struct kvm_vcpu_events_smi. */
   kvm_vcpu_events_smi: KvmVcpuEventsSmi;
+  /** struct kvm_vcpu_events_triple_fault. */
   kvm_vcpu_events_triple_fault: KvmVcpuEventsTripleFault;
+  /** struct kvm_x86_mce. */
   kvm_x86_mce: KvmX86Mce;
+  /** struct kvm_xcr. */
   kvm_xcr: KvmXcr;
+  /** struct kvm_xcrs. */
   kvm_xcrs: KvmXcrs;
+  /** struct kvm_xen_hvm_config. */
   kvm_xen_hvm_config: KvmXenHvmConfig;
 }
 export type StructName = keyof StructTypes;
