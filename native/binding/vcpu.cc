@@ -51,11 +51,16 @@ Napi::Value VcpuHandle::Shared(const Napi::CallbackInfo& info) {
   return SharedBuffer(env, vcpu->shared());
 }
 
+// A thread of the vCPU's own would take the kick that is to end this entry, even while its exit waits to be served.
 Napi::Value VcpuHandle::Enter(const Napi::CallbackInfo& info) {
-  std::shared_ptr<Vcpu> vcpu;
-  if (!Vcpu_(info.Env(), &vcpu)) return {};
-  const std::shared_ptr<VcpuBox> box = core_;  // stays when the handle is closed meanwhile
-  EnterBlocking(info.Env(), box);
+  Napi::Env env = info.Env();
+  std::shared_ptr<VcpuBox> box;  // stays when the handle is closed meanwhile
+  if (!Open(env, &box)) return {};
+  if (box->thread) {
+    Throw(env, Status::Error(Code::kRunning, "enter", "this vCPU has a thread of its own; stop() it first"));
+  } else {
+    EnterBlocking(env, box);
+  }
   return {};
 }
 
