@@ -106,6 +106,10 @@ const realCases: Cases = {
     mov al, 0x11\n out 0x20, al\n mov al, 8\n out 0x21, al\n mov al, 4\n out 0x21, al\n mov al, 1\n out 0x21, al\n mov al, 0xfe\n out 0x21, al
     mov al, 0x30\n out 0x43, al\n mov al, 0\n out 0x40, al\n mov al, 0x10\n out 0x40, al\n xor bx, bx\n sti\n hlt\n cli\n jmp 2f
     1: inc bx\n mov al, 0x20\n out 0x20, al\n iret\n 2: cmp bx, 1\n jne 99f`,
+  'a test interrupt stays pending until sti, and wakes it from hlt': `cli\n mov word ptr [11 * 4], offset 1f\n mov word ptr [11 * 4 + 2], 0
+    mov al, 0x11\n out 0x20, al\n mov al, 8\n out 0x21, al\n mov al, 4\n out 0x21, al\n mov al, 1\n out 0x21, al\n mov al, 0xf7\n out 0x21, al
+    mov dx, 0x2003\n mov eax, 1\n out dx, eax\n dec eax\n out dx, eax\n xor bx, bx\n sti\n hlt\n cli\n jmp 2f
+    1: inc bx\n mov al, 0x20\n out 0x20, al\n iret\n 2: cmp bx, 1\n jne 99f`,
 };
 
 /** The cases one after the other, each with its line; then the number of failures to port 0xf4. */
