@@ -20,6 +20,8 @@ const searchSize = 8192;
 const shortHeader = 12;
 const headerWithAddresses = 32;
 const pageSize = 4096;
+/** The 256 vectors that {@link storeBiosData} writes, where a PC's firmware has them: kernels go back to real mode and use `int`. */
+const realModeIdt = { base: 0, limit: 0x3ff } as const;
 const oneMiB = 2 ** 20;
 
 /** Header flags (3.1.2). Bits 0 to 15 are requirements: what is not understood there must be refused. */
@@ -82,7 +84,8 @@ export function loadMultiboot(loader: Loader): BootResult {
     modules,
     memoryMap: options.memoryMap,
   });
-  return loader.result('multiboot', kernel.entry, loader.enter32(kernel.entry, { rax: bootMagic, rbx: info }));
+  const registers = loader.enter32(kernel.entry, { rax: bootMagic, rbx: info, idt: realModeIdt });
+  return loader.result('multiboot', kernel.entry, registers);
 }
 
 function checkRequirements(loader: Loader, flags: number): void {

@@ -6,11 +6,13 @@ import { loadImage } from '../boot/image';
 import type { ImageSource } from '../boot/image-source';
 import type { ImageFormat } from '../boot/loader';
 import type { Removable } from '../bus/claim';
+import { disconnected } from '../bus/irq-line';
 import type { UnclaimedAccess } from '../bus/unclaimed';
 import { DebugConsole } from '../devices/debug-console';
 import { DebugExit } from '../devices/debug-exit';
 import { Pit8254 } from '../devices/i8254';
 import { SpeakerPort } from '../devices/speaker-port';
+import { TestInterrupts } from '../devices/test-interrupts';
 import { Uart16550 } from '../devices/uart16550a';
 import type { Hypervisor } from '../hypervisor/hypervisor';
 import type { VirtualMachine } from '../hypervisor/vm';
@@ -134,6 +136,11 @@ export class Board {
     if (debugExit !== false) {
       const device = new DebugExit((status) => this.processors.stop({ reason: 'exit-code', status }));
       this.vm.ports.add({ at: debugExit, length: 4 }, device);
+    }
+    if (debugExit === ports.debugExit) {
+      const { at, length, cascade } = ports.testInterrupts;
+      const lines = Array.from({ length }, (_, n) => (n === cascade ? disconnected : this.vm.irqLine(n)));
+      this.vm.ports.add({ at, length }, new TestInterrupts(lines));
     }
     if (!debugConsole) return undefined;
     const device = new DebugConsole({ output: debugConsole.output });

@@ -41,6 +41,8 @@ export const ports = {
   pit: { at: 0x40, length: 4, irq: 0 },
   speaker: { at: 0x61, length: 1 },
   debugExit: 0xf4,
+  /** One port an interrupt, but for that between the two controllers; with {@link ports.debugExit}, as kvm-unit-tests need both. */
+  testInterrupts: { at: 0x2000, length: 16, cascade: 2 },
   debugConsole: 0xe9,
   pvpanic: 0x505,
   /** Sleep control, sleep status and reset register of hardware-reduced ACPI. */
@@ -91,6 +93,7 @@ export function describeLayout(bytes: number): string {
     { ...ports.com1, what: `COM1, interrupt ${ports.com1.irq}` },
     { at: ports.pvpanic, length: 1, what: 'pvpanic' },
     { ...ports.acpiPower, what: 'ACPI sleep control, sleep status, reset' },
+    { ...ports.testInterrupts, what: 'test interrupts 0 to 15, with --debug-exit' },
   ];
   return [
     'memory',

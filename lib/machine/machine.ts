@@ -53,7 +53,10 @@ export interface MachineOptions {
   irqchip?: 'kernel' | 'user';
   /** The device to open; HAX_BACKEND or the first that exists by default. */
   backend?: BackendName;
-  /** A write of V to this port ends the machine with exit code (V << 1) | 1; true for port 0xf4. */
+  /**
+   * A write of V to this port ends the machine with exit code (V << 1) | 1. True or 0xf4 for port 0xf4, and ports 0x2000 to 0x200f that raise
+   * interrupts 0 to 15, as kvm-unit-tests expect.
+   */
   debugExit?: boolean | number;
   /** Bytes written to the port go to `output`. */
   debugConsole?: {

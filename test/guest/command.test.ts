@@ -39,6 +39,7 @@ it('--print-layout: every range, in order, for the memory given', async () => {
   expect(lines).toContain('  0000fee00000-0000fee00fff  local APICs');
   expect(lines).toContain('  03f8-03ff  COM1, interrupt 4');
   expect(lines).toContain('  00f4-00f7  debug exit, with --debug-exit');
+  expect(lines).toContain('  2000-200f  test interrupts 0 to 15, with --debug-exit');
   const memory = lines.slice(1, lines.indexOf('ports')).map((line) => line.trim().split(/[- ]/).slice(0, 2));
   expect(memory).toEqual([...memory].sort());
 });

@@ -109,6 +109,10 @@ describe('an ELF kernel', () => {
     expect(registers).toMatchObject({ rax: 0x2badb002, rip: MiB, cr0: 0x11, rflags: 2 });
   });
 
+  test('finds the interrupt table of real mode at 0 when it goes back there', () => {
+    expect(load(elfKernel(3)).registers.idt).toEqual({ base: 0, limit: 0x3ff });
+  });
+
   test('of 64 bits is refused with the way out', () => {
     const error = refusal(() => load(elfKernel(0, { bits: 64 }), { name: 'kernel' }));
     expect(error.code).toBe('ERR_HAX_IMAGE');
