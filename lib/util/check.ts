@@ -13,6 +13,11 @@ export function checkObject(value: unknown, name: string): void {
   if (typeof value !== 'object' || value === null) throw invalidArgument(`${name} must be an object, not ${shown(value)}`);
 }
 
+/** Throws ERR_HAX_INVALID_ARGUMENT unless `value` is an array; `name` goes into the message. */
+export function checkList(value: unknown, name: string): void {
+  if (!Array.isArray(value)) throw invalidArgument(`${name} must be a list, not ${shown(value)}`);
+}
+
 /** Throws ERR_HAX_INVALID_ARGUMENT unless `value` is a Uint8Array, of whatever realm; a Buffer is one. */
 export function checkBytes(value: unknown, name: string): void {
   if (!types.isUint8Array(value)) throw invalidArgument(`${name} must be a Uint8Array, not ${shown(value)}`);

@@ -476,6 +476,7 @@ describeKvm("KVM's calls: what else a VM has", (backend) => {
     kvm.setPmuEventFilter({ ...filter, action: C.KVM_PMU_EVENT_DENY, events: [] });
     expect(refusal(() => kvm.setPmuEventFilter({ ...filter, flags: 0x80000000 }))).toBe(`ERR_HAX_IOCTL ${EINVAL}`);
     expect(refusal(() => kvm.setPmuEventFilter({ ...filter, action: 7 }))).toBe(`ERR_HAX_IOCTL ${EINVAL}`);
+    expect(refusal(() => kvm.setPmuEventFilter({ ...filter, events: 'x' as never }))).toBe('ERR_HAX_INVALID_ARGUMENT');
     expect(codeOf(() => kvm.setPmuEventFilter({ ...filter, events: new Array(301).fill(1) }))).toBe(invalid);
   });
 

@@ -1,4 +1,4 @@
-import { checkBytes, checkObject } from '../../util/check';
+import { checkBytes, checkList, checkObject } from '../../util/check';
 import { invalidArgument } from '../../util/errors';
 import { checkInteger } from '../../util/numbers';
 import type { VirtualMachine } from '../vm';
@@ -136,8 +136,8 @@ export class KvmVm extends VmIrqCalls {
    */
   x86SetMsrFilter(ranges: readonly MsrRange[], options: { readonly defaultDeny?: boolean } = {}): void {
     checkObject(options, 'options of x86SetMsrFilter()');
-    if (!Array.isArray(ranges)) throw invalidArgument('x86SetMsrFilter() takes a list of ranges');
-    const list = (ranges as readonly MsrRange[]).map((range) => {
+    checkList(ranges, 'ranges of x86SetMsrFilter()');
+    const list = ranges.map((range) => {
       checkObject(range, 'a range of MSRs');
       const { flags, base, nmsrs, bitmap } = range;
       checkBytes(bitmap, 'bitmap');
@@ -162,7 +162,8 @@ export class KvmVm extends VmIrqCalls {
   setPmuEventFilter(filter: PmuEventFilter): void {
     checkObject(filter, 'a filter of events');
     const { action, fixed_counter_bitmap, flags, events } = filter;
-    checkInteger(events?.length, 'number of events', 0, 300);
+    checkList(events, 'events');
+    checkInteger(events.length, 'number of events', 0, 300);
     const head = { action, nevents: events.length, fixed_counter_bitmap, flags };
     const bytes = encode('kvm_pmu_event_filter', head, events.length * 8);
     const view = new DataView(bytes.buffer, sizeOf('kvm_pmu_event_filter'));
