@@ -14,6 +14,8 @@ export interface InterruptSource {
 export interface UserIrqchip {
   /** The INTR pin that the run loop watches for the processor. */
   readonly source: InterruptSource;
+  /** Called when the guest has ended its service of a line: what a timer that makes up for lost ticks waits for. */
+  onServed: ((line: number) => void) | undefined;
   /** Interrupt line `number`; throws ERR_HAX_INVALID_ARGUMENT for one that the controllers do not have. The same object each time. */
   line(number: number): IrqLine;
 }

@@ -60,8 +60,12 @@ export interface Pit8254State extends DeviceState, Numbered<0>, Numbered<1>, Num
   readonly line: boolean;
   /** Rises of OUT 0 that the interrupt line has not shown yet. */
   readonly owed: number;
-  /** Ticks since the last one that it has shown, up to 32768. */
+  /** Ticks since the last one that it has shown, or since that was served, up to 32768. */
   readonly sinceRise: number;
+  /** The last one has not been served; only where `tellsServed` is set. */
+  readonly unserved: boolean;
+  /** Ticks from the last one that was served to the end of its service, up to 32768. */
+  readonly took: number;
 }
 
 /** What a Pit8254 is connected to. */
@@ -70,6 +74,11 @@ export interface Pit8254Options {
   clock: Clock;
   /** OUT 0; to nowhere when absent. */
   irq?: IrqLine | undefined;
+  /**
+   * The interrupt controller will call served(). Rises then leave the guest time after each service, half a period and as long as the service
+   * took: without that a guest whose handler takes longer than a period would do nothing else. False when absent.
+   */
+  tellsServed?: boolean | undefined;
 }
 
 /** Offsets 0 to 2 are the counters, 3 is the control word. */
@@ -79,6 +88,7 @@ export class Pit8254 implements Device<Pit8254State> {
 
   readonly #clock: Clock;
   readonly #irq: IrqLine;
+  readonly #tellsServed: boolean;
   /** The gates of counters 0 and 1 are high on a PC, that of counter 2 is bit 0 of port 0x61. */
   #counters: readonly Counter[] = [new Counter(true), new Counter(true), new Counter(false)];
   /** The clock's time of tick 0. */
@@ -86,6 +96,8 @@ export class Pit8254 implements Device<Pit8254State> {
   #line = false;
   #owed = 0;
   #lastRise = -maxSpacing;
+  #unserved = false;
+  #took = 0;
   #timer: Timer | undefined;
   /** The tick for which the timer is set. */
   #due = Infinity;
@@ -93,6 +105,7 @@ export class Pit8254 implements Device<Pit8254State> {
   constructor(options: Pit8254Options) {
     this.#clock = options.clock;
     this.#irq = options.irq ?? disconnected;
+    this.#tellsServed = options.tellsServed ?? false;
     this.#epoch = this.#clock.now();
   }
 
@@ -124,12 +137,24 @@ export class Pit8254 implements Device<Pit8254State> {
     else if (offset === controlPort) this.#writeControl(byte, this.#begin());
   }
 
+  /** The guest has ended its service of the last rise of OUT 0. */
+  served(): void {
+    if (!this.#unserved) return;
+    const tick = this.#tick();
+    this.#unserved = false;
+    this.#took = Math.min(tick - this.#lastRise, maxSpacing);
+    this.#lastRise = tick;
+    this.#arm();
+  }
+
   /** As after power-on; gates stay as they are driven. */
   reset(): void {
     this.#counters = this.#counters.map(({ gate }) => new Counter(gate));
     this.#epoch = this.#clock.now();
     this.#owed = 0;
     this.#lastRise = -maxSpacing;
+    this.#unserved = false;
+    this.#took = 0;
     this.#setTimer(Infinity);
     this.#drive(false);
   }
@@ -149,6 +174,8 @@ export class Pit8254 implements Device<Pit8254State> {
       line: this.#line,
       owed: this.#owed,
       sinceRise: Math.min(tick - this.#lastRise, maxSpacing),
+      unserved: this.#unserved,
+      took: this.#took,
       ...counters[0],
       ...counters[1],
       ...counters[2],
@@ -161,6 +188,8 @@ export class Pit8254 implements Device<Pit8254State> {
     const line = from.boolean('line');
     const owed = from.integer('owed', 0, ticksPerSecond);
     const sinceRise = from.integer('sinceRise', 0, maxSpacing);
+    const unserved = from.boolean('unserved');
+    const took = from.integer('took', 0, maxSpacing);
     const counters = this.#counters.map((_, n) => Counter.read(from, n));
     from.end();
 
@@ -169,6 +198,8 @@ export class Pit8254 implements Device<Pit8254State> {
     this.#counters.forEach((counter, n) => counter.restore(counters[n], tick));
     this.#owed = owed;
     this.#lastRise = tick - sinceRise;
+    this.#unserved = unserved;
+    this.#took = took;
     this.#line = line;
     this.#irq.set(line);
     this.#arm();
@@ -221,10 +252,11 @@ export class Pit8254 implements Device<Pit8254State> {
     this.#owed = Math.min(this.#owed + rises, cap);
   }
 
-  /** The first tick at which the line may rise again. */
+  /** The first tick at which the line may rise again. One that nobody serves, because it is masked, does not hold up the rest for ever. */
   get #earliest(): number {
     const { period } = this.#counters[0];
-    return period === 0 ? 0 : this.#lastRise + Math.max(period >> 1, minSpacing);
+    if (period === 0) return 0;
+    return this.#lastRise + (this.#unserved ? maxSpacing : Math.max(period >> 1, minSpacing, this.#took));
   }
 
   /** Lets the line rise if it is time. */
@@ -239,6 +271,7 @@ export class Pit8254 implements Device<Pit8254State> {
 
   #rise(tick: number): void {
     this.#lastRise = tick;
+    this.#unserved = this.#tellsServed;
     this.#drive(false);
     this.#drive(true);
   }

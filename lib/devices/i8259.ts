@@ -116,6 +116,8 @@ export interface Pic8259Options {
   slave?: boolean | undefined;
   /** The bits of ELCR that exist; all when absent. */
   elcrMask?: number | undefined;
+  /** Called when the service of an input has ended: at its EOI, or at once with automatic EOI. */
+  onServed?: ((level: number) => void) | undefined;
 }
 
 /** One chip. Offsets 0 and 1 are its two ports. */
@@ -128,6 +130,7 @@ export class Pic8259 implements Device<Pic8259State> {
   readonly #output: IrqLine;
   readonly #slave: boolean;
   readonly #elcrMask: number;
+  readonly #onServed: (level: number) => void;
   #r: Registers = { ...initialRegisters };
   #level = false;
 
@@ -135,6 +138,7 @@ export class Pic8259 implements Device<Pic8259State> {
     this.#output = options.output ?? disconnected;
     this.#slave = options.slave ?? false;
     this.#elcrMask = options.elcrMask ?? 0xff;
+    this.#onServed = options.onServed ?? (() => undefined);
     this.inputs = Array.from({ length: 8 }, (_, level) => ({ set: (on: boolean) => this.#setInput(1 << level, on) }));
   }
 
@@ -166,6 +170,7 @@ export class Pic8259 implements Device<Pic8259State> {
     else if (r.rotateInAutoEoi) r.lowest = level;
     this.#drive(false);
     this.#update();
+    if (r.autoEoi) this.#onServed(level);
     return level;
   }
 
@@ -355,6 +360,7 @@ export class Pic8259 implements Device<Pic8259State> {
       if (served === none) return;
       r.isr &= ~(1 << served);
       if (byte & rotate) r.lowest = served;
+      this.#onServed(served);
     } else if (byte & specific) {
       // Set priority; without R it is "no operation".
       if (byte & rotate) r.lowest = level;

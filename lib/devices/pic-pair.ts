@@ -15,6 +15,8 @@ import { Pic8259 } from './i8259';
 
 /** The line of the master that the slave's INT drives. */
 const cascadeLine = 2;
+/** The slave's first line. */
+const slaveLines = 8;
 /** Nobody drives the data bus. */
 const floatingBus = 0xff;
 
@@ -45,6 +47,7 @@ export class PicPair implements UserIrqchip {
   readonly elcr: IoHandler;
   /** The master's output, INTR; an acknowledge gives the vector of either chip. */
   readonly source: InterruptSource;
+  onServed: ((line: number) => void) | undefined;
   readonly #lines: readonly IrqLine[];
 
   constructor() {
@@ -56,8 +59,9 @@ export class PicPair implements UserIrqchip {
         if (risen) this.source.onPending?.();
       },
     };
-    const master = new Pic8259({ output, elcrMask: 0xf8 });
-    const slave = new Pic8259({ output: master.inputs[cascadeLine], slave: true, elcrMask: 0xde });
+    const master = new Pic8259({ output, elcrMask: 0xf8, onServed: (level) => this.onServed?.(level) });
+    const onServed = (level: number): void => this.onServed?.(slaveLines + level);
+    const slave = new Pic8259({ output: master.inputs[cascadeLine], slave: true, elcrMask: 0xde, onServed });
     this.master = master;
     this.slave = slave;
     this.elcr = {

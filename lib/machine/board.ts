@@ -6,11 +6,13 @@ import { loadImage } from '../boot/image';
 import type { ImageSource } from '../boot/image-source';
 import type { ImageFormat } from '../boot/loader';
 import type { Removable } from '../bus/claim';
+import type { UserIrqchip } from '../bus/interrupts';
 import { disconnected } from '../bus/irq-line';
 import type { UnclaimedAccess } from '../bus/unclaimed';
 import { DebugConsole } from '../devices/debug-console';
 import { DebugExit } from '../devices/debug-exit';
 import { Pit8254 } from '../devices/i8254';
+import { Mc146818 } from '../devices/mc146818';
 import { SpeakerPort } from '../devices/speaker-port';
 import { TestInterrupts } from '../devices/test-interrupts';
 import { Uart16550 } from '../devices/uart16550a';
@@ -66,7 +68,7 @@ export class Board {
         this.vm.mapMemory({ gpa: start, size, ...(options.shared && { shared: options.shared, offset }) });
         offset += size;
       }
-      if (this.vm.userIrqchip) this.#addTimer(options.clock);
+      if (this.vm.userIrqchip) this.#addTimers(this.vm.userIrqchip, options.clock);
       this.#uart = this.#addUart(options);
       this.#debugConsole = this.#addDebugDevices(options);
       if (options.onUnclaimed) {
@@ -107,11 +109,13 @@ export class Board {
     this.vm.close();
   }
 
-  /** The kernel brings its own together with its interrupt controllers. */
-  #addTimer(clock: Clock): void {
-    const pit = new Pit8254({ clock, irq: this.vm.irqLine(ports.pit.irq) });
+  /** The kernel brings a timer of its own together with its interrupt controllers, and a clock that guests ask before they read the RTC. */
+  #addTimers(irqchip: UserIrqchip, clock: Clock): void {
+    const pit = new Pit8254({ clock, irq: irqchip.line(ports.pit.irq), tellsServed: true });
+    irqchip.onServed = (line) => line === ports.pit.irq && pit.served();
     this.vm.ports.add({ at: ports.pit.at, length: ports.pit.length }, pit);
     this.vm.ports.add(ports.speaker, new SpeakerPort(pit));
+    this.vm.ports.add(ports.cmos, new Mc146818({ clock, now: () => Date.now() }));
   }
 
   #addUart({ console, clock }: BoardOptions): Uart16550 {

@@ -35,11 +35,12 @@ export const ioApicAddress = 0xfec00000;
 export const ports = {
   com1: { at: 0x3f8, length: 8, irq: 4 },
   keyboard: { data: 0x60, command: 0x64 },
-  /** The interrupt controllers and the timer where they are ours. */
+  /** The interrupt controllers, the timer and the clock where they are ours. */
   pic: { master: 0x20, slave: 0xa0, length: 2 },
   elcr: { at: 0x4d0, length: 2 },
   pit: { at: 0x40, length: 4, irq: 0 },
   speaker: { at: 0x61, length: 1 },
+  cmos: { at: 0x70, length: 2 },
   debugExit: 0xf4,
   /** One port an interrupt, but for that between the two controllers; with {@link ports.debugExit}, as kvm-unit-tests need both. */
   testInterrupts: { at: 0x2000, length: 16, cascade: 2 },

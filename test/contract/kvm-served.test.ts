@@ -39,6 +39,29 @@ describeKvm('exits that a program serves', (backend) => {
     expect([vcpu.getState().rsi, vcpu.getState().rdi]).toEqual([0x5566_7788n, 0x1122_3344n]);
   });
 
+  it('an MSR that is refused does not lose an interrupt that is raised meanwhile', async () => {
+    // Masks all but line 4 of the first controller, at vector 8; #GP steps over the two bytes of RDMSR.
+    const controller = [
+      [0x20, 0x11],
+      [0x21, 8],
+      [0x21, 4],
+      [0x21, 1],
+      [0x21, 0xef],
+    ].map(([port, byte]) => `mov al, ${byte}; out ${port}, al`);
+    const { vm, vcpu } = backend.guest(
+      'real',
+      `${controller.join('; ')}; sti; mov ecx, 0x4000dead; rdmsr; 1: jmp 1b; .org 0x100; mov bp, sp; add word ptr [bp], 2; iret
+       .org 0x120; out 0x10, al; hlt`,
+      { irqchip: 'user' },
+    );
+    if (lacks(vm.kvm, 'KVM_CAP_X86_USER_SPACE_MSR', () => vm.kvm.enableCap('KVM_CAP_X86_USER_SPACE_MSR', [2]))) return;
+    vm.kvm.enableCap('KVM_CAP_X86_USER_SPACE_MSR', [C.KVM_MSR_EXIT_REASON_UNKNOWN]);
+    vm.memory.write(13 * 4, Uint8Array.of(0, 0x11, 0, 0));
+    vm.memory.write((8 + 4) * 4, Uint8Array.of(0x20, 0x11, 0, 0));
+    vcpu.onExit('msr', () => vm.irqLine(4).set(true));
+    expect(await untilPort(vcpu)).toEqual(ended);
+  });
+
   it('a full dirty ring: harvested by the handler; without one the run ends', async () => {
     const make = (): { vcpu: Vcpu; harvest: () => number } | undefined => {
       const vm = backend.vm();

@@ -170,6 +170,8 @@ bool DescribeExit(kvm_run* run, ExitPage* page) {
       page->direction = run->exit_reason == KVM_EXIT_X86_WRMSR ? 1 : 0;
       page->detail[0] = run->msr.data;
       page->detail[1] = 1;  // unanswered: the guest gets #GP
+      // The kernel forgets an interrupt that it is given before it raises that: there is a window behind it.
+      page->interrupt_ready = 0;
       return true;
     case KVM_EXIT_HYPERCALL:
       set(ExitKind::kHypercall);

@@ -229,7 +229,10 @@ Vcpu::Next Vcpu::DeliverMsr() {
     return Next::kReturn;
   }
   operation_.kind = Operation::Kind::kOut;  // KVM has yet to step over the instruction
-  return Resumable();
+  // Or to raise #GP, over which it forgets an interrupt that it has been given: none before it has been in the guest again.
+  window_known_ = false;
+  tunnel_->ready_for_interrupt_injection = 0;
+  return tunnel_->user_event_pending & 1 ? Resumable() : Next::kEnter;
 }
 
 void Vcpu::DropQueuedException() {

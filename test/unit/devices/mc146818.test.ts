@@ -1,0 +1,76 @@
+import { Mc146818, type Mc146818State } from '../../../lib/devices/mc146818';
+import { ManualClock } from '../../../lib/time/clock';
+import { deviceLaws } from '../../support/device-laws';
+
+const now = (): number => Date.UTC(2026, 10, 28, 23, 59, 58);
+
+deviceLaws<Mc146818State, Mc146818>('mc146818', ({ clock }) => new Mc146818({ clock, now }), { length: 2 });
+
+/** Seconds, minutes, hours, day of the week, day, month, year, century. */
+const bytes = [0x00, 0x02, 0x04, 0x06, 0x07, 0x08, 0x09, 0x32];
+const b = 0x0b;
+
+function make(): { clock: ManualClock; get: (index: number) => number; put: (index: number, value: number) => void; time: () => number[] } {
+  const clock = new ManualClock();
+  const device = new Mc146818({ clock, now });
+  const get = (index: number): number => (device.write(0, index), device.read(1));
+  const put = (index: number, value: number): void => {
+    device.write(0, index);
+    device.write(1, value);
+  };
+  return { clock, get, put, time: () => bytes.map(get) };
+}
+
+describe('Mc146818', () => {
+  it('tells the time in BCD with 24 hours, over the end of a month', () => {
+    const { clock, time } = make();
+    expect(time()).toEqual([0x58, 0x59, 0x23, 7, 0x28, 0x11, 0x26, 0x20]);
+    clock.advance(2 * 86400e9 + 3e9);
+    expect(time()).toEqual([0x01, 0x00, 0x00, 3, 0x01, 0x12, 0x26, 0x20]);
+  });
+
+  it('tells it in binary, and with 12 hours', () => {
+    const { clock, get, put, time } = make();
+    put(b, 0x06);
+    expect(time()).toEqual([58, 59, 23, 7, 28, 11, 26, 20]);
+    put(b, 0x04);
+    expect(get(0x04)).toBe(0x80 | 11);
+    clock.advance(2e9);
+    expect(get(0x04)).toBe(12);
+    clock.advance(12 * 3600e9);
+    expect(get(0x04)).toBe(0x80 | 12);
+  });
+
+  it('can be set: it stands still meanwhile, and goes on from there', () => {
+    const { clock, put, time } = make();
+    put(b, 0x82);
+    [0x30, 0x15, 0x08, 1, 0x29, 0x02, 0x28, 0x19].forEach((value, i) => put(bytes[i], value));
+    clock.advance(10e9);
+    expect(time()).toEqual([0x30, 0x15, 0x08, 1, 0x29, 0x02, 0x28, 0x19]);
+    put(b, 0x02);
+    clock.advance(1e9);
+    expect(time()).toEqual([0x31, 0x15, 0x08, 4, 0x29, 0x02, 0x28, 0x19]);
+  });
+
+  it('takes an hour with 12 hours, and one byte without SET', () => {
+    const { put, time } = make();
+    put(b, 0x00);
+    put(0x04, 0x80 | 0x12);
+    put(b, 0x02);
+    expect(time().slice(0, 3)).toEqual([0x58, 0x59, 0x12]);
+  });
+
+  it('says that its time is valid and never in the middle of an update', () => {
+    const { get, put } = make();
+    put(0x0a, 0xff);
+    put(0x0c, 0xff);
+    put(0x0d, 0x00);
+    expect([get(0x0a), get(0x0c), get(0x0d)]).toEqual([0x7f, 0, 0x80]);
+  });
+
+  it('keeps its other bytes; bit 7 of the index is not its own', () => {
+    const { get, put } = make();
+    put(0x80 | 0x40, 0x5a);
+    expect([get(0x40), get(0xc0)]).toEqual([0x5a, 0x5a]);
+  });
+});
