@@ -7,7 +7,7 @@ import { itIf, probedKvm } from '../support/hosts';
 import { initrd, kernel } from './linux';
 
 const root = path.resolve(__dirname, '../..');
-/** Host B takes 20 s, more when the machine around it is busy. */
+/** Host B takes 40 s, more when the machine around it is busy. */
 const limit = 110_000;
 
 describe('Linux on the HAXM model', () => {
