@@ -117,6 +117,7 @@ function warm(jobs) {
 // less until `here`, the suites of this host, has settled. What host B itself did not live through is started once more, file by file, when it
 // has the machine to itself: that says nothing about the tests.
 async function runInHostB(jobs, here) {
+  if (jobs.length === 0) return [];
   warm(jobs);
   const calls = pack(jobs, readJson(SECONDS) ?? {});
   const results = [];
