@@ -5,11 +5,12 @@
  * Operation Command Words, and the sections on modes from Fully Nested to Special Fully Nested; ELCR: Intel 82371SB (PIIX3).
  * Emulated: ICW1 to ICW4, OCW1 to OCW3 with every form of EOI and rotation, fixed, rotating and specific priority, automatic EOI, special
  * mask, special fully nested mode, polling, IRR, ISR and IMR, edge and level triggering by LTIM or by ELCR, the cascade.
- * A request lasts until it is acknowledged or its line falls: "IR inputs must remain high until after the falling edge of the first
- * INTA", for edges too. Lines are levels here, so a device that raises its line only to drop it at once has asked for nothing. INT follows
- * in the same instant; who acknowledges all the same gets level 7, which is not in service then (the spurious interrupts 7 and 15).
+ * An edge is a request until it is acknowledged, as in KVM's and QEMU's chips, for which guests and devices are written; the datasheet wants
+ * its line to stay high until then. A level is one while it lasts. INT follows in the same instant; who acknowledges all the same gets level
+ * 7, which is not in service then (the spurious interrupts 7 and 15).
  * Not emulated: the CALL instruction of MCS-80/85 mode, whose bit in ICW4 is taken and ignored, and buffered mode, which is about pins.
- * The datasheet leaves the state after power-on open: here everything is masked, and the mask can be read and written before ICW1.
+ * The datasheet leaves the state after power-on open. Here it is that of KVM's and QEMU's chips: nothing is masked, vectors begin at 0, and
+ * the slave is at IR2.
  */
 import type { Device, DeviceState } from '../bus/device';
 import { disconnected, type IrqLine } from '../bus/irq-line';
@@ -82,13 +83,17 @@ interface Registers {
   elcr: number;
 }
 
+/** ICW3 of a PC's two chips, which are wired like this whether or not they have been told. */
+const masterCascade = 0x04;
+const slaveCascade = 2;
+
 const initialRegisters: Readonly<Registers> = {
   inputs: 0,
   edges: 0,
   isr: 0,
-  imr: 0xff,
+  imr: 0,
   vectorBase: 0,
-  cascade: 0,
+  cascade: masterCascade,
   expected: ocw1,
   needsIcw4: false,
   single: false,
@@ -131,7 +136,7 @@ export class Pic8259 implements Device<Pic8259State> {
   readonly #slave: boolean;
   readonly #elcrMask: number;
   readonly #onServed: (level: number) => void;
-  #r: Registers = { ...initialRegisters };
+  #r: Registers;
   #level = false;
 
   constructor(options: Pic8259Options = {}) {
@@ -139,6 +144,7 @@ export class Pic8259 implements Device<Pic8259State> {
     this.#slave = options.slave ?? false;
     this.#elcrMask = options.elcrMask ?? 0xff;
     this.#onServed = options.onServed ?? (() => undefined);
+    this.#r = this.#powerOn();
     this.inputs = Array.from({ length: 8 }, (_, level) => ({ set: (on: boolean) => this.#setInput(1 << level, on) }));
   }
 
@@ -209,7 +215,7 @@ export class Pic8259 implements Device<Pic8259State> {
 
   /** As after power-on; what others drive the inputs to stays. */
   reset(): void {
-    this.#r = { ...initialRegisters, inputs: this.#r.inputs };
+    this.#r = { ...this.#powerOn(), inputs: this.#r.inputs };
     this.#update();
   }
 
@@ -240,7 +246,6 @@ export class Pic8259 implements Device<Pic8259State> {
       poll: from.boolean('poll'),
       elcr: from.integer('elcr', 0, this.#elcrMask),
     };
-    from.check((registers.edges & ~registers.inputs) === 0, 'has edges of inputs that are low');
     from.check((registers.vectorBase & ~vectorBits) === 0, 'has a vectorBase that is not a multiple of 8');
     from.check((registers.elcr & ~this.#elcrMask) === 0, 'has level-triggered lines that cannot be');
     from.check(registers.expected !== 1, 'expects an ICW1 as if it were another');
@@ -250,10 +255,19 @@ export class Pic8259 implements Device<Pic8259State> {
     this.#output.set(this.#level);
   }
 
+  #powerOn(): Registers {
+    return { ...initialRegisters, cascade: this.#slave ? slaveCascade : masterCascade };
+  }
+
   /** Interrupt Request Register. */
   get #irr(): number {
-    const { inputs, edges, levelTriggered, elcr } = this.#r;
-    return inputs & (levelTriggered ? 0xff : edges | elcr);
+    const levels = this.#levels;
+    return (this.#r.inputs & levels) | (this.#r.edges & ~levels);
+  }
+
+  /** Level-triggered inputs. */
+  get #levels(): number {
+    return this.#r.levelTriggered ? 0xff : this.#r.elcr;
   }
 
   /** "In-service" levels that hold back those below them; in special mask mode only where they are not masked. */
@@ -265,7 +279,9 @@ export class Pic8259 implements Device<Pic8259State> {
     const r = this.#r;
     if (((r.inputs & bit) !== 0) === on) return;
     r.inputs ^= bit;
-    r.edges = on ? r.edges | bit : r.edges & ~bit;
+    if (on) r.edges |= bit;
+    // A slave takes back only what was a level.
+    else if (bit & (this.#levels | (this.#slave ? 0 : r.cascade))) r.edges &= ~bit;
     this.#update();
   }
 

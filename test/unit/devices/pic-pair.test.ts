@@ -164,13 +164,21 @@ describe('PicPair', () => {
     }
   });
 
-  it('a request that goes away is withdrawn through both; acknowledged all the same it is vector 7', () => {
+  it('a level that goes away is withdrawn through both; acknowledged all the same it is vector 7', () => {
     const pair = pc();
+    pair.elcr.write(1, 0x40, 1);
     pair.line(14).set(true);
     pair.line(14).set(false);
     expect(pair.source.pending).toBe(false);
     expect(pair.source.acknowledge()).toBe(0x37);
     expect([isr(pair.master), isr(pair.slave)]).toEqual([0, 0]);
+  });
+
+  it('an edge that goes away does not', () => {
+    const pair = pc();
+    pair.line(14).set(true);
+    pair.line(14).set(false);
+    expect(pair.source.acknowledge()).toBe(0x3e);
   });
 
   it('the spurious interrupt 15: the master serves its line 2, the slave nothing', () => {
