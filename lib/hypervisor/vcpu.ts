@@ -90,6 +90,9 @@ export interface VcpuCounters {
   readonly waitingNs: number;
 }
 
+/** GuestTimeSince() of native/core/exit_page.h: a thread of the vCPU's own is inside the guest. */
+const insideNow = 1n << 63n;
+
 const sinceNs = (began: number): number => (performance.now() - began) * 1e6;
 
 /**
@@ -366,7 +369,8 @@ export class Vcpu {
   /** What the run loop has counted since the vCPU was made. */
   get counters(): VcpuCounters {
     const at = (offset: number): number => Number(this.#u64[offset / 8]);
-    const guestNs = at(exitPage.guestNs);
+    const guest = this.#u64[exitPage.guestNs / 8];
+    const guestNs = Number(guest & insideNow ? process.hrtime.bigint() - (guest ^ insideNow) : guest);
     const javascriptNs = at(exitPage.javascriptNs);
     const ran = this.#ranNs + (this.#run ? sinceNs(this.#runBegan) : 0);
     return {

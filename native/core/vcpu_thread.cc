@@ -88,8 +88,11 @@ void VcpuThread::Loop() {
         };
         // Exactly: an exit of this mode costs its hand-over, beside which two looks at the clock are little.
         const uint64_t start = Spinner::Now();
+        uint64_t* const counter = &vcpu_->shared()->exit.guest_ns;
+        const uint64_t before = *counter;
+        __atomic_store_n(counter, GuestTimeSince(start, before), __ATOMIC_RELAXED);
         vcpu_->Run({failed, this});
-        vcpu_->shared()->exit.guest_ns += Spinner::Now() - start;
+        __atomic_store_n(counter, before + (Spinner::Now() - start), __ATOMIC_RELAXED);
         GiveBack();
         break;
       }

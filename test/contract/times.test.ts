@@ -36,6 +36,21 @@ describeEachBackend('where the time of a run goes', (backend) => {
       expect(guest + javascript + waiting).toBeLessThanOrEqual(whole * 1.01);
     });
 
+    it('to the guest before it has exited', async () => {
+      const { vcpu } = backend.program({ kind: 'spin' });
+      const run = vcpu.run(options);
+      const seen = [vcpu.counters.guestNs];
+      while (seen.length < 4) {
+        await delay(20);
+        const { guestNs } = vcpu.counters;
+        if (guestNs !== seen.at(-1)) seen.push(guestNs);
+      }
+      vcpu.stop();
+      await run;
+      seen.push(vcpu.counters.guestNs);
+      expect(seen).toEqual([...seen].sort((a, b) => a - b));
+    });
+
     // Few enough for each to be timed, and so many in a slice that most are not: then a sample may meet with other work of the machine.
     it.each([
       [10, 0.9],
