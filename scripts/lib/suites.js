@@ -1,11 +1,12 @@
 'use strict';
 
-// Runs Jest, here or inside host B, and reads its JSON results. A condition of host B itself is never taken for a test's failure.
+// Runs Jest here, or what Jest's tests need of it inside host B, and reads the JSON results. A condition of host B itself is never taken for a test's failure.
 
 const { spawn, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
+const { PROJECTS: ON_CIRCUS, circusCommand, compile } = require('./circus.js');
 const { pack } = require('./host-b-calls.js');
 const { root } = require('./prepare.js');
 
@@ -90,27 +91,16 @@ async function runCall({ project, files, device }, number) {
   const output = path.join(RESULTS, `${name}.json`);
   const statusFile = path.join(RESULTS, `${name}.status.json`);
   for (const old of [output, statusFile]) fs.rmSync(old, { force: true });
-  const inside = [
-    ...device.before,
-    process.execPath,
-    ...jestArguments(project, output, files),
-    '--runInBand',
-    `--testTimeout=${TEST_TIMEOUT}`,
-  ];
-  const args = ['--timeout', '120', '--share', RESULTS, '--status-file', statusFile, '--', ...inside];
-  await inTheBackground(TEST_IN_VM, args, { ...process.env, HAX_REQUIRE_KVM: '1', ...device.env });
+  const onJest = () => [process.execPath, ...jestArguments(project, output, files), '--runInBand', `--testTimeout=${TEST_TIMEOUT}`];
+  const runner = ON_CIRCUS.includes(project) ? circusCommand(output, TEST_TIMEOUT, files) : onJest();
+  const args = ['--timeout', '120', '--share', RESULTS, '--status-file', statusFile, '--', ...device.before, ...runner];
+  // The null device is the same everywhere.
+  await inTheBackground(TEST_IN_VM, args, { ...process.env, HAX_REQUIRE_KVM: '1', HAX_TEST_BACKENDS: 'kvm', ...device.env });
   const ended = readJson(statusFile)?.result ?? 'without a status';
   const results = ended === 'exited' ? readJson(output) : undefined;
   const names = files.map((file) => path.basename(file)).join(', ');
-  const trouble = results ? undefined : `${names}: ${ended}${ended === 'exited' ? ', but Jest left no results' : ''}`;
+  const trouble = results ? undefined : `${names}: ${ended}${ended === 'exited' ? ', but left no results' : ''}`;
   return { where: `host B${device.label}`, project, device, files, results, trouble };
-}
-
-// Fills Jest's cache with the test files as JavaScript: host B reads it, but what it writes is gone with it.
-function warm(jobs) {
-  const files = [...new Set(jobs.map(({ file }) => file))];
-  const args = ['--ci', '--testNamePattern', 'a name that no test has', '--runTestsByPath', ...files];
-  spawnSync(process.execPath, [JEST, ...args], { cwd: root, stdio: 'ignore' });
 }
 
 // Test files ({ project, device, file } each) inside host B. As many calls at a time as there are processors, since each emulates one, and one
@@ -118,7 +108,7 @@ function warm(jobs) {
 // has the machine to itself: that says nothing about the tests.
 async function runInHostB(jobs, here) {
   if (jobs.length === 0) return [];
-  warm(jobs);
+  compile();
   const calls = pack(jobs, readJson(SECONDS) ?? {});
   const results = [];
   let next = 0;
