@@ -25,9 +25,17 @@ struct Slice {
   SliceTime time;
   LoopContext* context;
   const VcpuBox* box;
+  LoopWatch* watch;
+  uint64_t deadline;
   Slice* outer;
 };
 HAX_HOT_TLS Slice* current = nullptr;
+
+// What took the watcher from the slice in progress has ended.
+void GiveBack(LoopWatch* watch) {
+  watch->End();
+  if (current && current->watch == watch && current->vcpu) watch->Begin(current->box->vcpu, current->deadline);
+}
 
 // True while JavaScript can be called: not in a worker that is being terminated.
 bool JavaScriptRuns(Napi::Env env) {
@@ -47,12 +55,14 @@ napi_status InSlice(VcpuBox* box, LoopContext* context, LoopWatch* watch, uint64
                  SliceTime(now, &shared->exit, &box->times),
                  context,
                  box,
+                 watch,
+                 now + length,
                  current};
   current = &slice;
-  watch->Begin(box->vcpu, now + length);
+  watch->Begin(box->vcpu, slice.deadline);
   const napi_status status = body();
-  watch->End();
   current = slice.outer;
+  GiveBack(watch);
   slice.time.End();
   return status;
 }
@@ -338,7 +348,7 @@ void EnterBlocking(Napi::Env env, const std::shared_ptr<VcpuBox>& box) {
     const uint64_t start = MonotonicNanoseconds();
     watch->Begin(vcpu, start + kLookUpInterval);
     RunWithShortcuts(env, vcpu.get(), box->shortcuts.get());
-    watch->End();
+    GiveBack(watch);
     const uint64_t spent = MonotonicNanoseconds() - start;
     page.guest_ns += spent;
     page.blocking_ns += spent;
@@ -369,7 +379,9 @@ Napi::Value PlainSlice(const Napi::CallbackInfo& info) {
 
 void ForgetInSlices(const VcpuBox* box) {
   for (Slice* slice = current; slice; slice = slice->outer) {
-    if (slice->box == box) slice->vcpu = nullptr;
+    if (slice->box != box) continue;
+    slice->vcpu = nullptr;
+    slice->watch->Forget(box->vcpu.get());
   }
 }
 

@@ -18,9 +18,11 @@ class LoopWatch {
   ~LoopWatch();
 
   // From here on the watcher may kick `vcpu`, until End(). `deadline` in CLOCK_MONOTONIC nanoseconds. Slices may nest: the inner
-  // one takes the watcher over and Resume() gives it back.
+  // one takes the watcher over, and who began it gives it back by another Begin().
   void Begin(std::shared_ptr<Vcpu> vcpu, uint64_t deadline);
   void End();
+  // End(), if it is this vCPU's slice: it is being closed, and nothing here is to keep its device.
+  void Forget(const Vcpu* vcpu);
   // An earlier deadline for the slice in progress; later ones are ignored.
   void Advance(uint64_t deadline);
 

@@ -100,6 +100,12 @@ void LoopWatch::End() {
   vcpu_.reset();
 }
 
+void LoopWatch::Forget(const Vcpu* vcpu) {
+  std::shared_ptr<Vcpu> closing;  // not under the lock
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (vcpu_.get() == vcpu) closing.swap(vcpu_);
+}
+
 void LoopWatch::Advance(uint64_t deadline) {
   {
     std::lock_guard<std::mutex> lock(mutex_);

@@ -1,3 +1,5 @@
+import { readdirSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
 import { Hypervisor, type FeatureName, type HaxErrorCode } from 'node-hax';
 import { codeOf } from '../support/codes';
@@ -131,6 +133,24 @@ describeEachBackend('life cycle', (backend, host) => {
       }),
       { numRuns: 25 },
     );
+  });
+
+  it('lets go of the device at once, also inside the slice in which a run has ended', async () => {
+    const openAfterwards = async (): Promise<number> => {
+      const hypervisor = backend.open();
+      const vm = hypervisor.createVm({ irqchip: 'user' });
+      vm.mapMemory({ gpa: 0, size: 0x10000 });
+      const vcpu = vm.createVcpu();
+      loadProgram(vm, vcpu, { kind: 'out', port: 1 });
+      await vcpu.run();
+      hypervisor.close();
+      return readdirSync('/proc/self/fd').length;
+    };
+    // The first run of a thread opens what ends slices.
+    await openAfterwards();
+    await delay(1);
+    const open = readdirSync('/proc/self/fd').length;
+    expect(await openAfterwards()).toBe(open);
   });
 
   it('keeps several hypervisors and VMs apart', () => {
