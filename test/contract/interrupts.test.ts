@@ -13,6 +13,9 @@ function listenTo(line: number): string {
     mov al, ${0xff & ~(1 << line)}; out 0x21, al; mov al, 0xff; out 0xa1, al; sti`;
 }
 
+/** Halts until the service routine has counted to `count`, and then for ever. What comes after the look is kept by STI until HLT sleeps. */
+const sleepUntil = (count: number): string => `1: cli; cmp byte ptr [0x7000], ${count}; jae 3f; sti; hlt; jmp 1b; 3: hlt`;
+
 const endOfInterrupt = 'mov al, 0x20; out 0x20, al';
 
 describeEachBackend(
@@ -22,7 +25,7 @@ describeEachBackend(
       // Tells port 0x10 when it listens and port 0x11 in the routine; ends after the third.
       const { vm, vcpu } = backend.guest(
         'real',
-        `${listenTo(4)}; mov byte ptr [0x7000], 0; out 0x10, al; 1: hlt; cmp byte ptr [0x7000], 3; jb 1b; cli; hlt
+        `${listenTo(4)}; mov byte ptr [0x7000], 0; out 0x10, al; ${sleepUntil(3)}
          isr: push ax; inc byte ptr [0x7000]; mov al, [0x7000]; out 0x11, al; ${endOfInterrupt}; pop ax; iret`,
         { irqchip: 'kernel' },
       );
@@ -90,7 +93,7 @@ describeEachBackend(
         'real',
         `${listenTo(0)}; in al, 0x61; and al, 0xfd; or al, 1; out 0x61, al; in al, 0x61; and al, 3; out 0x12, al
          mov al, 0x34; out 0x43, al; mov al, 0xa9; out 0x40, al; mov al, 0x04; out 0x40, al
-         mov byte ptr [0x7000], 0; 1: hlt; cmp byte ptr [0x7000], 5; jb 1b; cli; hlt
+         mov byte ptr [0x7000], 0; ${sleepUntil(5)}
          isr: inc byte ptr [0x7000]; cmp byte ptr [0x7000], 5; jb 2f; mov al, 0xff; out 0x21, al; 2: ${endOfInterrupt}; iret`,
         { irqchip: 'kernel' },
       );
