@@ -10,10 +10,11 @@ const fs = require('node:fs');
 const path = require('node:path');
 const circus = require('jest-circus');
 const { expect } = require('expect');
+const { total } = require('./totals.js');
 
 const TIMEOUT = Symbol.for('TEST_TIMEOUT_SYMBOL'); // where jest.setTimeout() puts it for jest-circus
 const PATIENCE = 3000; // milliseconds until what a test has left behind is no reason to go on; LeakSanitizer wants an end without exit()
-const root = path.resolve(__dirname, '../..');
+const root = process.cwd();
 
 // What tests and hosts import: their own files as JavaScript, node-hax as it was built, and what is in this file already.
 function resolveModules(compiled) {
@@ -68,19 +69,6 @@ async function runFile(name, timeout) {
   const result = { name, startTime, endTime: Date.now(), assertionResults, message };
   print(name, result);
   return result;
-}
-
-function total(testResults) {
-  const tests = testResults.flatMap(({ assertionResults }) => assertionResults);
-  const having = (wanted) => tests.filter(({ status }) => status === wanted).length;
-  return {
-    numPassedTests: having('passed'),
-    numFailedTests: having('failed'),
-    numPendingTests: having('pending'),
-    numTodoTests: having('todo'),
-    numRuntimeErrorTestSuites: testResults.filter(({ message }) => message).length,
-    testResults,
-  };
 }
 
 async function main([output, timeout, compiled, ...files]) {

@@ -8,9 +8,6 @@ const path = require('node:path');
 const { buildSync, transformSync } = require('esbuild');
 const { root } = require('./prepare.js');
 
-const OUT = path.join(root, 'out/circus');
-const MAIN = path.join(OUT, 'main.js');
-
 // The others mock modules, which is Jest's alone.
 const PROJECTS = ['contract', 'native', 'boot'];
 
@@ -21,11 +18,12 @@ function typescriptBelow(directory) {
     .map((name) => path.join(directory, name));
 }
 
-function compile() {
-  fs.rmSync(OUT, { recursive: true, force: true });
+// Into the directory `out`, which it empties.
+function compile(out) {
+  fs.rmSync(out, { recursive: true, force: true });
   buildSync({
     entryPoints: [path.join(__dirname, 'circus-main.js')],
-    outfile: MAIN,
+    outfile: path.join(out, 'main.js'),
     bundle: true,
     platform: 'node',
     target: 'node20',
@@ -39,15 +37,15 @@ function compile() {
       target: 'node20',
       banner: "'use strict';", // as every module of ECMAScript is
     });
-    const file = path.join(OUT, `${name}.js`);
+    const file = path.join(out, `${name}.js`);
     fs.mkdirSync(path.dirname(file), { recursive: true });
     fs.writeFileSync(file, code);
   }
 }
 
-// The command that runs `files` and writes their results to `output`.
-function circusCommand(output, timeout, files) {
-  return [process.execPath, MAIN, output, String(timeout), OUT, ...files];
+// The command that runs `files` and writes their results to `output`; in the repository's root.
+function circusCommand(out, output, timeout, files) {
+  return [process.execPath, path.join(out, 'main.js'), output, String(timeout), out, ...files];
 }
 
 module.exports = { PROJECTS, circusCommand, compile };

@@ -13,12 +13,14 @@ const { root } = require('./prepare.js');
 const JEST = path.join(root, 'node_modules/jest/bin/jest.js');
 const TEST_IN_VM = path.join(root, 'scripts/test-in-vm');
 const RESULTS = path.join(root, 'out/test-results');
+const CIRCUS = path.join(root, 'out/circus');
+const CACHE = path.join(root, 'node_modules/.cache/node-hax-tests'); // of test/support/assemble.ts
 const SECONDS = path.join(root, 'test/host-b-seconds.json');
 
 const TEST_TIMEOUT = 60_000; // milliseconds; host B takes up to ten times as long as the machine around it
 
 // What stands before a command so that its device is another one. Files that begin with kvm- are for KVM alone; those that begin with
-// haxm- or test- bring their own model or no device.
+// haxm- or test- bring their own model or no device; and of bench and many-workers one device says enough.
 const DEVICES = {
   kvm: { name: '', label: '', before: [], env: {}, wants: () => true },
   haxm: {
@@ -26,7 +28,7 @@ const DEVICES = {
     label: ', HAXM model',
     before: [path.join(root, 'scripts/with-haxm-model')],
     env: { HAX_TEST_BACKENDS: 'haxm' },
-    wants: (file) => !/^(kvm|haxm|test)-/.test(path.basename(file)),
+    wants: (file) => !/^((kvm|haxm|test)-|bench|many-workers)/.test(path.basename(file)),
   },
 };
 
@@ -92,10 +94,12 @@ async function runCall({ project, files, device }, number) {
   const statusFile = path.join(RESULTS, `${name}.status.json`);
   for (const old of [output, statusFile]) fs.rmSync(old, { force: true });
   const onJest = () => [process.execPath, ...jestArguments(project, output, files), '--runInBand', `--testTimeout=${TEST_TIMEOUT}`];
-  const runner = ON_CIRCUS.includes(project) ? circusCommand(output, TEST_TIMEOUT, files) : onJest();
-  const args = ['--timeout', '120', '--share', RESULTS, '--status-file', statusFile, '--', ...device.before, ...runner];
-  // The null device is the same everywhere.
-  await inTheBackground(TEST_IN_VM, args, { ...process.env, HAX_REQUIRE_KVM: '1', HAX_TEST_BACKENDS: 'kvm', ...device.env });
+  const runner = ON_CIRCUS.includes(project) ? circusCommand(CIRCUS, output, TEST_TIMEOUT, files) : onJest();
+  const shares = ['--share', RESULTS, '--share', CACHE];
+  const args = ['--timeout', '120', ...shares, '--status-file', statusFile, '--', ...device.before, ...runner];
+  // The null device is the same everywhere, and so is host B: what it can do is tried once for all calls.
+  const env = { HAX_REQUIRE_KVM: '1', HAX_TEST_BACKENDS: 'kvm', HAX_TEST_HOST: `host B of ${process.pid}`, ...device.env };
+  await inTheBackground(TEST_IN_VM, args, { ...process.env, ...env });
   const ended = readJson(statusFile)?.result ?? 'without a status';
   const results = ended === 'exited' ? readJson(output) : undefined;
   const names = files.map((file) => path.basename(file)).join(', ');
@@ -108,7 +112,8 @@ async function runCall({ project, files, device }, number) {
 // has the machine to itself: that says nothing about the tests.
 async function runInHostB(jobs, here) {
   if (jobs.length === 0) return [];
-  compile();
+  compile(CIRCUS);
+  fs.mkdirSync(CACHE, { recursive: true });
   const calls = pack(jobs, readJson(SECONDS) ?? {});
   const results = [];
   let next = 0;

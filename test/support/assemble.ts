@@ -3,7 +3,7 @@
  * hash of its source, so that a slow host (host B) does not assemble again what this machine has.
  */
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
@@ -71,7 +71,7 @@ export function readIfThere(file: string): Buffer | undefined {
 export function keep(file: string, bytes: Buffer): Buffer {
   try {
     mkdirSync(path.dirname(file), { recursive: true });
-    const temporary = `${file}.${process.pid}`;
+    const temporary = `${file}.${randomUUID()}`;
     writeFileSync(temporary, bytes);
     renameSync(temporary, file);
   } catch {

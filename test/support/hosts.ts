@@ -156,19 +156,19 @@ interface ProbeResult {
   outcomes?: Record<string, { end: string; written: string }>;
 }
 
-/** The result for this kernel, device, user and build; a host B that starts afresh has another boot id. */
+/** The result for this kernel, device, user and build. A host B that starts afresh is another host, unless HAX_TEST_HOST says otherwise. */
 function cacheFile(input: string): string {
   const device = process.env.HAX_KVM_DEVICE ?? '/dev/kvm';
   // A model of the HAXM driver is chosen by the environment.
   const model = Object.entries(process.env).filter(([name]) => name === 'LD_PRELOAD' || name.startsWith('HAXM_MODEL_'));
   const stamp = (file: string): unknown => {
     const stat = statSync(file, { throwIfNoEntry: false });
-    return stat && [stat.mtimeMs, stat.size, stat.mode, stat.rdev];
+    return stat && [stat.isFile() && stat.mtimeMs, stat.size, stat.mode, stat.rdev];
   };
-  const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1');
+  const host = process.env.HAX_TEST_HOST ?? readFileSync('/proc/sys/kernel/random/boot_id', 'latin1');
   const addon = process.env.HAX_ADDON ?? path.resolve(__dirname, '../../build/Release/node_hax.node');
   const us = [process.getuid?.(), process.getgroups?.(), process.version];
-  const parts = [bootId, device, stamp(device), stamp(addon), stamp(path.join(__dirname, 'probe.js')), us, model, input];
+  const parts = [host, device, stamp(device), stamp(addon), stamp(path.join(__dirname, 'probe.js')), us, model, input];
   return path.join(cacheDirectory, `probe-${createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32)}.json`);
 }
 
