@@ -2,7 +2,7 @@ import type { GuestMemoryAccess } from '../memory/guest-memory';
 import { HaxError } from '../util/errors';
 
 /**
- * A file to boot from. Reads never go beyond `size`; bodies are asked for in ascending pieces of at most 4 MiB, so that a source
+ * A file to boot from. Reads never go beyond `size`; bodies are asked for in ascending pieces of at most 1 MiB, so that a source
  * can report progress. A source throws ERR_HAX_FILE when the file cannot be read.
  */
 export interface ImageSource {
@@ -12,7 +12,7 @@ export interface ImageSource {
   readonly size: number;
   /** `length` bytes at `offset`; the caller does not modify them and does not keep them. */
   read(offset: number, length: number): Uint8Array;
-  /** Fills the whole of `target` with the bytes at `offset`, where this saves a copy (a file read straight into guest memory). */
+  /** Fills the whole of `target` with the bytes at `offset`, where this saves a copy (of a file). */
   readInto?(offset: number, target: Uint8Array): void;
 }
 
@@ -49,16 +49,24 @@ export function readPart(source: ImageSource, offset: number, length: number, wh
   return Buffer.from(bytes.buffer, bytes.byteOffset, length);
 }
 
-/** Bounds host memory when the body has to pass through a buffer, and spaces the steps of a progress display. */
-const pieceSize = 4 * 2 ** 20;
+/**
+ * Bounds host memory, and spaces the steps of a progress display. Through a buffer of this size and not through a window onto guest memory: V8
+ * counts such a window as memory of its own, all of the guest's RAM, and collects garbage at once.
+ */
+const pieceSize = 2 ** 20;
 
-/** Copies a part of a file that {@link readPart}'s rules allow to guest memory: directly where both sides can, else in pieces. */
+/** Copies a part of a file that {@link readPart}'s rules allow to guest memory. */
 export function copyToGuest(source: ImageSource, offset: number, length: number, memory: GuestMemoryAccess, gpa: number): void {
+  const piece = source.readInto && Buffer.allocUnsafeSlow(Math.min(pieceSize, length));
   for (let done = 0; done < length; done += pieceSize) {
     const size = Math.min(pieceSize, length - done);
-    const view = source.readInto && viewOf(memory, gpa + done, size);
-    if (view) source.readInto!(offset + done, view);
-    else memory.write(gpa + done, readPart(source, offset + done, size, 'contents'));
+    if (!piece) {
+      memory.write(gpa + done, readPart(source, offset + done, size, 'contents'));
+    } else {
+      const bytes = piece.subarray(0, size);
+      source.readInto!(offset + done, bytes);
+      memory.write(gpa + done, bytes);
+    }
   }
 }
 
@@ -66,22 +74,7 @@ const zeros = new Uint8Array(65536);
 
 /** Clears guest memory, which is not fresh when a machine reboots. */
 export function zeroGuest(memory: GuestMemoryAccess, gpa: number, length: number): void {
-  const view = viewOf(memory, gpa, length);
-  if (view) {
-    view.fill(0);
-    return;
-  }
   for (let done = 0; done < length; done += zeros.length) {
     memory.write(gpa + done, zeros.subarray(0, Math.min(zeros.length, length - done)));
-  }
-}
-
-/** Undefined where the runtime has no views or the range crosses from one region into another; writing works there all the same. */
-function viewOf(memory: GuestMemoryAccess, gpa: number, length: number): Uint8Array | undefined {
-  try {
-    return memory.view?.(gpa, length);
-  } catch (error) {
-    if (error instanceof HaxError) return undefined;
-    throw error;
   }
 }

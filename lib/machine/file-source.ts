@@ -8,7 +8,7 @@ export type FileInput = string | Uint8Array;
 /** Called while a large file goes into guest memory. */
 export type ProgressListener = (name: string, done: number, total: number) => void;
 
-/** A file that is read straight into guest memory, and again when the machine reboots. */
+/** A file that is read into guest memory, and again when the machine reboots. */
 export class FileSource implements ImageSource {
   readonly size: number;
   #fd: number | undefined;

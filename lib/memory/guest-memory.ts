@@ -8,8 +8,6 @@ export interface GuestMemoryAccess {
   write(gpa: number, bytes: Uint8Array): void;
   /** A copy of `length` bytes at `gpa`; throws ERR_HAX_MEMORY when the range is not all mapped. */
   read(gpa: number, length: number): Uint8Array;
-  /** A window onto guest memory, not a copy; undefined where none can be had. The guest may change what it shows at any time. */
-  view?(gpa: number, length: number): Uint8Array | undefined;
 }
 
 /** The host memory behind a region; the addon's, or any object of this shape in tests. */
@@ -175,6 +173,7 @@ export class GuestMemory implements GuestMemoryAccess {
     this.#each(gpa, bytes.length, (region, offset, from, to) => region.write(offset, bytes.subarray(from, to)));
   }
 
+  /** A window onto guest memory, not a copy, inside one region. The guest may change what it shows at any time. */
   view(gpa: number, length: number): Uint8Array {
     this.#checkRange(gpa, length);
     const region = this.regionAt(gpa);

@@ -4,17 +4,9 @@ import { HaxError } from '../../lib/util/errors';
 /** Guest memory without a guest: zeroed bytes from address 0, no wider than what was asked for. */
 export class FakeMemory implements GuestMemoryAccess {
   readonly bytes: Buffer;
-  /** Absent where views were not asked for. */
-  readonly view?: (gpa: number, length: number) => Uint8Array;
 
-  constructor(size: number, { views = false } = {}) {
+  constructor(size: number) {
     this.bytes = Buffer.alloc(size);
-    if (views) {
-      this.view = (gpa, length) => {
-        this.#check(gpa, length);
-        return this.bytes.subarray(gpa, gpa + length);
-      };
-    }
   }
 
   write(gpa: number, bytes: Uint8Array): void {

@@ -5,7 +5,7 @@ import type { ElfSpec } from './images';
 const hlt = Buffer.from([0xf4]);
 
 describe('an ELF32 program', () => {
-  test.each([true, false])('is loaded by physical addresses, with its bss cleared (views: %s)', (views) => {
+  test('is loaded by physical addresses, with its bss cleared', () => {
     const { memory, registers, entry, format, ...rest } = load(
       elf({
         entry: MiB + 1,
@@ -14,7 +14,6 @@ describe('an ELF32 program', () => {
           { physical: 2 * MiB, contents: Buffer.from('data'), size: 0x21000 },
         ],
       }),
-      { views },
     );
     expect(format).toBe('elf');
     expect(entry).toBe(MiB + 1);

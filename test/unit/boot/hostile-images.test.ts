@@ -8,7 +8,7 @@ import { FakeMemory } from '../../support/fake-memory';
 import { bootArea, bootSector, bzImage, elf, MiB, multibootHeader, note, pcMap } from './images';
 
 const ram = 8 * MiB;
-const memory = new FakeMemory(ram, { views: true });
+const memory = new FakeMemory(ram);
 const memoryMap = pcMap(ram);
 
 const images = {

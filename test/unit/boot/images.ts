@@ -29,9 +29,9 @@ export interface Loaded extends BootResult {
 }
 
 /** Loads bytes into a fresh machine whose RAM is full of garbage where the loader does not write. */
-export function load(bytes: Uint8Array, options: Partial<LoadOptions> & { ram?: number; views?: boolean; name?: string } = {}): Loaded {
-  const { ram = 8 * MiB, views = false, name = 'image', ...rest } = options;
-  const memory = new FakeMemory(ram, { views });
+export function load(bytes: Uint8Array, options: Partial<LoadOptions> & { ram?: number; name?: string } = {}): Loaded {
+  const { ram = 8 * MiB, name = 'image', ...rest } = options;
+  const memory = new FakeMemory(ram);
   memory.bytes.fill(0xee);
   const result = loadImage(imageFromBytes(name, bytes), memory, { memoryMap: pcMap(ram), bootArea, ...rest });
   return { ...result, memory } as Loaded;
