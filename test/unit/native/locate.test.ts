@@ -6,6 +6,7 @@ import { HaxError } from '../../../lib/util/errors';
 
 let root: string;
 beforeEach(() => {
+  delete process.env.HAX_ADDON; // coverage names its own
   root = mkdtempSync(path.join(tmpdir(), 'node-hax-locate-'));
 });
 afterEach(() => {
