@@ -1,8 +1,10 @@
 'use strict';
 
-// Runs Jest here, or what Jest's tests need of it inside host B, and reads the JSON results. A condition of host B itself is never taken for a test's failure.
+// Runs Jest here, or what Jest's tests need of it inside host B, and reads the JSON results. A condition of host B itself is never taken for a
+// test's failure.
 
 const { spawn, spawnSync } = require('node:child_process');
+const { randomUUID } = require('node:crypto');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
@@ -17,10 +19,11 @@ const CIRCUS = path.join(root, 'out/circus');
 const CACHE = path.join(root, 'node_modules/.cache/node-hax-tests'); // of test/support/assemble.ts
 const SECONDS = path.join(root, 'test/host-b-seconds.json');
 
+const HOST_B = `host B, ${randomUUID()}`; // the same for all calls of this run, whose kernel may be a newer one than the last run's
 const TEST_TIMEOUT = 60_000; // milliseconds; host B takes up to ten times as long as the machine around it
 
 // What stands before a command so that its device is another one. Files that begin with kvm- are for KVM alone; those that begin with
-// haxm- or test- bring their own model or no device; and of bench and many-workers one device says enough.
+// haxm- or test- bring their own model or no device, and bench chooses its devices itself.
 const DEVICES = {
   kvm: { name: '', label: '', before: [], env: {}, wants: () => true },
   haxm: {
@@ -28,7 +31,7 @@ const DEVICES = {
     label: ', HAXM model',
     before: [path.join(root, 'scripts/with-haxm-model')],
     env: { HAX_TEST_BACKENDS: 'haxm' },
-    wants: (file) => !/^((kvm|haxm|test)-|bench|many-workers)/.test(path.basename(file)),
+    wants: (file) => !/^((kvm|haxm|test)-|bench\.)/.test(path.basename(file)),
   },
 };
 
@@ -98,7 +101,7 @@ async function runCall({ project, files, device }, number) {
   const shares = ['--share', RESULTS, '--share', CACHE];
   const args = ['--timeout', '120', ...shares, '--status-file', statusFile, '--', ...device.before, ...runner];
   // The null device is the same everywhere, and so is host B: what it can do is tried once for all calls.
-  const env = { HAX_REQUIRE_KVM: '1', HAX_TEST_BACKENDS: 'kvm', HAX_TEST_HOST: `host B of ${process.pid}`, ...device.env };
+  const env = { HAX_REQUIRE_KVM: '1', HAX_TEST_BACKENDS: 'kvm', HAX_TEST_HOST: HOST_B, ...device.env };
   await inTheBackground(TEST_IN_VM, args, { ...process.env, ...env });
   const ended = readJson(statusFile)?.result ?? 'without a status';
   const results = ended === 'exited' ? readJson(output) : undefined;

@@ -1,6 +1,6 @@
 /** How the command starts: from what V8 compiled of it when it was built, or without. */
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { Script } from 'node:vm';
@@ -21,6 +21,11 @@ it('V8 takes what the build has compiled', () => {
   const script = new Script(readFileSync(file, 'latin1'), { filename: `${file} again`, cachedData: readFileSync(path.join(built, name)) });
   expect(script.cachedDataRejected).toBe(false);
   expect(readdirSync(built).filter((each) => each.endsWith('.cache'))).toEqual([name]);
+});
+
+it('of what V8 compiles the build keeps what a boot uses: all of it takes twice as much', () => {
+  const [kept, script] = [name, 'hax.js'].map((each) => statSync(path.join(built, each)).size);
+  expect(kept).toBeLessThan(1.5 * script);
 });
 
 it('the script is ASCII, as it is read', () => {

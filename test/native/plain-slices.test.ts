@@ -31,6 +31,18 @@ describeEachBackend('slices where the event loop is hidden', (backend) => {
     expect(await childReport(script, { env })).toEqual({ reason: 'killed', echoes: 20, slices: true });
   });
 
+  it('end in time after a handler has entered another guest', async () => {
+    const script = `const { vcpu, vm } = make('${backend.name}', 'outForEver');
+      const other = make('${backend.name}', 'out').vcpu;
+      let inner;
+      vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => void (inner ??= other.enter().kind) });
+      const run = vcpu.run();
+      const wait = () => (inner ? setTimeout(() => vcpu.stop(), 20) : setTimeout(wait, 1));
+      wait();
+      run.then(({ reason }) => report({ reason, inner }));`;
+    expect(await childReport(script, { env })).toEqual({ reason: 'killed', inner: 'io' });
+  });
+
   it('park for a promise, and pause and resume', async () => {
     const script = `const { setTimeout: delay } = require('node:timers/promises');
       const { vcpu, vm } = make('${backend.name}', 'outForEver');
