@@ -33,6 +33,8 @@ const project = (name, extra = {}) => ({
 });
 
 module.exports = {
+  // A test that hangs fails; one that waits for a busy machine, or for a host ten times as slow, does not.
+  testTimeout: 60_000,
   collectCoverageFrom: ['lib/**/*.ts', '!lib/**/*.d.ts'],
   projects: [project('unit'), project('contract'), project('native'), project('guest'), project('boot')],
 };

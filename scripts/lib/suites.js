@@ -20,7 +20,7 @@ const CACHE = path.join(root, 'node_modules/.cache/node-hax-tests'); // of test/
 const SECONDS = path.join(root, 'test/host-b-seconds.json');
 
 const HOST_B = `host B, ${randomUUID()}`; // the same for all calls of this run, whose kernel may be a newer one than the last run's
-const TEST_TIMEOUT = 60_000; // milliseconds; host B takes up to ten times as long as the machine around it
+const TEST_TIMEOUT = require('../../jest.config.js').testTimeout; // milliseconds
 
 // What stands before a command so that its device is another one. Files that begin with kvm- are for KVM alone; those that begin with
 // haxm- or test- bring their own model or no device, and bench chooses its devices itself.
@@ -96,7 +96,7 @@ async function runCall({ project, files, device }, number) {
   const output = path.join(RESULTS, `${name}.json`);
   const statusFile = path.join(RESULTS, `${name}.status.json`);
   for (const old of [output, statusFile]) fs.rmSync(old, { force: true });
-  const onJest = () => [process.execPath, ...jestArguments(project, output, files), '--runInBand', `--testTimeout=${TEST_TIMEOUT}`];
+  const onJest = () => [process.execPath, ...jestArguments(project, output, files), '--runInBand'];
   const runner = ON_CIRCUS.includes(project) ? circusCommand(CIRCUS, output, TEST_TIMEOUT, files) : onJest();
   const shares = ['--share', RESULTS, '--share', CACHE];
   const args = ['--timeout', '120', ...shares, '--status-file', statusFile, '--', ...device.before, ...runner];

@@ -4,8 +4,6 @@ import { hax, startHax } from '../support/command';
 import { describeKvm } from '../support/hosts';
 import { bootSector, elfProgram, ending, Files, flat32, flat16, place, print } from './images';
 
-jest.setTimeout(60_000);
-
 const files = new Files();
 afterAll(() => files.remove());
 

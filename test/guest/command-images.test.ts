@@ -5,8 +5,6 @@ import { describeKvm, itIf } from '../support/hosts';
 import { haxInProcess } from '../support/in-process';
 import { bootSector, elfProgram, ending, Files, multibootKernel, print } from './images';
 
-jest.setTimeout(60_000);
-
 const files = new Files();
 afterAll(() => files.remove());
 

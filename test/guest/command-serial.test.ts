@@ -6,8 +6,6 @@ import { hax, shell, startHax } from '../support/command';
 import { describeKvm } from '../support/hosts';
 import { bootSector, elfProgram, ending, Files, place, print } from './images';
 
-jest.setTimeout(60_000);
-
 const files = new Files();
 afterAll(() => files.remove());
 

@@ -8,8 +8,6 @@ import { commandFile, shell } from '../support/command';
 import { describeKvm } from '../support/hosts';
 import { bootSector, ending, Files, print } from './images';
 
-jest.setTimeout(60_000);
-
 const files = new Files();
 afterAll(() => files.remove());
 

@@ -5,8 +5,6 @@ import { commandFile, RunningCommand, type Finished } from '../support/command';
 import { describeKvm, itIf } from '../support/hosts';
 import { bootSector, ending, Files, print } from './images';
 
-jest.setTimeout(60_000);
-
 const files = new Files();
 afterAll(() => files.remove());
 

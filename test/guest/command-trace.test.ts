@@ -4,8 +4,6 @@ import { describeKvm } from '../support/hosts';
 import { overlaps, readTrace, type TraceEvent } from '../support/trace';
 import { bootSector, ending, Files, flat32, place, print } from './images';
 
-jest.setTimeout(60_000);
-
 const files = new Files();
 afterAll(() => files.remove());
 const file = files.at('trace.json');

@@ -4,8 +4,6 @@ import { describeKvm } from '../support/hosts';
 import { haxInProcess } from '../support/in-process';
 import { bootSector, ending, Files, print } from './images';
 
-jest.setTimeout(60_000);
-
 const files = new Files();
 afterAll(() => files.remove());
 

@@ -5,8 +5,6 @@ import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { describeKvm } from '../support/hosts';
 
-jest.setTimeout(60_000);
-
 const root = path.resolve(__dirname, '../..');
 const group = '65533';
 const box = ['--net', '--ipc', '--uts', 'setpriv', '--reuid=65534', '--regid=65534', `--groups=${group}`];

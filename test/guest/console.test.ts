@@ -8,8 +8,6 @@ import { codeOfAsync } from '../support/codes';
 import { describeKvm } from '../support/hosts';
 import { bootSector, elfProgram, ending, place, print } from './images';
 
-jest.setTimeout(60_000);
-
 const machines = new Set<Machine>();
 afterEach(async () => {
   for (const machine of machines) await machine.close();

@@ -6,8 +6,6 @@ import { commandFile, RunningCommand } from '../support/command';
 import { describeKvm } from '../support/hosts';
 import { ending, multibootKernel, print } from './images';
 
-jest.setTimeout(60_000);
-
 const root = path.resolve(__dirname, '../..');
 
 /** Commands that are not run here: who runs them, as a file and words that are in it. */

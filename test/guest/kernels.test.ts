@@ -13,8 +13,6 @@ import { hax } from '../support/command';
 import { describeKvm, itIf } from '../support/hosts';
 import { elf32, Files } from './images';
 
-jest.setTimeout(60_000);
-
 const files = new Files();
 afterAll(() => files.remove());
 

@@ -10,8 +10,6 @@ import { RunningCommand } from '../support/command';
 import { describeKvm } from '../support/hosts';
 import { bootSector, elfProgram, ending, Files, multibootKernel, print } from './images';
 
-jest.setTimeout(60_000);
-
 const files = new Files();
 const machines = new Set<Machine>();
 afterEach(async () => {

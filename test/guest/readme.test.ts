@@ -6,8 +6,6 @@ import { RunningCommand, type Finished } from '../support/command';
 import { describeKvm } from '../support/hosts';
 import { ending, multibootKernel, print } from './images';
 
-jest.setTimeout(60_000);
-
 const root = path.resolve(__dirname, '../..');
 const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
 const blocks = [...readme.matchAll(/^```js\n(.*?)^```$/gms)].map((match) => match[1]);

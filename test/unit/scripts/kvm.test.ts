@@ -6,8 +6,6 @@ import { kvmCalls } from '../../../lib/hypervisor/kvm/calls';
 import { capabilities, constants, requests } from '../../../lib/hypervisor/kvm/generated/uapi';
 import { exitKinds } from '../../../lib/native/layout';
 
-jest.setTimeout(60_000);
-
 const root = path.resolve(__dirname, '../../..');
 const scripts = path.join(root, 'scripts');
 const run = (name: string, ...args: string[]): { status: number | null; text: string } => {

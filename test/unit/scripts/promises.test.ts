@@ -4,8 +4,6 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 
-jest.setTimeout(60_000);
-
 const scripts = path.resolve(__dirname, '../../../scripts');
 let directory: string;
 beforeEach(() => {
