@@ -11,6 +11,7 @@ const path = require('node:path');
 const { PROJECTS: ON_CIRCUS, circusCommand, compile } = require('./circus.js');
 const { pack } = require('./host-b-calls.js');
 const { root } = require('./prepare.js');
+const { metTimeLimits } = require('./totals.js');
 
 const JEST = path.join(root, 'node_modules/jest/bin/jest.js');
 const TEST_IN_VM = path.join(root, 'scripts/test-in-vm');
@@ -112,7 +113,7 @@ async function runCall({ project, files, device }, number) {
 
 // Test files ({ project, device, file } each) inside host B. As many calls at a time as there are processors, since each emulates one, and one
 // less until `here`, the suites of this host, has settled. What host B itself did not live through is started once more, file by file, when it
-// has the machine to itself: that says nothing about the tests.
+// has the machine to itself: that says nothing about the tests. So is a call in which a test met its time limit; its second word counts.
 async function runInHostB(jobs, here) {
   if (jobs.length === 0) return [];
   compile(CIRCUS);
@@ -128,10 +129,11 @@ async function runInHostB(jobs, here) {
   };
   const others = Array.from({ length: os.availableParallelism() - 1 }, lane);
   await Promise.all([...others, here.then(lane)]);
-  const again = results.filter(({ trouble }) => trouble);
-  const done = results.filter(({ trouble }) => !trouble);
-  for (const { trouble, project, device, files } of again) {
-    process.stderr.write(`test: ${trouble}; starting it once more\n`);
+  const isDoubtful = ({ trouble, results: own }) => trouble !== undefined || metTimeLimits(own);
+  const done = results.filter((run) => !isDoubtful(run));
+  for (const { trouble, project, device, files } of results.filter(isDoubtful)) {
+    const names = files.map((file) => path.basename(file)).join(', ');
+    process.stderr.write(`test: ${trouble ?? `${names}: a test met its time limit inside host B`}; starting it once more\n`);
     for (const file of files) done.push(await runCall({ project, device, files: [file] }, calls.length + done.length));
   }
   return done;

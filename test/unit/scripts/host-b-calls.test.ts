@@ -13,7 +13,12 @@ interface HostBCalls {
   secondsOf(runs: unknown[]): Record<string, Record<string, number>>;
 }
 
+interface Totals {
+  metTimeLimits(results: unknown): boolean;
+}
+
 const { pack, secondsOf } = jest.requireActual<HostBCalls>('../../../scripts/lib/host-b-calls.js');
+const { metTimeLimits } = jest.requireActual<Totals>('../../../scripts/lib/totals.js');
 
 const kvm = { name: '' };
 const haxm = { name: '-haxm' };
@@ -47,4 +52,14 @@ test('the table is what the runs took', () => {
     { project: 'boot', device: kvm, results: undefined },
   ];
   expect(secondsOf(runs)).toEqual({ contract: { 'a.test.ts': 2, 'b.test.ts': 3 }, 'contract-haxm': { 'a.test.ts': 5 } });
+});
+
+test('a call is doubtful when its time limit is all that tests failed by', () => {
+  const late = { status: 'failed', failureMessages: ['Error: thrown: "Exceeded timeout of 60000 ms for a test."'] };
+  const wrong = { status: 'failed', failureMessages: ['expect(received).toBe(expected)'] };
+  const fine = { status: 'passed', failureMessages: [] };
+  const results = (...assertionResults: unknown[]): unknown => ({ testResults: [{ assertionResults }] });
+  expect(metTimeLimits(results(fine, late))).toBe(true);
+  expect(metTimeLimits(results(fine, late, wrong))).toBe(false);
+  expect(metTimeLimits(results(fine))).toBe(false);
 });
