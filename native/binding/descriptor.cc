@@ -79,7 +79,7 @@ Napi::Value Made(Napi::Env env, const Status& status, std::shared_ptr<Descriptor
 }  // namespace
 
 Napi::Value MakeEventfd(const Napi::CallbackInfo& info) {
-  uint32_t initial;
+  uint32_t initial = 0;
   std::shared_ptr<Descriptor> descriptor;
   if (!Argument(info, 0, "initial", &initial)) return {};
   const Status status = OpenEventfd(initial, &descriptor);
@@ -87,7 +87,7 @@ Napi::Value MakeEventfd(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value MakeMemfd(const Napi::CallbackInfo& info) {
-  uint64_t size;
+  uint64_t size = 0;
   std::shared_ptr<Descriptor> descriptor;
   if (!Argument(info, 0, "size", &size)) return {};
   const Status status = OpenMemfd(size, &descriptor);
@@ -95,7 +95,7 @@ Napi::Value MakeMemfd(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Adopt(const Napi::CallbackInfo& info) {
-  uint32_t number;
+  uint32_t number = 0;
   std::shared_ptr<Descriptor> descriptor;
   if (!Argument(info, 0, "number", &number)) return {};
   const Status status = AdoptDescriptor(number, &descriptor);

@@ -4,8 +4,6 @@
 
 namespace hax::binding {
 
-namespace {
-
 // Owns itself once it is started: the loop has its handle until the close callback.
 struct Watched {
   uv_poll_t handle = {};
@@ -37,8 +35,6 @@ struct Watched {
     if (napi_make_callback(env, nullptr, env.Global(), self->callback.Value(), 0, nullptr, &result) != napi_ok) ReportUncaught(env);
   }
 };
-
-}  // namespace
 
 // new DescriptorWatch(descriptor, callback); it does not keep the loop alive, and lasts until close() or until it is collected.
 class DescriptorWatch final : public Napi::ObjectWrap<DescriptorWatch> {
