@@ -22,6 +22,7 @@ async function measure(row) {
     inSlices: round(paired(inside, inC).median),
     c: round(c),
     js: round(median(whole)),
+    ...(row.floor && { floor: round(paired(each(times.floor), inC).median) }),
     exits: row.exits,
     rounds: row.rounds,
     busy: looksBusy(inC),

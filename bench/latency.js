@@ -2,7 +2,7 @@
 
 // What the event loop's callbacks wait for beside a guest that runs inline, against the same program without a VM.
 
-const { execFile } = require('node:child_process');
+const { execFile, spawn } = require('node:child_process');
 const { once } = require('node:events');
 const fs = require('node:fs');
 const net = require('node:net');
@@ -19,16 +19,30 @@ const probes = { echo, timer, readFile };
 const fileSize = 4096;
 
 /** Microseconds for each answer of a TCP echo server to another process. */
-async function echo(count) {
-  const server = net.createServer((socket) => socket.setNoDelay().pipe(socket)).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { stdout } = await promisify(execFile)(program('echo-client'), [String(server.address().port), String(count)]);
-  server.close();
+async function ask(port, count) {
+  const { stdout } = await promisify(execFile)(program('echo-client'), [String(port), String(count)]);
   return stdout
     .trim()
     .split('\n')
     .map((ns) => Number(ns) / 1000);
 }
+
+async function echo(count) {
+  const server = net.createServer((socket) => socket.setNoDelay().pipe(socket)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const took = await ask(server.address().port, count);
+  server.close();
+  return took;
+}
+
+/** The same of a server in C beside the same guest: the floor. */
+async function echoInC(condition, count) {
+  const server = spawn(program('echo-guest'), [condition], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [port] = await once(server.stdout, 'data');
+  return ask(Number(port), count);
+}
+
+const percentiles = (values) => [0.5, 0.99].map((p) => round(quantile(values, p)));
 
 /** How many microseconds more than a millisecond a timer of one takes. */
 function timer(count) {
@@ -75,27 +89,32 @@ async function measureOne({ condition, counts }) {
   return values;
 }
 
-function measure({ one, quick = false }) {
+async function measure({ one, quick = false }) {
   if (one) return measureOne(one);
   const counts = quick ? { echo: 800, timer: 600, readFile: 100 } : { echo: 3000, timer: 2000, readFile: 500 };
   const rounds = quick ? 1 : 4;
+  const floors = { out: [], spin: [] };
   const values = Object.fromEntries(conditions.map((name) => [name, { echo: [], timer: [], readFile: [] }]));
   for (let i = 0; i < rounds; i++) {
     for (const condition of i % 2 === 0 ? conditions : [...conditions].reverse()) {
       const got = measureIn(__filename, { one: { condition, counts } });
       if (got.skipped) return got;
       for (const name of Object.keys(probes)) values[condition][name].push(...got[name]);
+      if (condition !== 'none') floors[condition].push(...(await echoInC(condition, counts.echo)));
     }
   }
   const figures = {};
   for (const condition of conditions) {
     figures[condition] = {};
     for (const name of Object.keys(probes)) {
-      const [p50, p99] = [0.5, 0.99].map((p) => round(quantile(values[condition][name], p)));
+      const [p50, p99] = percentiles(values[condition][name]);
       const none = figures.none[name];
       figures[condition][name] =
         none === undefined ? { p50, p99 } : { p50, p99, overP50: round(p50 - none.p50), overP99: round(p99 - none.p99) };
     }
+    if (condition === 'none') continue;
+    const [p50, p99] = percentiles(floors[condition]);
+    figures[condition].echo.floor = { p50, p99 };
   }
   return figures;
 }
@@ -106,9 +125,10 @@ function describe(figures) {
   const microseconds = ({ p50, p99 }) => `${p50} / ${p99}`;
   return conditions.map((condition) => {
     const { echo, timer, readFile } = figures[condition];
+    const floor = echo.floor ? ` (floor ${microseconds(echo.floor)})` : '';
     return [
       titles[condition],
-      `echo ${microseconds(echo)}, timer late ${microseconds(timer)}, readFile ${microseconds(readFile)} µs (p50 / p99)`,
+      `echo ${microseconds(echo)}${floor}, timer late ${microseconds(timer)}, readFile ${microseconds(readFile)} µs (p50 / p99)`,
     ];
   });
 }

@@ -2,8 +2,9 @@
 
 // What an exit costs that is served on another thread than its vCPU's: wall time over a loop in C, sleeping and spinning.
 
+const { execFileSync } = require('node:child_process');
 const os = require('node:os');
-const { raw, root } = require('./lib/raw.js');
+const { program, raw, root } = require('./lib/raw.js');
 const { main, measureIn } = require('./lib/row.js');
 const { quantile, round } = require('./lib/statistics.js');
 
@@ -14,7 +15,7 @@ const wallNs = () => Number(process.hrtime.bigint());
 /** Microseconds an exit, one way of waiting. */
 async function measureOne({ sleeping, exits, rounds }) {
   const { Hypervisor } = require(`${root}/dist/index.js`);
-  const { nullLoop } = raw();
+  const { nullLoop, nullSet } = raw();
   const hypervisor = Hypervisor.open({ backend: 'null' });
   const vm = hypervisor.createVm({ irqchip: 'user' });
   const device = { writes: 0, read: () => 0xff, write: () => void device.writes++ };
@@ -30,8 +31,9 @@ async function measureOne({ sleeping, exits, rounds }) {
   });
   const over = [];
   for (let i = -3; i < rounds; i++) {
+    nullSet(exits, port, 1, 0);
     const began = wallNs();
-    nullLoop(exits, port, 1, 0);
+    nullLoop();
     const inC = wallNs() - began;
     device.writes = 0;
     vcpu.setState({ rcx: exits, rdx: port, rbx: 1, rbp: 0 });
@@ -49,18 +51,25 @@ async function measureOne({ sleeping, exits, rounds }) {
   return { us: round(quantile(over, 0.1), 2), p50: round(quantile(over, 0.5), 2), exits, rounds };
 }
 
+/** The least that it can cost: two threads in C that do nothing else. */
+function floor({ sleeping, exits, rounds }) {
+  const output = execFileSync(program('crossing'), [sleeping ? 'sleep' : 'spin', exits, rounds].map(String), { encoding: 'utf8' });
+  return round(quantile(output.trim().split('\n').map(Number), 0.1) / 1000, 2);
+}
+
 function measure({ one, quick = false }) {
   if (one) return measureOne(one);
   const rounds = quick ? 10 : 40;
+  const both = (options) => ({ ...measureIn(__filename, { one: options }), floor: floor(options) });
   return {
-    sleeping: measureIn(__filename, { one: { sleeping: true, exits: 3_000, rounds } }),
-    spinning: measureIn(__filename, { one: { sleeping: false, exits: 20_000, rounds } }),
+    sleeping: both({ sleeping: true, exits: 3_000, rounds }),
+    spinning: both({ sleeping: false, exits: 20_000, rounds }),
   };
 }
 
 const describe = ({ sleeping, spinning }) => [
-  ['both sides sleep', `${sleeping.us} µs over C (p10 of rounds; p50 ${sleeping.p50})`],
-  ['both sides spin', `${spinning.us} µs over C (p10 of rounds; p50 ${spinning.p50})`],
+  ['both sides sleep', `${sleeping.us} µs over C (p10 of rounds; p50 ${sleeping.p50}; floor ${sleeping.floor})`],
+  ['both sides spin', `${spinning.us} µs over C (p10 of rounds; p50 ${spinning.p50}; floor ${spinning.floor})`],
 ];
 
 module.exports = { describe, measure };

@@ -3,6 +3,7 @@
 // Two loops over the same device, one in C and one that is vcpu.run(), for all that is measured against raw C.
 
 const { makeDevices } = require('./devices.js');
+const { openFloor } = require('./floor.js');
 const { raw, root } = require('./raw.js');
 
 const firstPort = 0xb0; // eight ports eight apart from here on belong to nobody else
@@ -57,7 +58,7 @@ function programOf({ devices, exits, spins }) {
 
 /**
  * Opens `backend` twice, for node-hax and for C. `exits` writes to `devices` devices a run, or on KVM `spins` rounds of a loop without an
- * exit. Both sides give nanoseconds of the thread's CPU time for a whole run.
+ * exit. Both sides give nanoseconds of the thread's CPU time for a whole run, and so does, with `floor`, the smallest loop through JavaScript.
  */
 function openPair(row) {
   const { backend, devices: deviceCount = 1, entryNs = 0, exits = 0, posted = false } = row;
@@ -73,8 +74,8 @@ function openPair(row) {
   const program = programOf({ ...row, devices: deviceCount });
   let cpuid;
   let registers = { rcx: exits, rdx: firstPort, rbx: deviceCount, rdi: entryNs, rax: 0x5a };
-  let prepareC = () => undefined;
-  let runC = () => c.nullLoop(exits, firstPort, deviceCount, entryNs);
+  let prepareC = () => c.nullSet(exits, firstPort, deviceCount, entryNs);
+  let runC = () => c.nullLoop();
   if (backend === 'kvm') {
     vm.mapMemory({ gpa: 0, size: '64K' });
     vm.memory.write(codeAt, program.code);
@@ -86,6 +87,7 @@ function openPair(row) {
   }
   if (backend === 'haxm') {
     c.haxmOpen();
+    prepareC = () => undefined;
     runC = () => c.haxmLoop(exits, firstPort, deviceCount, entryNs);
   }
   const vcpu = vm.createVcpu(cpuid ? { cpuid } : {});
@@ -97,6 +99,12 @@ function openPair(row) {
     const spentInC = c.threadCpuNs() - start;
     if (writes !== program.writes) throw new Error(`the loop in C saw ${writes} writes, not ${program.writes}`);
     return spentInC;
+  };
+  // Not on HAXM: its tunnel is C's alone. Devices of its own, so that V8 learns of them as of the others.
+  const serveFloor = row.floor && openFloor(c, backend === 'kvm', makeDevices(deviceCount), firstPort);
+  const inFloor = () => {
+    prepareC();
+    return serveFloor();
   };
   const inJavaScript = async () => {
     vcpu.setState(registers);
@@ -110,21 +118,23 @@ function openPair(row) {
       throw new Error(`the guest ended as ${end.reason} after ${writes} writes of ${program.writes}`);
     return { whole, inside: spent.inside };
   };
-  return { inC, inJavaScript, vcpu, close: () => hypervisor.close() };
+  return { inC, inJavaScript, inFloor: row.floor ? inFloor : () => 0, close: () => hypervisor.close() };
 }
 
 /** `rounds` rounds of both sides in turns, the order swapped each round, after some that do not count: in those V8 compiles. */
-async function inTurns({ inC, inJavaScript, close }, rounds, warmUp = 3) {
-  const times = { c: [], whole: [], inside: [] };
+async function inTurns({ inC, inJavaScript, inFloor, close }, rounds, warmUp = 3) {
+  const times = { c: [], whole: [], inside: [], floor: [] };
   try {
     for (let i = -warmUp; i < rounds; i++) {
       let c = i % 2 === 0 ? inC() : undefined;
       const js = await inJavaScript();
       c ??= inC();
+      const floor = inFloor();
       if (i < 0) continue;
       times.c.push(c);
       times.whole.push(js.whole);
       times.inside.push(js.inside);
+      times.floor.push(floor);
     }
   } finally {
     close();

@@ -25,6 +25,6 @@ function raw() {
 }
 
 /** The path of a program. */
-const program = (name) => compile(name, name, () => []);
+const program = (name) => compile(name, name, () => ['-pthread']);
 
 module.exports = { program, raw, root };

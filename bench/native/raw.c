@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <uv.h>
 
 #include "../../test/haxm-driver/client.h"
 
@@ -123,10 +124,10 @@ static napi_value thread_cpu_ns(napi_env env, napi_callback_info info) {
   return number(env, (double)nanoseconds(CLOCK_THREAD_CPUTIME_ID));
 }
 
-// nullLoop(exits, firstPort, ports, entryNs): runs until the device halts; how many writes were served.
-static napi_value null_loop(napi_env env, napi_callback_info info) {
-  alignas(4096) static uint8_t pages[8192];
-  struct kvm_run* run = (struct kvm_run*)pages;
+alignas(4096) static uint8_t null_pages[8192];
+
+// nullSet(exits, firstPort, ports, entryNs): before each loop over the null device.
+static napi_value null_set(napi_env env, napi_callback_info info) {
   uint64_t in[4];
   if (!numbers(env, info, 4, in)) return NULL;
   null_device.exits_left = in[0];
@@ -135,7 +136,13 @@ static napi_value null_loop(napi_env env, napi_callback_info info) {
   null_device.next_port = 0;
   null_device.entry_ns = in[3];
   null_device.value = 0x5a;
-  return number(env, (double)loop(null_run, -1, run));
+  return NULL;
+}
+
+// nullLoop(): runs until the device halts; how many writes were served.
+static napi_value null_loop(napi_env env, napi_callback_info info) {
+  (void)info;
+  return number(env, (double)loop(null_run, -1, (struct kvm_run*)null_pages));
 }
 
 static int vcpu = -1;
@@ -205,6 +212,39 @@ static napi_value kvm_loop(napi_env env, napi_callback_info info) {
   return number(env, (double)writes);
 }
 
+// --- The smallest loop through JavaScript: a function that asks the event loop whether it has work and enters the device, and nothing
+// else. It is the floor under every run loop that serves an exit in JavaScript and leaves the event loop alive.
+
+static const uv_loop_t* event_loop;
+static volatile int event_loop_timeout;
+static bool floor_is_kvm;
+
+// floorPages(kvm): what enterOnce() enters from now on, and struct kvm_run with the page of its data as an ArrayBuffer.
+static napi_value floor_pages(napi_env env, napi_callback_info info) {
+  napi_value kvm, pages = NULL;
+  size_t count = 1;
+  uv_loop_t* loop = NULL;
+  napi_get_cb_info(env, info, &count, &kvm, NULL, NULL);
+  napi_get_value_bool(env, kvm, &floor_is_kvm);
+  napi_get_uv_event_loop(env, &loop);
+  event_loop = loop;
+  napi_create_external_arraybuffer(env, floor_is_kvm ? (void*)vcpu_run : null_pages, sizeof null_pages, NULL, NULL, &pages);
+  return pages;
+}
+
+static napi_value enter_once(napi_env env, napi_callback_info info) {
+  (void)info;
+  event_loop_timeout = uv_backend_timeout(event_loop);
+  if (!floor_is_kvm) {
+    null_run(-1, (struct kvm_run*)null_pages);
+    return NULL;
+  }
+  while (ioctl(vcpu, KVM_RUN, 0) != 0) {
+    if (errno != EINTR) return fail(env, "KVM_RUN");
+  }
+  return NULL;
+}
+
 // --- HAXM: the same loop over its tunnel.
 
 static int haxm_vcpu = -1;
@@ -266,8 +306,10 @@ NAPI_MODULE_INIT() {
   const struct {
     const char* name;
     napi_callback call;
-  } functions[] = {{"threadCpuNs", thread_cpu_ns}, {"nullLoop", null_loop}, {"kvmOpen", kvm_open},  {"kvmSet", kvm_set},
-                   {"kvmLoop", kvm_loop},          {"haxmOpen", haxm_open}, {"haxmLoop", haxm_loop}};
+  } functions[] = {{"threadCpuNs", thread_cpu_ns}, {"nullSet", null_set},     {"nullLoop", null_loop},
+                   {"kvmOpen", kvm_open},          {"kvmSet", kvm_set},       {"kvmLoop", kvm_loop},
+                   {"floorPages", floor_pages},    {"enterOnce", enter_once}, {"haxmOpen", haxm_open},
+                   {"haxmLoop", haxm_loop}};
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     napi_value function;
     if (napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].call, NULL, &function) != napi_ok) return NULL;

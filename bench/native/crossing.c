@@ -1,0 +1,84 @@
+// The floor under an exit that another thread serves: two threads in C that hand a word to each other, and nothing else.
+// Usage: crossing sleep|spin EXITS ROUNDS; prints the nanoseconds of an exit and its answer, one line for each round.
+// sleep: the server waits in epoll for an eventfd, as an event loop does, the other side on a futex. spin: neither sleeps.
+#define _GNU_SOURCE
+#include <immintrin.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static _Alignas(64) atomic_uint asked;
+static _Alignas(64) atomic_uint answered;
+static int event, events;
+static bool sleeps;
+static unsigned exits;
+
+static uint64_t now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+static void* guest(void* unused) {
+  (void)unused;
+  for (unsigned i = 1; i <= exits; i++) {
+    atomic_store(&asked, i);
+    if (sleeps && eventfd_write(event, 1) != 0) abort();
+    for (unsigned seen; (seen = atomic_load(&answered)) != i;) {
+      if (sleeps) {
+        syscall(SYS_futex, &answered, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+      } else {
+        _mm_pause();
+      }
+    }
+  }
+  return NULL;
+}
+
+static void serve(void) {
+  for (unsigned i = 1; i <= exits; i++) {
+    while (atomic_load(&asked) != i) {
+      struct epoll_event got;
+      eventfd_t value;
+      if (!sleeps) {
+        _mm_pause();
+      } else if (epoll_wait(events, &got, 1, -1) == 1) {
+        eventfd_read(event, &value);
+      }
+    }
+    atomic_store(&answered, i);
+    if (sleeps) syscall(SYS_futex, &answered, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+  }
+}
+
+int main(int count, char** words) {
+  if (count != 4) return 2;
+  sleeps = strcmp(words[1], "sleep") == 0;
+  exits = (unsigned)atoi(words[2]);
+  event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  events = epoll_create1(EPOLL_CLOEXEC);
+  struct epoll_event wanted = {.events = EPOLLIN};
+  if (epoll_ctl(events, EPOLL_CTL_ADD, event, &wanted) != 0) return 1;
+  for (int left = atoi(words[3]); left > 0; left--) {
+    pthread_t thread;
+    atomic_store(&asked, 0);
+    atomic_store(&answered, 0);
+    const uint64_t start = now();
+    if (pthread_create(&thread, NULL, guest, NULL) != 0) return 1;
+    serve();
+    const uint64_t took = now() - start;
+    pthread_join(thread, NULL);
+    printf("%.1f\n", (double)took / exits);
+  }
+  return 0;
+}
