@@ -24,8 +24,9 @@ async function kicks({ backend, rounds, settleNs, random }) {
   const { addon } = require(`${root}/dist/native/addon.js`);
   const { exitPage } = require(`${root}/dist/native/layout.js`);
   const { vcpu, hypervisor } = makeGuest('spin', { backend });
-  const { ThreadRunner, setPump } = addon();
-  const runner = new ThreadRunner(vcpu.native, 1, new Uint8Array(0));
+  const { ThreadRunner, resumeSlot, setPump } = addon();
+  const slot = 1;
+  const runner = new ThreadRunner(vcpu.native, slot, new Uint8Array(0));
   const page = new BigUint64Array(vcpu.shared);
   setPump(() => undefined);
   runner.start();
@@ -34,7 +35,7 @@ async function kicks({ backend, rounds, settleNs, random }) {
     const us = [];
     const before = page[exitPage.kicks / 8];
     for (let i = 0; i < count; i++) {
-      runner.resume();
+      resumeSlot(slot);
       spinFor(random ? Math.random() * settleNs : settleNs);
       const start = process.hrtime.bigint();
       runner.hold();

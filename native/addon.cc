@@ -103,6 +103,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   };
   define("run", Run);
   define("nextExit", NextExit);
+  define("resumeSlot", ResumeSlot);
   return exports;
 }
 

@@ -99,12 +99,10 @@ export interface NativeSliceRunner {
 
 /** A vCPU on a native thread of its own. Registers and memory may be looked at while it is not in the guest. */
 export interface NativeThreadRunner {
-  /** Makes the thread; the guest is entered at resume(). */
+  /** Makes the thread; the guest is entered at resumeSlot(). */
   start(): void;
   /** Gets the guest out and ends the thread. */
   stop(): void;
-  /** Lets the thread enter the guest, if ready(). */
-  resume(): void;
   /** Whether the guest is out and its last exit has been taken by nextExit() or takeExit(). */
   ready(): boolean;
   /** Has the guest come out as `interrupted` soon. */
@@ -146,6 +144,8 @@ export interface Addon {
   setPump(pump: () => void): void;
   /** The slot of the next exit to serve; -1 when there is none or the loop wants a turn. */
   readonly nextExit: () => number;
+  /** Lets the thread of a vCPU enter the guest, if it is ready(). */
+  readonly resumeSlot: (slot: number) => void;
   /** Enters the vCPU of the slice in progress once; the exit page says what happened. */
   readonly run: () => void;
 }

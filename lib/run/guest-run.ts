@@ -21,6 +21,7 @@ const addressAt = exitPage.address / 4;
 const readyAt = exitPage.interruptReady / 4;
 const windowAt = exitPage.requestWindow / 4;
 const detailAt = exitPage.detail / 8;
+const data32 = exitPage.data / 4;
 
 export abstract class GuestRun implements RunInProgress {
   readonly result: Promise<RunEnd>;
@@ -164,8 +165,27 @@ export abstract class GuestRun implements RunInProgress {
     return !this.ended;
   }
 
+  /** A port access: one element, as nearly all are, or a string of them. */
+  protected access(port: number): void {
+    const u32 = this.u32;
+    if (u32[countAt] !== 1) return this.#string(port);
+    const size = u32[sizeAt] as Width;
+    try {
+      if (u32[directionAt] !== 0) {
+        const pending = this.ports.write(port, u32[data32], size); // which takes the low bytes
+        if (pending !== undefined) this.park(pending, () => undefined);
+      } else {
+        const value = this.ports.read(port, size);
+        if (typeof value === 'number') u32[data32] = value;
+        else this.park(value, (settled) => (u32[data32] = settled));
+      }
+    } catch (error) {
+      this.#portFailed(error, port);
+    }
+  }
+
   /** A port access of any count: one element after the other, each a transfer of its own on the bus. */
-  protected transfer(port: number): void {
+  #string(port: number): void {
     const u32 = this.u32;
     const size = u32[sizeAt] as Width;
     const count = Math.min(u32[countAt], exitDataSize / size);
@@ -192,11 +212,11 @@ export abstract class GuestRun implements RunInProgress {
         }
       }
     } catch (error) {
-      this.portFailed(error, port);
+      this.#portFailed(error, port);
     }
   }
 
-  protected portFailed(error: unknown, port: number): void {
+  #portFailed(error: unknown, port: number): void {
     const u32 = this.u32;
     const access = u32[countAt] !== 1 ? 'string I/O at' : u32[directionAt] !== 0 ? 'OUT to' : 'IN from';
     this.deviceFailed(error, `${access} port ${hex(port)}`);

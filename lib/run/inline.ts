@@ -2,7 +2,6 @@
  * Inline mode: the vCPU runs on the JavaScript thread that owns its devices, in slices between the turns of the event loop.
  * native/binding/loop.cc decides when a slice begins and ends; this file serves the exits inside one.
  */
-import type { Width } from '../bus/device';
 import type { ExitTrack } from '../hypervisor/exit-track';
 import type { RunInProgress, RunOptions, Vcpu } from '../hypervisor/vcpu';
 import { addon, Next, type NativeSliceRunner } from '../native/addon';
@@ -23,11 +22,7 @@ const io: number = ExitKind.Io;
 const interrupted: number = ExitKind.Interrupted;
 const kindAt = exitPage.kind / 4;
 const portAt = exitPage.port / 4;
-const sizeAt = exitPage.size / 4;
-const countAt = exitPage.count / 4;
-const directionAt = exitPage.direction / 4;
 const subcodeAt = exitPage.subcode / 4;
-const data32 = exitPage.data / 4;
 
 export function runInline(vcpu: Vcpu, options: RunOptions): RunInProgress {
   return new InlineRun(vcpu, options);
@@ -124,7 +119,7 @@ class InlineRun extends GuestRun {
    * of a device each is a page that the processor has forgotten (docs/performance.md).
    */
   #runUntilYield(): number {
-    const { u32, ports: bus } = this;
+    const { u32 } = this;
     const { kinds, ports } = this.vcpu.exits;
     const { posted } = this.vcpu.vm;
     const enter = this.#enter;
@@ -140,23 +135,7 @@ class InlineRun extends GuestRun {
       if (kind === io) {
         const port = u32[portAt];
         ports[port]++;
-        if (u32[countAt] !== 1) {
-          this.transfer(port);
-        } else {
-          const size = u32[sizeAt] as Width;
-          try {
-            if (u32[directionAt] !== 0) {
-              const pending = bus.write(port, u32[data32], size); // which takes the low bytes
-              if (pending !== undefined) this.park(pending, () => undefined);
-            } else {
-              const value = bus.read(port, size);
-              if (typeof value === 'number') u32[data32] = value;
-              else this.park(value, (settled) => (u32[data32] = settled));
-            }
-          } catch (error) {
-            this.portFailed(error, port);
-          }
-        }
+        this.access(port);
       } else {
         kinds[kind]++;
         if (kind === interrupted) return handled;

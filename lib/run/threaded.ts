@@ -91,7 +91,7 @@ export class ThreadedRun extends GuestRun {
       this.#watchPosted();
       this.vcpu.exits.count(kind, u32[portAt]);
       if (!this.drainPosted()) this.#active = true;
-      else if (kind === (ExitKind.Io as number)) this.transfer(u32[portAt]);
+      else if (kind === (ExitKind.Io as number)) this.access(u32[portAt]);
       else if (kind === (ExitKind.None as number)) this.#runner.check();
       else if (kind !== interrupted) this.serve(kind);
     } catch (error) {
@@ -189,7 +189,7 @@ export class ThreadedRun extends GuestRun {
     this.over = false;
     if (this.interrupt) this.deliver();
     this.#track?.entering();
-    this.#runner.resume();
+    addon().resumeSlot(this.#slot);
   }
 
   /** Gets the guest out, and what it came out with served, unless a handler of the VM is at work: then the pump does that after it. */

@@ -26,10 +26,9 @@ ThreadRunner::~ThreadRunner() { End(); }
 Napi::Function ThreadRunner::Define(Napi::Env env) {
   return DefineClass(env, "ThreadRunner",
                      {InstanceMethod<&ThreadRunner::Start>("start"), InstanceMethod<&ThreadRunner::Stop>("stop"),
-                      InstanceMethod<&ThreadRunner::Resume>("resume"), InstanceMethod<&ThreadRunner::Ready>("ready"),
-                      InstanceMethod<&ThreadRunner::Poke>("poke"), InstanceMethod<&ThreadRunner::Hold>("hold"),
-                      InstanceMethod<&ThreadRunner::TakeExit>("takeExit"), InstanceMethod<&ThreadRunner::Check>("check"),
-                      InstanceMethod<&ThreadRunner::SetReferenced>("setReferenced")});
+                      InstanceMethod<&ThreadRunner::Ready>("ready"), InstanceMethod<&ThreadRunner::Poke>("poke"),
+                      InstanceMethod<&ThreadRunner::Hold>("hold"), InstanceMethod<&ThreadRunner::TakeExit>("takeExit"),
+                      InstanceMethod<&ThreadRunner::Check>("check"), InstanceMethod<&ThreadRunner::SetReferenced>("setReferenced")});
 }
 
 // The vCPU is the owner's until resume().
@@ -63,17 +62,8 @@ void ThreadRunner::End() {
   std::exchange(context_, nullptr)->RemoveThread(this);
 }
 
-// Gives the vCPU to its thread. Not while an exit waits to be served.
-Napi::Value ThreadRunner::Resume(const Napi::CallbackInfo& info) {
-  if (thread_ && thread_->idle() && !context_->threads()->queue()->Contains(thread_.get())) thread_->Resume();
-  return info.Env().Undefined();
-}
-
-// Whether resume() would.
-Napi::Value ThreadRunner::Ready(const Napi::CallbackInfo& info) {
-  const bool ready = thread_ && thread_->idle() && !context_->threads()->queue()->Contains(thread_.get());
-  return Napi::Boolean::New(info.Env(), ready);
-}
+// Whether resumeSlot() would resume it.
+Napi::Value ThreadRunner::Ready(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), thread_ && thread_->Ready()); }
 
 // Has the guest come out, without waiting for it.
 Napi::Value ThreadRunner::Poke(const Napi::CallbackInfo&) {
@@ -113,7 +103,7 @@ void ThreadHub::EndAll() {
 }
 
 bool ThreadHub::Serve(Napi::Env env) {
-  if (queue_.empty()) return false;
+  if (queue_.Empty()) return false;
   Napi::HandleScope scope(env);
   until_ = MonotonicNanoseconds() + kServe;
   napi_value result;
@@ -128,7 +118,7 @@ int32_t ThreadHub::Next(const LoopContext& context) {
   if (now > until_) return -1;
   const VcpuThread* thread = queue_.Take();
   if (!thread && !context.HasWork()) {
-    thread = queue_.TakeOrSpin();
+    thread = queue_.SpinAndTake();
     now = MonotonicNanoseconds();
   }
   for (const ThreadRunner* runner : runners_) {
@@ -150,6 +140,25 @@ Napi::Value SetPump(const Napi::CallbackInfo& info) {
   if (!Argument(info, 0, "pump", &pump)) return {};
   if (LoopContext* context = LoopContext::Get(info.Env())) context->threads()->set_pump(pump);
   return {};
+}
+
+void ThreadHub::Resume(uint32_t slot) {
+  for (const ThreadRunner* runner : runners_) {
+    if (runner->slot() == slot && runner->thread()) runner->thread()->Resume();
+  }
+}
+
+napi_value ResumeSlot(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  size_t count = 1;
+  uint32_t slot = 0;
+  LoopContext* const context = Napi::Env(env).GetInstanceData<AddonData>()->loop;
+  if (!context || napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr) != napi_ok || count < 1 ||
+      napi_get_value_uint32(env, argument, &slot) != napi_ok) {
+    return nullptr;
+  }
+  context->threads()->Resume(slot);
+  return nullptr;
 }
 
 napi_value NextExit(napi_env env, napi_callback_info) {

@@ -22,14 +22,13 @@ class ThreadRunner final : public Napi::ObjectWrap<ThreadRunner> {
 
   bool referenced() const { return referenced_; }
   uint32_t slot() const { return slot_; }
-  const VcpuThread* thread() const { return thread_.get(); }
+  VcpuThread* thread() const { return thread_.get(); }
   const std::shared_ptr<VcpuBox>& box() const { return box_; }
   void End();
 
  private:
   Napi::Value Start(const Napi::CallbackInfo& info);
   Napi::Value Stop(const Napi::CallbackInfo& info);
-  Napi::Value Resume(const Napi::CallbackInfo& info);
   Napi::Value Ready(const Napi::CallbackInfo& info);
   Napi::Value Poke(const Napi::CallbackInfo& info);
   Napi::Value Hold(const Napi::CallbackInfo& info);
@@ -61,6 +60,8 @@ class ThreadHub {
   bool Serve(Napi::Env env);
   // The slot of the next exit, or -1: nothing to serve, or the loop's turn.
   int32_t Next(const LoopContext& context);
+  // Gives a vCPU to its thread. Nothing happens while an exit of it waits to be served.
+  void Resume(uint32_t slot);
 
  private:
   ExitQueue queue_;
@@ -74,9 +75,10 @@ class ThreadHub {
   uint64_t serving_since_ = 0;
 };
 
-// setPump(function) and nextExit().
+// setPump(function), and the two calls that each exit costs, of Node-API as it is: nextExit() and resumeSlot(slot).
 Napi::Value SetPump(const Napi::CallbackInfo& info);
 napi_value NextExit(napi_env env, napi_callback_info info);
+napi_value ResumeSlot(napi_env env, napi_callback_info info);
 
 }  // namespace hax::binding
 

@@ -17,6 +17,9 @@ void KeepFromChildren(uint8_t* pages, size_t size);
 // A symbol that the running program exports, or null.
 void* FindSymbol(const char* name);
 
+// How often another thread has taken the calling thread's core from it. Where the host does not tell, a number that is new each time.
+uint64_t TimesPreempted();
+
 // The size of a request's argument, from its number; 0 where the number does not tell.
 size_t IoctlArgumentSize(uint64_t request);
 

@@ -2,6 +2,8 @@
 #include <dlfcn.h>
 #include <sys/mman.h>
 
+#include <atomic>
+
 #include "core/os.h"
 
 namespace hax::os {
@@ -22,6 +24,11 @@ void KeepFromChildren(uint8_t* pages, size_t size) {
 }
 
 void FreePages(uint8_t* pages, size_t size) { munmap(pages, size); }
+
+uint64_t TimesPreempted() {
+  static std::atomic<uint64_t> times{0};
+  return ++times;
+}
 
 void* FindSymbol(const char* name) { return dlsym(RTLD_DEFAULT, name); }
 

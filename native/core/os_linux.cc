@@ -1,5 +1,6 @@
 #include <dlfcn.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "core/os.h"
 
@@ -19,6 +20,12 @@ void KeepFromChildren(uint8_t* pages, size_t size) { madvise(pages, size, MADV_D
 void FreePages(uint8_t* pages, size_t size) { munmap(pages, size); }
 
 void* FindSymbol(const char* name) { return dlsym(RTLD_DEFAULT, name); }
+
+uint64_t TimesPreempted() {
+  rusage usage = {};
+  getrusage(RUSAGE_THREAD, &usage);
+  return static_cast<uint64_t>(usage.ru_nivcsw);
+}
 
 // Bits 29:16 (asm-generic/ioctl.h).
 size_t IoctlArgumentSize(uint64_t request) { return request >> 16 & 0x3fff; }

@@ -16,9 +16,9 @@ class Spinner {
   template <typename Ready>
   bool Wait(Ready ready) {
     if (ready()) return true;
-    const uint64_t budget = Budget();
-    if (budget == 0) return false;
     const uint64_t start = Now();
+    const uint64_t budget = Budget(start);
+    if (budget == 0) return false;
     for (uint64_t last = start;;) {
       for (int i = 0; i < 16; i++) {
         if (ready()) return true;
@@ -36,10 +36,12 @@ class Spinner {
   static uint64_t Now();
 
  private:
-  uint64_t Budget();
+  uint64_t Budget(uint64_t now);
+  bool WasPreempted();
   bool Continue(uint64_t since_last_look, uint64_t since_start, uint64_t budget);
 
   uint64_t budget_ = 0;  // nanoseconds; 0 until a short sleep has shown that spinning would have paid
+  uint64_t times_preempted_ = 0;
 };
 
 // A thread that may spin, counted while it lives: with more of them than CPUs none spins.

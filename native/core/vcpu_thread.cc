@@ -9,10 +9,11 @@ void ExitQueue::Post(VcpuThread* thread) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     waiting_.push_back(thread);
-    count_.store(waiting_.size(), std::memory_order_release);
     // Once: the owner looks at the whole queue.
     wake = !owner_looks_ && waiting_.size() == 1;
   }
+  // Not inside: an owner that spins would meet the lock.
+  posted_.fetch_add(1, std::memory_order_release);
   if (wake) wake_();
 }
 
@@ -26,14 +27,12 @@ VcpuThread* ExitQueue::Take() {
   if (waiting_.empty()) return nullptr;
   VcpuThread* const first = waiting_.front();
   waiting_.pop_front();
-  count_.store(waiting_.size(), std::memory_order_release);
+  Taken(first);
   return first;
 }
 
-VcpuThread* ExitQueue::TakeOrSpin() {
-  VcpuThread* const first = Take();
-  if (first) return first;
-  return spinner_.Wait([this] { return !empty(); }) ? Take() : nullptr;
+VcpuThread* ExitQueue::SpinAndTake() {
+  return spinner_.Wait([this] { return posted_.load(std::memory_order_acquire) > 0; }) ? Take() : nullptr;
 }
 
 bool ExitQueue::Leave() {
@@ -44,18 +43,23 @@ bool ExitQueue::Leave() {
   return true;
 }
 
+bool ExitQueue::Empty() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return waiting_.empty();
+}
+
 bool ExitQueue::Remove(VcpuThread* thread) {
   std::lock_guard<std::mutex> lock(mutex_);
   const auto found = std::find(waiting_.begin(), waiting_.end(), thread);
   if (found == waiting_.end()) return false;
   waiting_.erase(found);
-  count_.store(waiting_.size(), std::memory_order_release);
+  Taken(thread);
   return true;
 }
 
-bool ExitQueue::Contains(const VcpuThread* thread) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  return std::find(waiting_.begin(), waiting_.end(), thread) != waiting_.end();
+void ExitQueue::Taken(VcpuThread* thread) {
+  thread->queued_.store(false, std::memory_order_relaxed);
+  posted_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 Status VcpuThread::Start(std::shared_ptr<Vcpu> vcpu, ExitQueue* queue, const std::vector<uint32_t>& cpus,
@@ -108,12 +112,15 @@ void VcpuThread::Loop() {
 }
 
 VcpuThread::Turn VcpuThread::AwaitTurn() {
-  const auto given = [this] { return turn_.load(std::memory_order_acquire) != Turn::kOwner; };
+  const auto given = [this] { return turn_.load(std::memory_order_seq_cst) != Turn::kOwner; };
   if (!spinner_.Wait(given)) {
     const uint64_t start = Spinner::Now();
-    std::unique_lock<std::mutex> lock(mutex_);
-    given_.wait(lock, given);
-    lock.unlock();
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      asleep_.store(true, std::memory_order_seq_cst);
+      given_.wait(lock, given);
+      asleep_.store(false, std::memory_order_relaxed);
+    }
     spinner_.Slept(Spinner::Now() - start);
   }
   return turn_.load(std::memory_order_acquire);
@@ -129,6 +136,8 @@ void VcpuThread::Give(Turn turn) {
 
 void VcpuThread::GiveBack() {
   const bool exited = turn_.load(std::memory_order_relaxed) == Turn::kRun;
+  // Before the turn: whoever sees that the vCPU is idle sees this too.
+  if (exited) queued_.store(true, std::memory_order_relaxed);
   {
     std::lock_guard<std::mutex> lock(mutex_);
     turn_.store(Turn::kOwner, std::memory_order_release);
@@ -138,7 +147,15 @@ void VcpuThread::GiveBack() {
   given_back_.notify_one();
 }
 
-void VcpuThread::Resume() { Give(Turn::kRun); }
+void VcpuThread::Resume() {
+  if (!Ready()) return;
+  turn_.store(Turn::kRun, std::memory_order_seq_cst);
+  // A thread that spins needs no lock and no call. One that goes to sleep says so before its last look at the turn.
+  if (asleep_.load(std::memory_order_seq_cst)) {
+    { std::lock_guard<std::mutex> lock(mutex_); }
+    given_.notify_one();
+  }
+}
 
 void VcpuThread::Hold() {
   if (!idle()) vcpu_->Kick(InterruptReason::kSlice);

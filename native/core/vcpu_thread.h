@@ -31,20 +31,21 @@ class ExitQueue {
   void Post(VcpuThread* thread);
   // The next that has an exit, or null. The owner looks at the queue from here on, so that none wakes it.
   VcpuThread* Take();
-  // As Take(), spinning for a while where that pays.
-  VcpuThread* TakeOrSpin();
+  // Where Take() gave null: spins for a while where that pays, and takes what has come.
+  VcpuThread* SpinAndTake();
   // The owner turns to something else, for which it may sleep. False: an exit waits, do not.
   bool Leave();
-  bool empty() const { return count_.load(std::memory_order_acquire) == 0; }
+  bool Empty();
   // Takes the thread's exit out; false if it is not in here.
   bool Remove(VcpuThread* thread);
-  bool Contains(const VcpuThread* thread);
 
  private:
+  void Taken(VcpuThread* thread);
+
   const std::function<void()> wake_;
   std::mutex mutex_;
   std::deque<VcpuThread*> waiting_;
-  std::atomic<size_t> count_{0};
+  std::atomic<int> posted_{0};  // how many waiting_ has, a moment later: for whoever spins
   bool owner_looks_ = false;
   uint64_t left_at_ = 0;
   Spinner spinner_;  // the owner's
@@ -58,7 +59,9 @@ class VcpuThread {
 
   // Whether the vCPU is the owner's to use.
   bool idle() const { return turn_.load(std::memory_order_acquire) == Turn::kOwner; }
-  // Gives the vCPU to its thread, which enters the guest.
+  // Idle, and its exit has been taken out of the queue.
+  bool Ready() const { return idle() && !queued_.load(std::memory_order_relaxed); }
+  // When it is ready, gives the vCPU to its thread, which enters the guest.
   void Resume();
   // Gets the vCPU out of the guest; on return it is idle. Its exit, which may be a kInterrupted, is in the queue as ever.
   void Hold();
@@ -68,6 +71,7 @@ class VcpuThread {
   const Status& failure() const { return failure_; }
 
  private:
+  friend class ExitQueue;
   enum class Turn : uint32_t { kOwner, kRun, kComplete, kEnd };
   VcpuThread(std::shared_ptr<Vcpu> vcpu, ExitQueue* queue) : vcpu_(std::move(vcpu)), queue_(queue) {}
   void Loop();
@@ -79,6 +83,8 @@ class VcpuThread {
   std::shared_ptr<Vcpu> vcpu_;
   ExitQueue* const queue_;
   std::atomic<Turn> turn_{Turn::kOwner};
+  std::atomic<bool> queued_{false};  // has an exit that the owner has not taken
+  std::atomic<bool> asleep_{false};  // waits for given_
   std::mutex mutex_;
   std::condition_variable given_;
   std::condition_variable given_back_;

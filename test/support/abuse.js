@@ -116,7 +116,7 @@ const states = {
     const all = everything('spin');
     all.vcpu.run({ threaded: true }).catch(() => undefined);
     all.native.thread.start();
-    all.native.thread.resume();
+    addon().resumeSlot(0);
     await turn();
     return all;
   },
@@ -402,6 +402,7 @@ async function functions() {
     for (const name of ['EventFd', 'MemFd']) attempt(`new ${name}`, () => new hax[name](...args()).close());
     for (const name of ['ExitTrace', 'Machine']) attempt(`new ${name}`, () => new hax[name](...args()).close());
     for (const name of ['SliceRunner', 'ThreadRunner', 'DescriptorWatch']) attempt(`new ${name}`, () => new (addon()[name])(...args()));
+    attempt('resumeSlot', () => addon().resumeSlot(...args()));
   }
   for (const list of some(lists, 20)) attempt('new WorkerMachine', () => new hax.WorkerMachine(...list.map((each) => each())).close());
 }
