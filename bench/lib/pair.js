@@ -3,7 +3,7 @@
 // Two loops over the same device, one in C and one that is vcpu.run(), for all that is measured against raw C.
 
 const { makeDevices } = require('./devices.js');
-const { openFloor } = require('./floor.js');
+const { openFloor, openPostedFloor } = require('./floor.js');
 const { raw, root } = require('./raw.js');
 
 const firstPort = 0xb0; // eight ports eight apart from here on belong to nobody else
@@ -101,7 +101,9 @@ function openPair(row) {
     return spentInC;
   };
   // Not on HAXM: its tunnel is C's alone. Devices of its own, so that V8 learns of them as of the others.
-  const serveFloor = row.floor && openFloor(c, backend === 'kvm', makeDevices(deviceCount), firstPort);
+  const serveFloor =
+    row.floor &&
+    (posted ? openPostedFloor(c, firstPort, 8, program.writes) : openFloor(c, backend === 'kvm', makeDevices(deviceCount), firstPort));
   const inFloor = () => {
     prepareC();
     return serveFloor();
