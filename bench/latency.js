@@ -38,7 +38,9 @@ async function echo(count) {
 /** The same of a server in C beside the same guest: the floor. */
 async function echoInC(condition, count) {
   const server = spawn(program('echo-guest'), [condition], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [port] = await once(server.stdout, 'data');
+  const ended = once(server, 'exit').then(([status]) => Promise.reject(new Error(`echo-guest ended with status ${status}`)));
+  ended.catch(() => undefined); // after the last answer it does
+  const [port] = await Promise.race([once(server.stdout, 'data'), ended]);
   return ask(Number(port), count);
 }
 

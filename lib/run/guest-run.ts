@@ -184,7 +184,7 @@ export abstract class GuestRun implements RunInProgress {
     }
   }
 
-  /** A port access of any count: one element after the other, each a transfer of its own on the bus. */
+  /** A string of elements, one after the other, each a transfer of its own on the bus. */
   #string(port: number): void {
     const u32 = this.u32;
     const size = u32[sizeAt] as Width;
