@@ -13,7 +13,6 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
-#include <uv.h>
 
 #include "../../test/haxm-driver/client.h"
 
@@ -238,29 +237,23 @@ static napi_value kvm_posted_loop(napi_env env, napi_callback_info info) {
   }
 }
 
-// --- The smallest loop through JavaScript: a function that asks the event loop whether it has work and enters the device, and nothing
-// else. It is the floor under every run loop that serves an exit in JavaScript and leaves the event loop alive.
+// --- The smallest loop through JavaScript: a function that enters the device, and nothing else. It is the floor under every run loop that
+// serves an exit in JavaScript.
 
-static const uv_loop_t* event_loop;
-static volatile int event_loop_timeout;
 static bool floor_is_kvm;
 
 // floorPages(kvm): what enterOnce() enters from now on, and struct kvm_run with the page of its data as an ArrayBuffer.
 static napi_value floor_pages(napi_env env, napi_callback_info info) {
   napi_value kvm, pages = NULL;
   size_t count = 1;
-  uv_loop_t* loop = NULL;
   napi_get_cb_info(env, info, &count, &kvm, NULL, NULL);
   napi_get_value_bool(env, kvm, &floor_is_kvm);
-  napi_get_uv_event_loop(env, &loop);
-  event_loop = loop;
   napi_create_external_arraybuffer(env, floor_is_kvm ? (void*)vcpu_run : null_pages, sizeof null_pages, NULL, NULL, &pages);
   return pages;
 }
 
 static napi_value enter_once(napi_env env, napi_callback_info info) {
   (void)info;
-  event_loop_timeout = uv_backend_timeout(event_loop);
   if (!floor_is_kvm) {
     null_run(-1, (struct kvm_run*)null_pages);
     return NULL;

@@ -17,9 +17,9 @@ constexpr uint64_t kForcedSlice = 300000;
 // The slice in progress on this thread. What run() needs of other objects is copied here: an exit leaves the translation buffers cold, and
 // each page that the way to JavaScript touches costs (docs/performance.md).
 struct Slice {
-  Vcpu* vcpu;  // null once it has been closed
-  decltype(Uv::backend_timeout) backend_timeout;
-  uv_loop_t* loop;       // null while it is not to be looked at
+  Vcpu* vcpu;            // null once it has been closed
+  bool looks;            // at what the loop has to do
+  LoopMark mark;         // of the loop
   uint64_t due;          // loop time in milliseconds at which the loop wants to run
   Shortcuts* shortcuts;  // null while there are none
   SliceTime time;
@@ -48,8 +48,8 @@ template <typename Body>
 napi_status InSlice(VcpuBox* box, LoopContext* context, LoopWatch* watch, uint64_t now, uint64_t length, uint64_t due, Body body) {
   const std::shared_ptr<VcpuShared> shared = box->vcpu->shared();  // the slice may close the vCPU
   Slice slice = {box->vcpu.get(),
-                 context ? context->uv().backend_timeout : nullptr,
-                 context ? context->loop() : nullptr,
+                 context != nullptr,
+                 context ? context->mark() : LoopMark(),
                  due,
                  box->shortcuts->active() ? box->shortcuts.get() : nullptr,
                  SliceTime(now, &shared->exit, &box->times),
@@ -58,6 +58,7 @@ napi_status InSlice(VcpuBox* box, LoopContext* context, LoopWatch* watch, uint64
                  watch,
                  now + length,
                  current};
+  slice.mark.Take();
   current = &slice;
   watch->Begin(box->vcpu, slice.deadline);
   const napi_status status = body();
@@ -300,7 +301,7 @@ void LoopContext::RunSlice() {
   SliceRunner* runner = NextRunnable();
   if (!runner) return;
   uv_.update_time(loop_);
-  const int timeout = uv_.backend_timeout(loop_);
+  const int timeout = Timeout();
   if (timeout == 0 && !gave_turn_) {
     // Due timers, immediates, closing handles, descriptors not yet polled: the loop goes first.
     gave_turn_ = true;
@@ -312,7 +313,7 @@ void LoopContext::RunSlice() {
     runner->RunSlice(env_, this, now, kForcedSlice, 0);
   } else {
     const uint64_t until_due = timeout < 0 ? runner->cap() : static_cast<uint64_t>(timeout) * kMillisecond;
-    const uint64_t due = timeout < 0 ? UINT64_MAX : uv_.now(loop_) + static_cast<uint64_t>(timeout);
+    const uint64_t due = timeout < 0 ? UINT64_MAX : Now() + static_cast<uint64_t>(timeout);
     runner->RunSlice(env_, this, now, std::min(runner->cap(), until_due), due);
   }
 }
@@ -407,10 +408,19 @@ namespace {
   return nullptr;
 }
 
-// A handler has set a timer that is due before the slice was to end.
-[[gnu::noinline]] void Shorten(Slice* slice, uint64_t due, int timeout) {
-  slice->due = due;
-  slice->context->watch()->Advance(MonotonicNanoseconds() + static_cast<uint64_t>(timeout) * kMillisecond);
+// A handler has changed something of the loop's: false if it has given it something to do at once, and a timer ends the slice earlier.
+[[gnu::noinline]] bool GoesOn(Slice* slice) {
+  const int timeout = slice->context->Timeout();
+  if (timeout == 0) return false;
+  if (timeout > 0) {
+    const uint64_t due = slice->context->Now() + static_cast<uint64_t>(timeout);
+    if (due < slice->due) {
+      slice->due = due;
+      slice->context->watch()->Advance(MonotonicNanoseconds() + static_cast<uint64_t>(timeout) * kMillisecond);
+    }
+  }
+  slice->mark.Take();
+  return true;
 }
 
 inline napi_value Enter(napi_env env, Slice* slice) {
@@ -430,16 +440,9 @@ inline napi_value Enter(napi_env env, Slice* slice) {
 // The hot path: enters the vCPU of the slice in progress once. No arguments, no result; the exit page says what happened.
 [[gnu::hot]] napi_value Run(napi_env env, napi_callback_info) {
   Slice* const slice = current;
-  if (!slice || !slice->vcpu) return Refuse(env, slice);
-  if (slice->loop) {
-    const int timeout = slice->backend_timeout(slice->loop);
-    if (timeout == 0) return EndSlice(slice->vcpu);
-    if (timeout > 0) {
-      const uint64_t due = slice->context->uv().now(slice->loop) + static_cast<uint64_t>(timeout);
-      if (due < slice->due) Shorten(slice, due, timeout);
-    }
-  }
-  return slice->time.due() ? EnterTimed(env, slice) : Enter(env, slice);
+  if (__builtin_expect(!slice || !slice->vcpu, 0)) return Refuse(env, slice);
+  if (__builtin_expect(!slice->mark.Stands(), 0) && slice->looks && !GoesOn(slice)) return EndSlice(slice->vcpu);
+  return __builtin_expect(slice->time.due(), 0) ? EnterTimed(env, slice) : Enter(env, slice);
 }
 
 }  // namespace hax::binding

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "binding/binding.h"
+#include "binding/loop_mark.h"
 #include "binding/threads.h"
 #include "binding/uv.h"
 #include "core/loop_watch.h"
@@ -30,16 +31,19 @@ class LoopContext {
   void UpdateReferences();
 
   // In the check phase: whether the loop has anything due.
-  bool HasWork() const { return uv_.backend_timeout(loop_) == 0; }
+  bool HasWork() const { return Timeout() == 0; }
+  // When the loop wants to run: in so many milliseconds, 0 for at once, -1 for not before a descriptor has something.
+  int Timeout() const { return uv_.backend_timeout(loop_); }
+  // In milliseconds.
+  uint64_t Now() const { return uv_.now(loop_); }
 
   ThreadHub* threads() { return &threads_; }
-  uv_loop_t* loop() const { return loop_; }
-  const Uv& uv() const { return uv_; }
+  const LoopMark& mark() const { return mark_; }
   LoopWatch* watch() const { return watch_.get(); }
 
  private:
   LoopContext(Napi::Env env, const Uv& uv, uv_loop_t* loop)
-      : env_(env), uv_(uv), loop_(loop), threads_([this] { uv_.async_send(&async_); }) {}
+      : env_(env), uv_(uv), loop_(loop), mark_(uv, loop), threads_([this] { uv_.async_send(&async_); }) {}
   void StartChecks();
   void StopChecks();
   void OnCheck();
@@ -54,6 +58,7 @@ class LoopContext {
   Napi::Env env_;
   const Uv& uv_;
   uv_loop_t* loop_;
+  const LoopMark mark_;  // as each slice begins with it
   uv_check_t check_;
   uv_idle_t idle_;
   uv_async_t async_;

@@ -23,9 +23,9 @@ const Uv* Uv::Get() {
       !std::getenv("HAX_PLAIN_SLICES") && Find("uv_check_init", &uv.check_init) && Find("uv_check_start", &uv.check_start) &&
       Find("uv_check_stop", &uv.check_stop) && Find("uv_idle_init", &uv.idle_init) && Find("uv_idle_start", &uv.idle_start) &&
       Find("uv_idle_stop", &uv.idle_stop) && Find("uv_async_init", &uv.async_init) && Find("uv_async_send", &uv.async_send) &&
-      Find("uv_poll_init", &uv.poll_init) && Find("uv_poll_start", &uv.poll_start) && Find("uv_backend_fd", &uv.backend_fd) &&
-      Find("uv_backend_timeout", &uv.backend_timeout) && Find("uv_update_time", &uv.update_time) && Find("uv_now", &uv.now) &&
-      Find("uv_ref", &uv.ref) && Find("uv_unref", &uv.unref) && Find("uv_close", &uv.close);
+      Find("uv_poll_init", &uv.poll_init) && Find("uv_poll_start", &uv.poll_start) && Find("uv_loop_size", &uv.loop_size) &&
+      Find("uv_backend_fd", &uv.backend_fd) && Find("uv_backend_timeout", &uv.backend_timeout) && Find("uv_update_time", &uv.update_time) &&
+      Find("uv_now", &uv.now) && Find("uv_ref", &uv.ref) && Find("uv_unref", &uv.unref) && Find("uv_close", &uv.close);
   return found ? &uv : nullptr;
 }
 

@@ -17,6 +17,7 @@ struct Uv {
   decltype(&uv_async_send) async_send;
   decltype(&uv_poll_init) poll_init;
   decltype(&uv_poll_start) poll_start;
+  decltype(&uv_loop_size) loop_size;
   decltype(&uv_backend_fd) backend_fd;
   decltype(&uv_backend_timeout) backend_timeout;
   decltype(&uv_update_time) update_time;

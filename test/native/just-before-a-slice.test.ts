@@ -117,3 +117,44 @@ describeEachBackend('opened in the callback before a slice', (backend) => {
     expect(await childReport(source, { limit })).toEqual({ reason: 'killed', count: 200 });
   });
 });
+
+describeEachBackend('given to the loop by an exit handler in the middle of a slice', (backend) => {
+  it.each([
+    ['an immediate', '', '(done) => setImmediate(done)'],
+    ['a handle that closes', 'const server = net.createServer().listen(0, "127.0.0.1", begin);', '(done) => server.close(done)'],
+    ['a handle that was never active and closes', 'begin();', '(done) => dgram.createSocket("udp4").close(done)'],
+    ['a request that fails at once', '', '(done) => net.connect("/nowhere/at/all").on("error", done)'],
+  ])('%s ends the slice before the guest goes on', async (_, prepare, open) => {
+    const source = `
+      const [dgram, net] = [require('node:dgram'), require('node:net')];
+      const { vcpu, vm } = make('${backend.name}', 'outForEver');
+      const open = ${open};
+      let count = 0;
+      vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => {
+        if (++count === 20) open(() => { report(count); vcpu.stop(); });
+      } });
+      const begin = () => vcpu.run().then(() => process.exit());
+      ${prepare || 'begin();'}`;
+    expect(await childReport(source, { limit })).toBe(20);
+  });
+});
+
+it('a timer that an exit handler sets shortens the slice', async () => {
+  // Entries of a millisecond, up to ten in a slice; a machine that is busy with other things makes fewer of them.
+  const source = `
+    const { vcpu, vm } = make('null', 'outForEver');
+    vcpu.setState({ ...vcpu.getState(), rdi: 1000000n });
+    const later = setTimeout(() => undefined, 1000000); // so that the loop has the same number of timers
+    let [waits, most, rounds] = [undefined, 0, 0];
+    vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => {
+      if (waits !== undefined) return void waits++;
+      waits = 0;
+      setTimeout(() => {
+        most = Math.max(most, waits);
+        waits = undefined;
+        if (++rounds === 40) vcpu.stop();
+      }, 1);
+    } });
+    vcpu.run().then(() => { clearTimeout(later); report(most); });`;
+  expect(await childReport<number>(source, { limit })).toBeLessThanOrEqual(5);
+});
