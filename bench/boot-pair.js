@@ -3,6 +3,7 @@
 
 // Boot against QEMU: from the spawn to init's first line, in turns. README.md beside this file has the method.
 
+const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
@@ -26,6 +27,13 @@ async function bootHax() {
   return { line: round(line), outside: round(line - guest) };
 }
 
+/** The floor under what is outside: a Node that does nothing, from its spawn to its end. */
+function bareNode() {
+  const start = process.hrtime.bigint();
+  execFileSync(process.execPath, ['-e', '0']);
+  return round(Number(process.hrtime.bigint() - start) / 1e6);
+}
+
 const bootQemu = async () => ({ line: round(await timeToLine(qemu(), false)) });
 
 /** `pairs` pairs, of which the first is the `first`th of all: the order swaps each pair. */
@@ -35,10 +43,11 @@ async function measure(first, pairs) {
   await bootHax();
   const results = [];
   for (let i = first; i < first + pairs; i++) {
-    if (i % 2 === 0) results.push({ hax: await bootHax(), qemu: await bootQemu() });
+    const node = bareNode();
+    if (i % 2 === 0) results.push({ hax: await bootHax(), qemu: await bootQemu(), node });
     else {
       const other = await bootQemu();
-      results.push({ hax: await bootHax(), qemu: other });
+      results.push({ hax: await bootHax(), qemu: other, node });
     }
   }
   return results;
@@ -50,6 +59,7 @@ function summary(pairs) {
     hax: round(median(pairs.map(({ hax }) => hax.line)), 0),
     qemu: round(median(pairs.map(({ qemu }) => qemu.line)), 0),
     outside: round(median(pairs.map(({ hax }) => hax.outside)), 0),
+    node: round(median(pairs.map(({ node }) => node)), 0),
     pairs,
   };
 }
@@ -72,7 +82,7 @@ async function main(words) {
   return [
     ...pairs.map(({ hax, qemu }) => `${seconds(hax.line)} against ${seconds(qemu.line)}: ${(hax.line / qemu.line).toFixed(3)}\n`),
     `median of ${pairs.length} pairs: ${result.ratio} times QEMU's time (${seconds(result.hax)} against ${seconds(result.qemu)}), `,
-    `${seconds(result.outside)} of it outside KVM_RUN\n`,
+    `${seconds(result.outside)} of it outside KVM_RUN (a Node that does nothing takes ${seconds(result.node)})\n`,
   ].join('');
 }
 

@@ -3,6 +3,7 @@ import { exitPage } from '../native/layout';
 import type { NativeVcpu } from '../native/addon';
 import { checkBoolean, checkBytes, checkObject, checkSignal, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
+import { nowNs } from '../util/now';
 import { checkInteger } from '../util/numbers';
 import type { CpuState, CpuStateInit } from '../util/cpu-state';
 import { checkCpuid, packCpuid, type CpuidEntry } from './cpuid';
@@ -92,8 +93,6 @@ export interface VcpuCounters {
 
 /** GuestTimeSince() of native/core/exit_page.h: a thread of the vCPU's own is inside the guest. */
 const insideNow = 1n << 63n;
-
-const sinceNs = (began: number): number => (performance.now() - began) * 1e6;
 
 /**
  * A virtual processor. It belongs to the thread that made it; every method but `kick()` is an error while `run()` has a guest in
@@ -202,11 +201,11 @@ export class Vcpu {
     if (signal?.aborted) return Promise.reject(signal.reason as Error);
     const run = driver(this, options);
     this.#run = run;
-    this.#runBegan = performance.now();
+    this.#runBegan = nowNs();
     // A promise of its own: otherwise a failure that nobody waits for would count as handled.
     return run.result.finally(() => {
       this.#run = undefined;
-      this.#ranNs += sinceNs(this.#runBegan);
+      this.#ranNs += nowNs() - this.#runBegan;
       this.#paused = false;
     });
   }
@@ -372,7 +371,7 @@ export class Vcpu {
     const guest = this.#u64[exitPage.guestNs / 8];
     const guestNs = Number(guest & insideNow ? process.hrtime.bigint() - (guest ^ insideNow) : guest);
     const javascriptNs = at(exitPage.javascriptNs);
-    const ran = this.#ranNs + (this.#run ? sinceNs(this.#runBegan) : 0);
+    const ran = this.#ranNs + (this.#run ? nowNs() - this.#runBegan : 0);
     return {
       entries: at(exitPage.entries),
       interrupted: at(exitPage.interrupted),

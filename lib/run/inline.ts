@@ -6,6 +6,7 @@ import type { ExitTrack } from '../hypervisor/exit-track';
 import type { RunInProgress, RunOptions, Vcpu } from '../hypervisor/vcpu';
 import { addon, Next, type NativeSliceRunner } from '../native/addon';
 import { exitPage, ExitKind, InterruptReason } from '../native/layout';
+import { nowNs } from '../util/now';
 import { GuestRun } from './guest-run';
 import { isHaltedForEver } from './halt';
 import { PlainSliceRunner } from './plain-slices';
@@ -14,8 +15,8 @@ import { PlainSliceRunner } from './plain-slices';
 const shortCap = 10e6;
 /** A guest that never exits, most often because it is halted, is looked at less and less often; the loop's events still end its slices. */
 const longCap = 480e6;
-/** How often a guest that does not exit is asked whether anything can wake it, milliseconds. */
-const haltCheckInterval = 100;
+/** How often a guest that does not exit is asked whether anything can wake it, nanoseconds. */
+const haltCheckInterval = 100e6;
 
 // Local copies: reading them through the module object would cost the hot path.
 const io: number = ExitKind.Io;
@@ -48,7 +49,7 @@ class InlineRun extends GuestRun {
   readonly #runner: NativeSliceRunner;
   readonly #enter: () => void;
   #cap = shortCap;
-  #lastHaltCheck = performance.now();
+  #lastHaltCheck = nowNs();
   /** Whether to look for posted writes: `posted.active` where the hot path has it in its hands. */
   #posts = false;
   readonly #startsToPost = (): void => void (this.#posts = true);
@@ -154,7 +155,7 @@ class InlineRun extends GuestRun {
       this.#cap = cap;
       this.#runner.setCap(cap);
     }
-    const now = performance.now();
+    const now = nowNs();
     if (!quiet || now - this.#lastHaltCheck < haltCheckInterval) return;
     this.#lastHaltCheck = now;
     if (isHaltedForEver(this.vcpu)) this.end({ reason: 'halted' });

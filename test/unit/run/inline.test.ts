@@ -509,12 +509,12 @@ describe('slices', () => {
   });
 
   it('find a guest that is halted for good under the controllers of the kernel', async () => {
-    const now = jest.spyOn(performance, 'now').mockReturnValue(0);
+    const now = jest.spyOn(process.hrtime, 'bigint').mockReturnValue(0n);
     try {
       const made = bench({ kernelIrqchip: true });
       const ended = made.vcpu.run();
       const after = (milliseconds: number): number => {
-        now.mockReturnValue(milliseconds);
+        now.mockReturnValue(BigInt(milliseconds) * 1_000_000n);
         return mockSlice();
       };
       made.native.halted = true;
