@@ -4,6 +4,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 
+// eslint-disable-next-line @typescript-eslint/no-require-imports
+const api = require('../../../scripts/check-api') as { accept: (root: string) => string; judge: (root: string) => string[] };
+
 const scripts = path.resolve(__dirname, '../../../scripts');
 let directory: string;
 beforeEach(() => {
@@ -30,17 +33,19 @@ describe('scripts/check-api', () => {
     export type End = 'halted' | 'reset';
     export declare const limit = 4;
     export {};`;
-  const accept = (): void => {
-    plant('dist/index.d.ts', index);
+  const build = (text: string): void => {
+    plant('dist/index.d.ts', text);
     plant('dist/testing.d.ts', 'export declare function skip(): void;');
-    mkdirSync(path.join(directory, 'docs'));
-    expect(run('check-api', '--accept')).toEqual({ status: 0, stderr: '' });
   };
+  beforeEach(() => {
+    build(index);
+    mkdirSync(path.join(directory, 'docs'));
+  });
 
   it('accepts what was accepted, whatever is private or a comment', () => {
-    accept();
-    plant('dist/index.d.ts', index.replace('A comment changes nothing.', 'Another.').replace('private secret;', 'private other;'));
-    expect(run('check-api')).toEqual({ status: 0, stderr: '' });
+    api.accept(directory);
+    build(index.replace('A comment changes nothing.', 'Another.').replace('private secret;', 'private other;'));
+    expect(api.judge(directory)).toEqual([]);
     expect(readFileSync(path.join(directory, 'docs/api.txt'), 'utf8')).not.toContain('secret');
   });
 
@@ -51,15 +56,25 @@ describe('scripts/check-api', () => {
     ['another member of a type', index.replace("| 'reset'", ''), 'End: changed'],
     ['another method of a class below it', index.replace('close(): void', 'close(): Promise<void>'), 'Base (not exported): changed'],
   ])('fails for %s', (_, text, problem) => {
-    accept();
-    plant('dist/index.d.ts', text);
-    const { status, stderr } = run('check-api');
-    expect(status).toBe(1);
-    expect(stderr).toContain(`${problem}\n`);
-    expect(stderr).toContain('scripts/check-api --accept');
+    api.accept(directory);
+    build(text);
+    const problems = api.judge(directory);
+    expect(problems).toContain(problem);
+    expect(problems.at(-1)).toContain('scripts/check-api --accept');
+  });
+
+  it('is a command that says so', () => {
+    expect(run('check-api', '--accept')).toEqual({ status: 0, stderr: '' });
+    expect(run('check-api')).toEqual({ status: 0, stderr: '' });
+    build(`${index}\nexport declare const more = 1;`);
+    expect(run('check-api')).toEqual({
+      status: 1,
+      stderr: expect.stringMatching(/^more: new\ncheck-api: .* scripts\/check-api --accept, .*\n$/),
+    });
   });
 
   it('does not pass without a build', () => {
+    rmSync(path.join(directory, 'dist'), { recursive: true });
     expect(run('check-api')).toMatchObject({ status: 2, stderr: expect.stringContaining('run scripts/build first') });
   });
 });
