@@ -38,7 +38,7 @@ module.exports = defineConfig([
   {
     files: ['**/*.ts'],
     extends: [configs.strictTypeChecked],
-    languageOptions: { parserOptions: { project: [path.join(__dirname, 'tsconfig.json'), path.join(__dirname, 'test/tsconfig.json')] } },
+    languageOptions: { parserOptions: { project: path.join(__dirname, 'test/tsconfig.json') } },
     rules: {
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true, ignoreVoidReturningFunctions: true }],
       '@typescript-eslint/no-meaningless-void-operator': 'off',
