@@ -44,10 +44,9 @@ export function open(): Hypervisor {
 `;
 
 function compile(directory, file, options) {
-  const config = {
-    compilerOptions: { target: 'es2023', strict: true, noEmit: true, skipLibCheck: false, types: ['node'], ...options },
-    files: [file],
-  };
+  // Declarations are checked, the package's among them, but not those that TypeScript itself brings.
+  const checks = { strict: true, noEmit: true, skipLibCheck: false, skipDefaultLibCheck: true };
+  const config = { compilerOptions: { target: 'es2023', types: ['node'], ...checks, ...options }, files: [file] };
   fs.writeFileSync(path.join(directory, file), SOURCE);
   fs.writeFileSync(path.join(directory, 'tsconfig.json'), JSON.stringify(config));
   const done = run(process.execPath, [tool('typescript/bin/tsc'), '-p', directory], {});
