@@ -65,6 +65,8 @@ function checkTypes(tarball, directory, say) {
   fs.mkdirSync(path.join(modules, '@types'));
   run('tar', ['-xzf', tarball, '-C', path.join(modules, 'node-hax'), '--strip-components=1'], {});
   fs.symlinkSync(tool('@types/node'), path.join(modules, '@types/node'));
+  // Without one of its own the folder is in this repository's package, whose name leads to dist/ and not to what was unpacked.
+  fs.writeFileSync(path.join(directory, 'package.json'), '{ "name": "stranger", "private": true }\n');
   for (const [file, options] of SETTINGS) compile(directory, file, options);
   say(`types: attw and publint have nothing to say; TypeScript is content under ${SETTINGS.length} settings`);
 }
