@@ -53,7 +53,10 @@ const join = (options) =>
 function optionsOf(name, reports) {
   // Names are looked up afterwards and for frames of ours only: it takes seconds a process.
   const common = { symbolize: 0, exitcode: 0 };
-  if (name === 'thread') return { TSAN_OPTIONS: join({ ...common, log_path: path.join(reports, 'thread') }) };
+  if (name === 'thread') {
+    // At its end a process waits for what its other threads may still do: a whole second, unless it is told.
+    return { TSAN_OPTIONS: join({ ...common, log_path: path.join(reports, 'thread'), atexit_sleep_ms: 50 }) };
+  }
   // Only Node is looked through for leaks, not each shell and compiler that tests start.
   const own = path.join(directory(name), 'options');
   const node = path.basename(fs.realpathSync(process.execPath));
