@@ -24,10 +24,8 @@ const FRAME = /^\s+#(\d+) /;
 // What we call directly and what reports on our behalf.
 const RUNTIME = /\(lib(?:asan|tsan|stdc\+\+|c|gcc_s)[-.][^()]*\)$/;
 
-// Whether a report is about us. Of ThreadSanitizer's only those where a stack's first frame above the runtime is ours: V8 collects garbage
-// on threads of its own, whose locks are not instrumented, and any call of ours may be below that.
-function isOurs(title, lines) {
-  if (!title.includes('ThreadSanitizer')) return lines.some((line) => OURS.test(line));
+// Whether the first frame above the runtime is ours in one of the stacks in `lines`.
+function entersFromOurs(lines) {
   let entered = false;
   return lines.some((line) => {
     const frame = FRAME.exec(line);
@@ -37,6 +35,17 @@ function isOurs(title, lines) {
     entered = true;
     return OURS.test(line);
   });
+}
+
+// Whether a report is about us. Of ThreadSanitizer's only those where a stack's first frame above the runtime is ours: V8 collects garbage
+// on threads of its own, whose locks are not instrumented, and any call of ours may be below that. And none about the number of a descriptor
+// that others opened: libuv closes by syscall(), which the runtime does not see, and afterwards the kernel gives us the same number.
+function isOurs(title, lines) {
+  if (!title.includes('ThreadSanitizer')) return lines.some((line) => OURS.test(line));
+  const descriptor = lines.findIndex((line) => /^\s+Location is file descriptor \d+ created by/.test(line));
+  if (descriptor < 0) return entersFromOurs(lines);
+  const opened = lines.slice(descriptor + 1, lines.indexOf('', descriptor));
+  return entersFromOurs(lines) && entersFromOurs(opened);
 }
 
 // Paths as make has them, from the root of the checkout.

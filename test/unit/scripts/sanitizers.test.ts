@@ -95,6 +95,17 @@ describe('reports of sanitizers', () => {
     expect(found).toHaveLength(2);
   });
 
+  it('of races about a descriptor count where we opened it', () => {
+    const opened = (frame: string) =>
+      race(ours, theirs).replace(
+        'SUMMARY',
+        `  Location is file descriptor 24 created by thread T8 at:\n    #0 open64 <null> (libtsan.so.2.0.0+0x56102)\n    #1 ${frame}\n\n` +
+          `  Thread T8 (tid=80, running) created by main thread at:\n    #0 ${ours}\n\nSUMMARY`,
+      );
+    expect(read({ 'thread.1': opened(theirs) })).toEqual({ found: [], others: 1 });
+    expect(read({ 'thread.1': opened(ours) }).found).toHaveLength(1);
+  });
+
   it('that the sanitizer itself failed count whoever it was', () => {
     const texts = [
       '==5==FATAL: ThreadSanitizer: unexpected memory mapping 0x5 - 0x6',
