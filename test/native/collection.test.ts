@@ -5,8 +5,7 @@ const flags = ['--expose-gc'];
 
 /** `collect()`: everything unreachable is collected and finalized. */
 const collect = `
-  const { readdirSync } = require('node:fs');
-  const descriptors = () => readdirSync('/proc/self/fd').length;
+  const { descriptors } = require('./test/support/child-guests.js');
   const collect = async () => { for (let i = 0; i < 6; i++) { global.gc(); await new Promise((resolve) => setImmediate(resolve)); } };
 `;
 

@@ -1,8 +1,9 @@
 /** Many workers, one after the other and side by side, that each load the addon, run a guest and end. */
 import { childReport } from '../support/child';
 import { describeEachBackend } from '../support/hosts';
+import { repeats } from '../support/sanitized';
 
-const workers = 50;
+const workers = repeats(50);
 /** All 20 rounds take 200 s and more for each backend on two busy cores; HAX_TEST_LONG=1 runs them. */
 const rounds = process.env.HAX_TEST_LONG === '1' ? 20 : 3;
 
@@ -12,7 +13,7 @@ describeEachBackend('life in workers', (backend) => {
     const script = `
       const { Worker } = require('node:worker_threads');
       const { once } = require('node:events');
-      const { readdirSync } = require('node:fs');
+      const { descriptors: count } = require('./test/support/child-guests.js');
       const source = (threaded, end) => "const { make } = require('./test/support/child-guests.js'); const { parentPort } = require('node:worker_threads');" +
         "make('${backend.name}', 'out').vcpu.run({ threaded: " + threaded + " }).then(({ reason }) => { " +
         "const { vcpu } = make('${backend.name}', " + (threaded ? "'outForEver'" : "'spin'") + "); vcpu.run({ threaded: " + threaded + " }).catch(() => undefined); " +
@@ -40,12 +41,12 @@ describeEachBackend('life in workers', (backend) => {
               if (result === 1) right++; else wrong.push(result);
             }
           }
-          descriptors.push(readdirSync('/proc/self/fd').length);
+          descriptors.push(count());
         }
         // What a worker held is let go of after its 'exit', by threads that outlive it.
         for (let i = 0; i < 50 && descriptors.at(-1) > descriptors[1]; i++) {
           await new Promise((resolve) => setTimeout(resolve, 100));
-          descriptors.push(readdirSync('/proc/self/fd').length);
+          descriptors.push(count());
         }
         report({ right, wrong: wrong.slice(0, 5), leaked: descriptors.at(-1) > descriptors[1] });
       })();`;

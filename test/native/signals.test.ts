@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import { childReport, runChild } from '../support/child';
 import { describeEachBackend, describeKvm } from '../support/hosts';
+import { kinds, repeats } from '../support/sanitized';
 
 describeEachBackend('signals', (backend) => {
   it('of others do not end a run', async () => {
@@ -13,7 +14,7 @@ describeEachBackend('signals', (backend) => {
       const run = vcpu.run();
       const timer = setInterval(() => { process.kill(process.pid, 'SIGUSR2'); process.kill(process.pid, 'SIGWINCH'); }, 1);
       const next = () => {
-        if (children >= 12 && caught > 20) { clearInterval(timer); report({ running: vcpu.running }); vcpu.stop(); return; }
+        if (children >= ${repeats(12)} && caught > 20) { clearInterval(timer); report({ running: vcpu.running }); vcpu.stop(); return; }
         spawn('/bin/true').on('exit', (status) => { if (status === 0) children++; next(); });
       };
       next();
@@ -26,25 +27,27 @@ describeEachBackend('signals', (backend) => {
       const { spawnSync, spawn } = require('node:child_process');
       const { vcpu } = make('${backend.name}', 'outForEver');
       // Sends signals to us as long as we are there.
-      const storm = spawn('/bin/sh', ['-c', 'while kill -WINCH ' + process.pid + ' 2>/dev/null && kill -CHLD ' + process.pid + '; do :; done']);
+      const signals = 'while kill -WINCH ' + process.pid + ' 2>/dev/null && kill -CHLD ' + process.pid + '; do :; done';
+      const storm = spawn('/bin/sh', ['-c', signals], { env: {} }); // ThreadSanitizer's runtime, inherited, crashes in any shell
       let kinds = new Set();
-      for (let i = 0; i < 3000; i++) kinds.add(vcpu.enter().kind);
+      for (let i = 0; i < ${repeats(3000)}; i++) kinds.add(vcpu.enter().kind);
       storm.kill();
       report([...kinds]);`;
     expect(await childReport(script)).toEqual(['io']);
   }, 30_000);
 
   it('of the sampling profiler do not end a run', async () => {
+    const exits = repeats(20_000);
     const script = `
       const { vcpu, vm } = make('${backend.name}', 'outForEver');
       let count = 0;
-      vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => { if (++count === 20000) vcpu.stop(); } });
+      vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => { if (++count === ${exits}) vcpu.stop(); } });
       vcpu.run().then(({ reason }) => report({ reason, count }));`;
     const { mkdtempSync, rmSync } = await import('node:fs');
     const directory = mkdtempSync('/tmp/node-hax-prof-');
     try {
       const flags = ['--cpu-prof', '--cpu-prof-interval=200', `--cpu-prof-dir=${directory}`];
-      expect(await childReport(script, { flags })).toEqual({ reason: 'killed', count: 20000 });
+      expect(await childReport(script, { flags })).toEqual({ reason: 'killed', count: exits });
     } finally {
       rmSync(directory, { recursive: true });
     }
@@ -55,14 +58,26 @@ describeEachBackend('signals', (backend) => {
       const { vcpu } = make('${backend.name}', 'spin');
       setTimeout(() => vcpu.stop(), 10);
       vcpu.run().then(({ reason }) => report({ reason }));`;
-    for (const number of [34, 40, 64]) {
+    for (const number of kinds([34, 64, 40])) {
       expect(await childReport(script, { env: { HAX_KICK_SIGNAL: String(number) } })).toEqual({ reason: 'killed' });
     }
   });
 
   it('for the kick are refused when they are none', async () => {
     const script = `try { make('${backend.name}', 'halt'); report({}); } catch ({ code, message }) { report({ code, message }); }`;
-    for (const text of ['', '0', '1', '33', '65', '-1', '40x', 'SIGUSR1', String(constants.signals.SIGUSR1), '99999999999999999999', ' ']) {
+    for (const text of kinds([
+      '40x',
+      '33',
+      '',
+      '0',
+      '1',
+      '65',
+      '-1',
+      'SIGUSR1',
+      String(constants.signals.SIGUSR1),
+      '99999999999999999999',
+      ' ',
+    ])) {
       const { code, message } = await childReport<{ code: string; message: string }>(script, { env: { HAX_KICK_SIGNAL: text } });
       expect([text, code]).toEqual([text, 'ERR_HAX_INVALID_ARGUMENT']);
       expect(message).toMatch(/HAX_KICK_SIGNAL must be a number from \d+ to 64, not/);

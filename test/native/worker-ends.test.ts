@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import * as path from 'node:path';
 import { promisify } from 'node:util';
 import { describeKvm } from '../support/hosts';
+import { repeats } from '../support/sanitized';
 
 const program = `
 const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads');
@@ -45,7 +46,7 @@ describeKvm('workers with a spinning guest', () => {
   // The addon is loaded in the workers only: the last one to end must not unmap it under the watcher's thread.
   test('terminate() ends one inside run() and one inside enter(), again and again', async () => {
     const outcome = await runMain(`
-      for (let round = 0; round < 10; round++) {
+      for (let round = 0; round < ${repeats(10)}; round++) {
         for (const mode of ['run', 'enter']) await (await spin(mode)).terminate();
       }
       console.log('terminated');

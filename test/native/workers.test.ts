@@ -1,18 +1,18 @@
 import { childReport, runChild } from '../support/child';
 import { describeEachBackend } from '../support/hosts';
+import { repeats } from '../support/sanitized';
 
 /** `start(source)`: a worker that has `make`, `parentPort` and what CommonJS has; `message(worker)`: the next that it posts. */
 const workers = `
   const { Worker } = require('node:worker_threads');
   const { once } = require('node:events');
   const { setTimeout: delay } = require('node:timers/promises');
-  const { readdirSync } = require('node:fs');
+  const { descriptors } = require('./test/support/child-guests.js');
   const start = (source) => new Worker(
     "const { make } = require('./test/support/child-guests.js'); const { parentPort } = require('node:worker_threads');" + source,
     { eval: true },
   );
   const message = async (worker) => (await once(worker, 'message'))[0];
-  const descriptors = () => readdirSync('/proc/self/fd').length;
   // The last of a worker goes a moment after it has ended.
   const settled = async (most) => {
     for (let i = 0; i < 200 && descriptors() > most; i++) await delay(10);
@@ -41,6 +41,7 @@ describeEachBackend('workers', (backend) => {
     expect(own).toEqual({ reason: 'killed' });
   });
 
+  const times = repeats(8);
   it.each([
     ['spins inside run()', `make('${backend.name}', 'spin').vcpu.run(); setTimeout(() => parentPort.postMessage('spins'), 5);`],
     ['exits all the time', `make('${backend.name}', 'outForEver').vcpu.run(); setTimeout(() => parentPort.postMessage('runs'), 5);`],
@@ -63,10 +64,10 @@ describeEachBackend('workers', (backend) => {
         await one();
         const before = descriptors();
         const codes = [];
-        for (let i = 0; i < 8; i++) codes.push(await one());
+        for (let i = 0; i < ${times}; i++) codes.push(await one());
         report({ codes, leaked: (await settled(before)) > before });
       })();`;
-    expect(await childReport(script)).toEqual({ codes: new Array(8).fill(1), leaked: false });
+    expect(await childReport(script)).toEqual({ codes: new Array(times).fill(1), leaked: false });
   });
 
   it.each([
@@ -111,6 +112,7 @@ describeEachBackend('workers', (backend) => {
   });
 
   it('are terminated in the middle of any call', async () => {
+    const moments = repeats(24);
     const source = `
       const { Hypervisor } = require('node-hax');
       let posted = false;
@@ -129,10 +131,10 @@ describeEachBackend('workers', (backend) => {
     const script = `${workers}
       (async () => {
         const codes = new Set();
-        for (let i = 0; i < 24; i++) {
+        for (let i = 0; i < ${moments}; i++) {
           const worker = start(${JSON.stringify(source)});
           await message(worker);
-          const until = performance.now() + i * 0.37;
+          const until = performance.now() + i * ${8.88 / moments};
           while (performance.now() < until);
           codes.add(await worker.terminate());
         }

@@ -2,6 +2,7 @@
 
 // For the scripts that child.ts runs: a VM with one vCPU and a program, on either backend.
 
+const { readdirSync, readlinkSync } = require('node:fs');
 const { Hypervisor, realMode } = require('node-hax');
 
 const code = JSON.parse(process.env.NODE_HAX_TEST_PROGRAMS ?? '{}');
@@ -27,5 +28,17 @@ exports.make = function make(backend, program, options = {}) {
   }
   return { hypervisor, vm, region, vcpu };
 };
+
+// The file that a sanitizer's runtime opens for its first report, of whatever.
+function isReports(fd) {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`).startsWith(process.env.HAX_SANITIZER_REPORTS ?? ' ');
+  } catch {
+    return false; // the one with which the list was read
+  }
+}
+
+// How many descriptors this process has.
+exports.descriptors = () => readdirSync('/proc/self/fd').filter((fd) => !isReports(fd)).length;
 
 exports.report = (value) => process.stdout.write(JSON.stringify(value));
