@@ -140,21 +140,22 @@ describeEachBackend('given to the loop by an exit handler in the middle of a sli
 });
 
 it('a timer that an exit handler sets shortens the slice', async () => {
-  // Entries of a millisecond, up to ten in a slice; a machine that is busy with other things makes fewer of them.
+  // Entries of a millisecond, up to ten in a slice. Now and then a busy machine lets the watcher's thread wait: the middle one of 41 tells.
   const source = `
     const { vcpu, vm } = make('null', 'outForEver');
     vcpu.setState({ ...vcpu.getState(), rdi: 1000000n });
     const later = setTimeout(() => undefined, 1000000); // so that the loop has the same number of timers
-    let [waits, most, rounds] = [undefined, 0, 0];
+    const all = [];
+    let waits;
     vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => {
       if (waits !== undefined) return void waits++;
       waits = 0;
       setTimeout(() => {
-        most = Math.max(most, waits);
+        all.push(waits);
         waits = undefined;
-        if (++rounds === 40) vcpu.stop();
+        if (all.length === 41) vcpu.stop();
       }, 1);
     } });
-    vcpu.run().then(() => { clearTimeout(later); report(most); });`;
+    vcpu.run().then(() => { clearTimeout(later); report(all.sort((a, b) => a - b)[20]); });`;
   expect(await childReport<number>(source, { limit })).toBeLessThanOrEqual(5);
 });
