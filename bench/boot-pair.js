@@ -43,12 +43,10 @@ async function measure(first, pairs) {
   await bootHax();
   const results = [];
   for (let i = first; i < first + pairs; i++) {
-    const node = bareNode();
-    if (i % 2 === 0) results.push({ hax: await bootHax(), qemu: await bootQemu(), node });
-    else {
-      const other = await bootQemu();
-      results.push({ hax: await bootHax(), qemu: other, node });
-    }
+    let theirs = i % 2 === 0 ? undefined : await bootQemu();
+    const ours = await bootHax();
+    theirs ??= await bootQemu();
+    results.push({ hax: ours, qemu: theirs, node: bareNode() });
   }
   return results;
 }
