@@ -76,7 +76,7 @@ export interface VcpuCounters {
   readonly entries: number;
   /** Entries that a foreign signal ended; the guest was entered again at once. */
   readonly interrupted: number;
-  /** Entries ended by kick() or by the end of a slice. */
+  /** Entries ended by kick(), by the end of a slice, or by a blocking enter() that looks every 20 ms whether its worker is to end. */
   readonly kicks: number;
   /** Exits that native code served without JavaScript: reads with a standing answer, and posted writes where the kernel has no ring. */
   readonly taken: number;

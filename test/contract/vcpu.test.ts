@@ -2,7 +2,7 @@ import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { flat32, long64, realMode, type CpuState, type CpuStateInit, type Vcpu } from 'node-hax';
 import { codeOf } from '../support/codes';
-import { at } from '../support/guests';
+import { at, kicksTooMany } from '../support/guests';
 import { describeEachBackend, itIf, itNeeds } from '../support/hosts';
 
 const general = [
@@ -212,8 +212,8 @@ describeEachBackend('vCPU', (backend, host) => {
     expect(vcpu.counters).toEqual({ entries: 0, interrupted: 0, kicks: 0, taken: 0, guestNs: 0, javascriptNs: 0, waitingNs: 0 });
     expect(vcpu.exits.snapshot()).toEqual({ handled: 0, kinds: {}, ports: {}, pages: {}, slices: 0 });
     for (let i = 0; i < 3; i++) vcpu.enter();
-    const { entries, kicks, guestNs, javascriptNs, waitingNs } = vcpu.counters;
-    expect([entries >= 3, kicks, guestNs > 0, javascriptNs, waitingNs]).toEqual([true, 0, true, 0, 0]);
+    const { entries, guestNs, javascriptNs, waitingNs } = vcpu.counters;
+    expect([entries >= 3, kicksTooMany(vcpu, 0), guestNs > 0, javascriptNs, waitingNs]).toEqual([true, 0, true, 0, 0]);
   });
 });
 

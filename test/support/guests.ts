@@ -141,3 +141,9 @@ export function sink(each: (value: number, number: number) => void | Promise<voi
   let count = 0;
   return { read: () => 0xffffffff, write: (_offset, value) => each(value, ++count) };
 }
+
+/** How many kicks more than `wanted` a vCPU counts, beside those of enter() itself: it looks up once in 20 ms that a slow guest takes. */
+export function kicksTooMany({ counters }: Vcpu, wanted: number): number {
+  const more = counters.kicks - wanted;
+  return more > 0 && more * 20e6 <= counters.guestNs ? 0 : more;
+}
