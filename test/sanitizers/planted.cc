@@ -1,6 +1,8 @@
 // An addon with one bug of each kind, for scripts/sanitize --self-test: a gate that does not find these finds nothing.
 #include <node_api.h>
 
+#include <cstring>
+#include <mutex>
 #include <thread>
 
 namespace {
@@ -9,6 +11,8 @@ namespace {
 volatile int one = 1;
 volatile int sink;
 int shared;
+char copied[128];
+std::mutex mutex;
 
 void Overflow() {
   char* bytes = new char[16];
@@ -30,13 +34,30 @@ void Leak() {
 
 void Shift() { sink = one << (40 * one); }
 
-void Race() {
-  const auto count = [] {
-    for (int i = 0; i < 1000; i++) shared++;
+template <typename Body>
+void OfTwoThreads(Body body) {
+  const auto often = [body] {
+    for (int i = 0; i < 1000; i++) body();
   };
-  std::thread first(count), second(count);
+  std::thread first(often), second(often);
   first.join();
   second.join();
+}
+
+void Race() {
+  OfTwoThreads([] { shared++; });
+}
+
+void RaceOfCopies() {
+  OfTwoThreads([] { memcpy(copied, copied + 64, 64 * one); });
+}
+
+void RaceInOrder() {
+  OfTwoThreads([] {
+    std::lock_guard<std::mutex> lock(mutex);
+    shared++;
+    memcpy(copied, copied + 64, 64 * one);
+  });
 }
 
 void Nothing() {}
@@ -53,8 +74,9 @@ NAPI_MODULE_INIT() {
   const struct {
     const char* name;
     napi_callback call;
-  } functions[] = {{"nothing", Call<Nothing>}, {"overflow", Call<Overflow>}, {"useAfterFree", Call<UseAfterFree>},
-                   {"leak", Call<Leak>},       {"shift", Call<Shift>},       {"race", Call<Race>}};
+  } functions[] = {
+      {"nothing", Call<Nothing>}, {"overflow", Call<Overflow>}, {"useAfterFree", Call<UseAfterFree>}, {"leak", Call<Leak>},
+      {"shift", Call<Shift>},     {"race", Call<Race>},         {"raceOfCopies", Call<RaceOfCopies>}, {"raceInOrder", Call<RaceInOrder>}};
   for (const auto& each : functions) {
     napi_value function;
     if (napi_create_function(env, each.name, NAPI_AUTO_LENGTH, each.call, nullptr, &function) != napi_ok ||
