@@ -1,6 +1,5 @@
-// ThreadSanitizer's view of memcpy and its like, where our code calls them. The runtime takes what unsanitized libraries do for nobody's
-// access (ignore_noninstrumented_modules), since looking at all that Node does takes longer than the tests; it knows the caller of a
-// library's function only by asking, so these say it themselves. Linked with --wrap.
+// Tells ThreadSanitizer what our calls of memcpy() and its like read and write. With ignore_noninstrumented_modules gcc's runtime takes
+// every caller of the C library for uninstrumented, ours too: it ignores what the library touches for any of them. Linked with --wrap.
 #include <cstddef>
 
 extern "C" {
