@@ -3,6 +3,7 @@
 
 #include "backends/registry.h"
 #include "binding/binding.h"
+#include "binding/fast_call.h"
 #include "binding/threads.h"
 
 namespace hax::binding {
@@ -60,6 +61,9 @@ Napi::Value AddressOf(const Napi::CallbackInfo& info) {
   return Napi::BigInt::New(info.Env(), static_cast<uint64_t>(reinterpret_cast<uintptr_t>(bytes.Data())));
 }
 
+// makeFastRun(): run() as compiled JavaScript calls it fastest, or undefined. For the versions of V8 that fast_call.h is about.
+Napi::Value MakeFastRun(const Napi::CallbackInfo& info) { return MakeFastFunction(info.Env(), Run, RunSlowly); }
+
 Napi::Value Backends(const Napi::CallbackInfo& info) {
   Napi::Array names = Napi::Array::New(info.Env());
   for (const char* const* name = PublicBackends(); *name; name++) names[names.Length()] = Napi::String::New(info.Env(), *name);
@@ -94,6 +98,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports["ThreadRunner"] = data->thread_runner.Value();
   exports["setPump"] = Napi::Function::New<SetPump>(env, "setPump");
   exports["plainSlice"] = Napi::Function::New<PlainSlice>(env, "plainSlice");
+  exports["makeFastRun"] = Napi::Function::New<MakeFastRun>(env, "makeFastRun");
+  exports["checkRun"] = Napi::Function::New<CheckRun>(env, "checkRun");
   exports["loopIsAccessible"] = Napi::Boolean::New(env, LoopIsAccessible());
   const auto define = [&](const char* name, napi_callback callback) {
     napi_value function;
@@ -101,7 +107,10 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
       exports[name] = Napi::Value(env, function);
     }
   };
-  define("run", Run);
+  define("run", [](napi_env, napi_callback_info) -> napi_value {
+    RunSlowly(nullptr);
+    return nullptr;
+  });
   define("nextExit", NextExit);
   define("resumeSlot", ResumeSlot);
   return exports;

@@ -2,6 +2,8 @@
 
 // The floor under a run loop in JavaScript: enter, look at the page, call the handler. No counting, no checks, no errors.
 
+const { root } = require('./raw.js');
+
 // struct kvm_run (api.rst, chapter 5)
 const exitReasonAt = 8 / 4;
 const portAt = 34 / 2;
@@ -11,7 +13,9 @@ const exitHlt = 5;
 
 /** A function that serves the device of `c` until it halts, and gives the CPU time that took; `firstPort` and then every eighth is a device's. */
 function openFloor(c, kvm, devices, firstPort) {
-  const { enterOnce, threadCpuNs } = c;
+  const { callsFast } = require(`${root}/dist/native/addon.js`);
+  const { threadCpuNs } = c;
+  const enterOnce = c.makeEnterOnce(callsFast(process.versions, process.env));
   const pages = c.floorPages(kvm);
   const [u32, u16, u8] = [new Uint32Array(pages), new Uint16Array(pages), new Uint8Array(pages)];
   // Bound: functions of one kind, whatever their classes are.

@@ -9,22 +9,32 @@ const { findHeaders } = require('../../scripts/lib/headers.js');
 
 const root = path.resolve(__dirname, '../..');
 
-function compile(name, built, options) {
-  const source = path.join(root, 'bench/native', `${name}.c`);
+function compile(sources, built, options) {
+  const files = sources.map((source) => path.join(root, source));
   const output = path.join(root, 'out/bench', built);
-  if (fs.existsSync(output) && fs.statSync(output).mtimeMs > fs.statSync(source).mtimeMs) return output;
+  const changed = (file) => fs.statSync(file).mtimeMs;
+  if (fs.existsSync(output) && files.every((file) => changed(file) < changed(output))) return output;
   fs.mkdirSync(path.dirname(output), { recursive: true });
-  execFileSync('cc', ['-O2', '-Wall', '-Wextra', ...options(), '-o', output, source], { stdio: 'inherit' });
+  execFileSync('cc', ['-O2', '-Wall', '-Wextra', ...options(), '-o', output, ...files], { stdio: 'inherit' });
   return output;
 }
 
+const sourcesOfRaw = ['bench/native/raw.c', 'bench/native/fast.cc', 'native/binding/fast_call.cc', 'native/core/os_linux.cc'];
+
 /** The addon of native/raw.c. */
 function raw() {
-  const options = () => ['-shared', '-fPIC', '-DNAPI_VERSION=8', `-I${path.join(findHeaders(), 'include/node')}`];
-  return require(compile('raw', 'raw.node', options));
+  const directories = () => [path.join(findHeaders(), 'include/node'), path.join(root, 'native'), require('node-addon-api').include_dir];
+  const options = () => [
+    '-shared',
+    '-fPIC',
+    '-DNAPI_VERSION=8',
+    '-DNAPI_DISABLE_CPP_EXCEPTIONS',
+    ...directories().map((each) => `-I${each}`),
+  ];
+  return require(compile(sourcesOfRaw, 'raw.node', options));
 }
 
 /** The path of a program. */
-const program = (name) => compile(name, name, () => ['-pthread']);
+const program = (name) => compile([`bench/native/${name}.c`], name, () => ['-pthread']);
 
 module.exports = { program, raw, root };

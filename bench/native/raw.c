@@ -242,7 +242,7 @@ static napi_value kvm_posted_loop(napi_env env, napi_callback_info info) {
 
 static bool floor_is_kvm;
 
-// floorPages(kvm): what enterOnce() enters from now on, and struct kvm_run with the page of its data as an ArrayBuffer.
+// floorPages(kvm): what the function of makeEnterOnce() enters from now on, and struct kvm_run with the page of its data as an ArrayBuffer.
 static napi_value floor_pages(napi_env env, napi_callback_info info) {
   napi_value kvm, pages = NULL;
   size_t count = 1;
@@ -252,16 +252,44 @@ static napi_value floor_pages(napi_env env, napi_callback_info info) {
   return pages;
 }
 
-static napi_value enter_once(napi_env env, napi_callback_info info) {
-  (void)info;
+static void enter_once(void) {
   if (!floor_is_kvm) {
     null_run(-1, (struct kvm_run*)null_pages);
-    return NULL;
+    return;
   }
   while (ioctl(vcpu, KVM_RUN, 0) != 0) {
-    if (errno != EINTR) return fail(env, "KVM_RUN");
+    if (errno == EINTR) continue;
+    vcpu_run->exit_reason = KVM_EXIT_INTERNAL_ERROR;  // which no loop goes on after
+    return;
   }
+}
+static void enter_once_fast(void* receiver) {
+  (void)receiver;
+  enter_once();
+}
+static void enter_once_slow(const void* info) {
+  (void)info;
+  enter_once();
+}
+static napi_value enter_once_plain(napi_env env, napi_callback_info info) {
+  (void)env, (void)info;
+  enter_once();
   return NULL;
+}
+
+// fast.cc
+napi_value make_fast_function(napi_env env, void (*fast)(void* receiver), void (*slow)(const void* info));
+
+// makeEnterOnce(fast): a function that is called as run() is, with or without Node-API.
+static napi_value make_enter_once(napi_env env, napi_callback_info info) {
+  napi_value argument, function = NULL;
+  size_t count = 1;
+  bool fast = false;
+  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
+  napi_get_value_bool(env, argument, &fast);
+  if (fast) return make_fast_function(env, enter_once_fast, enter_once_slow);
+  napi_create_function(env, "enterOnce", NAPI_AUTO_LENGTH, enter_once_plain, NULL, &function);
+  return function;
 }
 
 // --- HAXM: the same loop over its tunnel.
@@ -334,7 +362,7 @@ NAPI_MODULE_INIT() {
                    {"kvmPost", kvm_post},
                    {"kvmPostedLoop", kvm_posted_loop},
                    {"floorPages", floor_pages},
-                   {"enterOnce", enter_once},
+                   {"makeEnterOnce", make_enter_once},
                    {"haxmOpen", haxm_open},
                    {"haxmLoop", haxm_loop}};
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {

@@ -146,8 +146,11 @@ export interface Addon {
   readonly nextExit: () => number;
   /** Lets the thread of a vCPU enter the guest, if it is ready(). */
   readonly resumeSlot: (slot: number) => void;
-  /** Enters the vCPU of the slice in progress once; the exit page says what happened. */
-  readonly run: () => void;
+  /** Enters the vCPU of the slice in progress once; the exit page says what happened, `none` that checkRun() has an error to throw. */
+  run: () => void;
+  /** The same function for compiled code to call without Node-API, for the versions of V8 in `fastCalls`; undefined where it has none. */
+  makeFastRun(): (() => void) | undefined;
+  checkRun(): void;
 }
 
 /** Where the table's hint is about KVM. */
@@ -164,11 +167,20 @@ function makeError(code: HaxErrorCode, message: string, operation: string, errno
   return new HaxError(code, message, { operation, backend, hint, ...(errno ? { errno } : {}) });
 }
 
+/** Versions of V8, as Node has them, whose fast calls are laid out as native/binding/fast_call.cc says: each is tested (docs/decisions/0006). */
+const fastCalls = /^(11\.3|12\.4|13\.6|14\.6)\.[\d.]+-node\.\d+$/;
+
+/** Whether run() may be called without Node-API: not in a runtime that only pretends to be Node, nor where HAX_PLAIN_CALLS asks not to. */
+export function callsFast(versions: NodeJS.ProcessVersions, environment: NodeJS.ProcessEnv): boolean {
+  return fastCalls.test(versions.v8) && !versions.bun && !environment.HAX_PLAIN_CALLS;
+}
+
 function load(file: string): Addon {
   // Required here, not above: a program that only imports node-hax does not pay for it.
   const bindings = require('bindings') as (options: object) => Addon; // eslint-disable-line @typescript-eslint/no-require-imports
   const addon = bindings({ bindings: path.basename(file), module_root: path.dirname(file), try: [[file]] });
   addon.initialize(makeError);
+  if (callsFast(process.versions, process.env)) addon.run = addon.makeFastRun() ?? addon.run;
   return addon;
 }
 

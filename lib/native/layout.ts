@@ -24,6 +24,7 @@ export const exitPage = {
   interruptReady: 176,
   requestWindow: 180,
   taken: 184,
+  slowCalls: 192,
   data: 248,
 } as const;
 

@@ -74,6 +74,8 @@ export abstract class GuestRun implements RunInProgress {
   protected abstract wake(): void;
   /** An end was set while no handler runs: gets the guest out of the way and settles. */
   protected abstract leave(): void;
+  /** Entering the guest has failed: throws why. */
+  protected abstract checkEntry(): void;
   /** The run is over: no slice any more. */
   protected abstract release(): void;
 
@@ -165,17 +167,16 @@ export abstract class GuestRun implements RunInProgress {
     return !this.ended;
   }
 
-  /** A port access: one element, as nearly all are, or a string of them. */
-  protected access(port: number): void {
-    const u32 = this.u32;
+  /** A port access: one element, as nearly all are, or a string of them. The hot path has page and bus in its hands. */
+  protected access(port: number, u32 = this.u32, bus = this.ports): void {
     if (u32[countAt] !== 1) return this.#string(port);
     const size = u32[sizeAt] as Width;
     try {
       if (u32[directionAt] !== 0) {
-        const pending = this.ports.write(port, u32[data32], size); // which takes the low bytes
+        const pending = bus.write(port, u32[data32], size); // which takes the low bytes
         if (pending !== undefined) this.park(pending, () => undefined);
       } else {
-        const value = this.ports.read(port, size);
+        const value = bus.read(port, size);
         if (typeof value === 'number') u32[data32] = value;
         else this.park(value, (settled) => (u32[data32] = settled));
       }
@@ -240,6 +241,9 @@ export abstract class GuestRun implements RunInProgress {
   /** Serves any exit but a port access. */
   protected serve(kind: number): void {
     switch (kind) {
+      case ExitKind.None:
+        this.checkEntry();
+        break;
       case ExitKind.Mmio:
         this.#mmio();
         break;

@@ -50,9 +50,8 @@ class InlineRun extends GuestRun {
   readonly #enter: () => void;
   #cap = shortCap;
   #lastHaltCheck = nowNs();
-  /** Whether to look for posted writes: `posted.active` where the hot path has it in its hands. */
-  #posts = false;
-  readonly #startsToPost = (): void => void (this.#posts = true);
+  /** The slices from now on look for posted writes: this one ends, so that the hot path need not ask whether they do. */
+  readonly #startsToPost = (): void => void (this.over = true);
 
   constructor(vcpu: Vcpu, { signal, trace }: RunOptions) {
     super(vcpu, signal);
@@ -88,6 +87,10 @@ class InlineRun extends GuestRun {
     this.settle();
   }
 
+  protected override checkEntry(): void {
+    addon().checkRun();
+  }
+
   protected override release(): void {
     this.vcpu.vm.posted.onActive.delete(this.#startsToPost);
     this.#runner.stop();
@@ -120,15 +123,15 @@ class InlineRun extends GuestRun {
    * of a device each is a page that the processor has forgotten (docs/performance.md).
    */
   #runUntilYield(): number {
-    const { u32 } = this;
+    const { u32, ports: bus } = this;
     const { kinds, ports } = this.vcpu.exits;
     const { posted } = this.vcpu.vm;
     const enter = this.#enter;
-    this.#posts = posted.active;
+    const posts = posted.active;
     for (let handled = 0; ; handled++) {
       if (this.interrupt) this.deliver();
       enter();
-      if (this.#posts && posted.waiting) {
+      if (posts && posted.waiting) {
         handled++; // no quiet slice
         if (!this.drainPosted()) return handled;
       }
@@ -136,7 +139,7 @@ class InlineRun extends GuestRun {
       if (kind === io) {
         const port = u32[portAt];
         ports[port]++;
-        this.access(port);
+        this.access(port, u32, bus);
       } else {
         kinds[kind]++;
         if (kind === interrupted) return handled;

@@ -92,7 +92,6 @@ export class ThreadedRun extends GuestRun {
       this.vcpu.exits.count(kind, u32[portAt]);
       if (!this.drainPosted()) this.#active = true;
       else if (kind === (ExitKind.Io as number)) this.access(u32[portAt]);
-      else if (kind === (ExitKind.None as number)) this.#runner.check();
       else if (kind !== interrupted) this.serve(kind);
     } catch (error) {
       this.fail(error);
@@ -165,6 +164,10 @@ export class ThreadedRun extends GuestRun {
   /** With an exit that waits for a handler of another vCPU to return, the pump settles. */
   protected override leave(): void {
     if (this.#runner.ready() || this.vcpu.closed) this.settle();
+  }
+
+  protected override checkEntry(): void {
+    this.#runner.check();
   }
 
   protected override release(): void {

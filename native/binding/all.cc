@@ -4,6 +4,7 @@
 #include "binding/convert.cc"
 #include "binding/descriptor.cc"
 #include "binding/descriptor_watch.cc"
+#include "binding/fast_call.cc"
 #include "binding/hypervisor.cc"
 #include "binding/loop.cc"
 #include "binding/memory.cc"

@@ -33,8 +33,6 @@ struct AddonData {
 
 // Throws `status` as a HaxError.
 void Throw(Napi::Env env, const Status& status);
-// The same, for Vcpu::Run(); `env` is the napi_env.
-void* ThrowFromRun(void* env, const Status& status);
 // True if `status` is good; otherwise it has been thrown.
 inline bool Check(Napi::Env env, const Status& status) {
   if (status.ok()) return true;
@@ -239,9 +237,12 @@ void EnterBlocking(Napi::Env env, const std::shared_ptr<VcpuBox>& box);
 // The slice function and the pump catch what devices throw: what gets here is a bug of ours, unless the worker is being terminated.
 void ReportUncaught(Napi::Env env);
 
-// loop.cc: the class SliceRunner and the static run() of the hot path.
+// loop.cc: the class SliceRunner, and run() of the hot path: as compiled JavaScript calls it, and as all other JavaScript does.
 Napi::Function DefineSliceRunner(Napi::Env env);
-napi_value Run(napi_env env, napi_callback_info info);
+void Run(void* receiver);
+void RunSlowly(const void* info);
+// checkRun(): throws what run() has failed with in the slice in progress.
+Napi::Value CheckRun(const Napi::CallbackInfo& info);
 // This vCPU is being closed: slices in progress on this thread do not enter it any more.
 void ForgetInSlices(const VcpuBox* box);
 bool LoopIsAccessible();

@@ -62,11 +62,6 @@ void Throw(Napi::Env env, const Status& status) {
   if (!env.IsExceptionPending()) napi_throw(env, error);
 }
 
-void* ThrowFromRun(void* env, const Status& status) {
-  Throw(static_cast<napi_env>(env), status);
-  return nullptr;
-}
-
 bool Argument(const Napi::CallbackInfo& info, size_t index, const char* name, uint64_t* out) {
   constexpr double kMaxSafeInteger = 9007199254740991;
   const Napi::Value value = info[index];

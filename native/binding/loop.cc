@@ -23,6 +23,7 @@ struct Slice {
   uint64_t due;          // loop time in milliseconds at which the loop wants to run
   Shortcuts* shortcuts;  // null while there are none
   SliceTime time;
+  ExitPage* page;
   LoopContext* context;
   const VcpuBox* box;
   LoopWatch* watch;
@@ -53,6 +54,7 @@ napi_status InSlice(VcpuBox* box, LoopContext* context, LoopWatch* watch, uint64
                  due,
                  box->shortcuts->active() ? box->shortcuts.get() : nullptr,
                  SliceTime(now, &shared->exit, &box->times),
+                 &shared->exit,
                  context,
                  box,
                  watch,
@@ -323,21 +325,10 @@ AddonData::~AddonData() {
 }
 
 // Runs until there is an exit for JavaScript.
-static napi_value RunWithShortcuts(napi_env env, Vcpu* vcpu, Shortcuts* shortcuts) {
-  struct Errors {
-    napi_env env;
-    bool any;
-  } errors = {env, false};
-  const OnError on_error = {[](void* context, const Status& status) -> void* {
-                              auto* self = static_cast<Errors*>(context);
-                              self->any = true;
-                              return ThrowFromRun(self->env, status);
-                            },
-                            &errors};
+static void RunWithShortcuts(Vcpu* vcpu, Shortcuts* shortcuts) {
   do {
-    vcpu->Run(on_error);
-  } while (!errors.any && shortcuts->Take(&vcpu->shared()->exit));
-  return nullptr;
+    vcpu->Run();
+  } while (shortcuts->Take(&vcpu->shared()->exit));
 }
 
 void EnterBlocking(Napi::Env env, const std::shared_ptr<VcpuBox>& box) {
@@ -348,12 +339,12 @@ void EnterBlocking(Napi::Env env, const std::shared_ptr<VcpuBox>& box) {
   for (;;) {
     const uint64_t start = MonotonicNanoseconds();
     watch->Begin(vcpu, start + kLookUpInterval);
-    RunWithShortcuts(env, vcpu.get(), box->shortcuts.get());
+    RunWithShortcuts(vcpu.get(), box->shortcuts.get());
     GiveBack(watch);
     const uint64_t spent = MonotonicNanoseconds() - start;
     page.guest_ns += spent;
     page.blocking_ns += spent;
-    if (env.IsExceptionPending()) return;
+    if (page.kind == static_cast<uint32_t>(ExitKind::kNone)) return Throw(env, vcpu->failure());
     if (page.kind != static_cast<uint32_t>(ExitKind::kInterrupted) || page.subcode != static_cast<uint32_t>(InterruptReason::kSlice))
       return;
     if (!JavaScriptRuns(env)) return;
@@ -394,18 +385,15 @@ namespace {
 
 // What run() has to do now and then; apart, so that the hot path saves no registers for it.
 
-[[gnu::noinline]] napi_value Refuse(napi_env env, const Slice* slice) {
-  Throw(env, Status::Error(slice ? Code::kClosed : Code::kInvalidArgument, "run",
-                           slice ? "this vCPU has been closed" : "run() belongs inside a slice"));
-  return nullptr;
+// A handler has closed the vCPU.
+[[gnu::noinline]] void Refuse(Slice* slice) {
+  if (slice) slice->page->kind = static_cast<uint32_t>(ExitKind::kNone);
 }
 
 // A handler has given the loop something to do.
-[[gnu::noinline]] napi_value EndSlice(Vcpu* vcpu) {
-  ExitPage& page = vcpu->shared()->exit;
-  page.kind = static_cast<uint32_t>(ExitKind::kInterrupted);
-  page.subcode = static_cast<uint32_t>(InterruptReason::kSlice);
-  return nullptr;
+[[gnu::noinline]] void EndSlice(Slice* slice) {
+  slice->page->kind = static_cast<uint32_t>(ExitKind::kInterrupted);
+  slice->page->subcode = static_cast<uint32_t>(InterruptReason::kSlice);
 }
 
 // A handler has changed something of the loop's: false if it has given it something to do at once, and a timer ends the slice earlier.
@@ -423,26 +411,43 @@ namespace {
   return true;
 }
 
-inline napi_value Enter(napi_env env, Slice* slice) {
-  return slice->shortcuts ? RunWithShortcuts(env, slice->vcpu, slice->shortcuts)
-                          : static_cast<napi_value>(slice->vcpu->Run({ThrowFromRun, env}));
+inline void Enter(Slice* slice) {
+  if (slice->shortcuts) return RunWithShortcuts(slice->vcpu, slice->shortcuts);
+  slice->vcpu->Run();
 }
 
-[[gnu::noinline]] napi_value EnterTimed(napi_env env, Slice* slice) {
+[[gnu::noinline]] void EnterTimed(Slice* slice) {
   slice->time.Entering();
-  const napi_value result = Enter(env, slice);
+  Enter(slice);
   slice->time.Left();
-  return result;
 }
 
 }  // namespace
 
-// The hot path: enters the vCPU of the slice in progress once. No arguments, no result; the exit page says what happened.
-[[gnu::hot]] napi_value Run(napi_env env, napi_callback_info) {
+// The hot path: enters the vCPU of the slice in progress once; the exit page says what happened. Nothing here may touch JavaScript
+// (fast_call.h), so that an error is told by checkRun().
+[[gnu::hot]] void Run(void*) {
   Slice* const slice = current;
-  if (__builtin_expect(!slice || !slice->vcpu, 0)) return Refuse(env, slice);
-  if (__builtin_expect(!slice->mark.Stands(), 0) && slice->looks && !GoesOn(slice)) return EndSlice(slice->vcpu);
-  return __builtin_expect(slice->time.due(), 0) ? EnterTimed(env, slice) : Enter(env, slice);
+  if (__builtin_expect(!slice || !slice->vcpu, 0)) return Refuse(slice);
+  if (__builtin_expect(!slice->mark.Stands(), 0) && slice->looks && !GoesOn(slice)) return EndSlice(slice);
+  if (__builtin_expect(slice->time.due(), 0)) return EnterTimed(slice);
+  Enter(slice);
+}
+
+void RunSlowly(const void*) {
+  if (current) current->page->slow_calls++;
+  Run(nullptr);
+}
+
+Napi::Value CheckRun(const Napi::CallbackInfo& info) {
+  const Slice* const slice = current;
+  if (slice && slice->vcpu) {
+    Check(info.Env(), slice->vcpu->failure());
+  } else {
+    Throw(info.Env(), Status::Error(slice ? Code::kClosed : Code::kInvalidArgument, "run",
+                                    slice ? "this vCPU has been closed" : "run() belongs inside a slice"));
+  }
+  return {};
 }
 
 }  // namespace hax::binding

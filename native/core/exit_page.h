@@ -12,7 +12,7 @@ inline constexpr uint32_t kExitPageVersion = 1;
 inline constexpr size_t kExitDataSize = 4096;
 
 enum class ExitKind : uint32_t {
-  kNone = 0,
+  kNone = 0,  // Run() failed
   kIo = 1,
   kMmio = 2,
   kHlt = 3,
@@ -66,7 +66,8 @@ struct ExitPage {
   uint32_t interrupt_ready;  // after an exit: Inject() would be taken at once
   uint32_t request_window;   // written by JavaScript: end the next entry as kIrqWindow as soon as the guest takes interrupts
   uint64_t taken;            // exits that needed no JavaScript: posted writes of the native ring, reads with a standing answer
-  uint8_t reserved[56];
+  uint64_t slow_calls;       // of run(), by code that V8 had not compiled yet, or where it can do no better
+  uint8_t reserved[48];
   uint8_t data[kExitDataSize];
 };
 

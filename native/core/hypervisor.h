@@ -17,21 +17,14 @@
 
 namespace hax {
 
-// What Run() does about an error: it calls this and returns what it returned.
-struct OnError {
-  void* (*call)(void* context, const Status& error);
-  void* context;
-};
-
 class Vcpu : public RawDevice {
  public:
   virtual ~Vcpu() = default;
 
   // Moves the reply of the last exit to the device, enters the guest and returns with the exit page filled.
-  // A stop word (kick) ends it as kInterrupted, also when it was set before the call.
-  // The result is null, or what on_error returned: a caller can pass it on in a tail call. A frame less between the kernel and
-  // JavaScript is a mispredicted return less, and a Status would have to be made and destroyed at each exit.
-  virtual void* Run(OnError on_error) = 0;
+  // A stop word (kick) ends it as kInterrupted, also when it was set before the call. Where it fails the exit is kNone, and failure() says
+  // why: a Status would have to be made and destroyed at each exit.
+  virtual void Run() = 0;
 
   // Takes a reply that still waits in the exit page, so that registers and memory are complete, without running further.
   // An exit that comes up meanwhile is kept for the next Run().
@@ -57,9 +50,19 @@ class Vcpu : public RawDevice {
   virtual Status SetCpuid(const std::vector<CpuidEntry>& entries) = 0;
 
   const std::shared_ptr<VcpuShared>& shared() const { return shared_; }
+  // Of the last Run() whose exit was kNone.
+  const Status& failure() const { return failure_; }
 
  protected:
+  void RunFailed(Status failure) {
+    failure_ = std::move(failure);
+    shared_->exit.kind = static_cast<uint32_t>(ExitKind::kNone);
+  }
+
   std::shared_ptr<VcpuShared> shared_;
+
+ private:
+  Status failure_;
 };
 
 // Optional part of a Vm, found by Vm::interrupts(): a kernel-side interrupt controller.

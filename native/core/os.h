@@ -16,6 +16,12 @@ void KeepFromChildren(uint8_t* pages, size_t size);
 
 // A symbol that the running program exports, or null.
 void* FindSymbol(const char* name);
+// The same, for the type that the caller knows it to have; false where there is none.
+template <typename F>
+bool FindSymbol(const char* name, F* out) {
+  *out = reinterpret_cast<F>(FindSymbol(name));
+  return *out != nullptr;
+}
 
 // How often another thread has taken the calling thread's core from it. Where the host does not tell, a number that is new each time.
 uint64_t TimesPreempted();

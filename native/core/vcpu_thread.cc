@@ -84,18 +84,12 @@ void VcpuThread::Loop() {
   for (;;) {
     switch (AwaitTurn()) {
       case Turn::kRun: {
-        const auto failed = [](void* self, const Status& error) -> void* {
-          auto* const thread = static_cast<VcpuThread*>(self);
-          thread->failure_ = error;
-          thread->vcpu_->shared()->exit.kind = static_cast<uint32_t>(ExitKind::kNone);
-          return nullptr;
-        };
         // Exactly: an exit of this mode costs its hand-over, beside which two looks at the clock are little.
         const uint64_t start = Spinner::Now();
         uint64_t* const counter = &vcpu_->shared()->exit.guest_ns;
         const uint64_t before = *counter;
         __atomic_store_n(counter, GuestTimeSince(start, before), __ATOMIC_RELAXED);
-        vcpu_->Run({failed, this});
+        vcpu_->Run();
         __atomic_store_n(counter, before + (Spinner::Now() - start), __ATOMIC_RELAXED);
         GiveBack();
         break;

@@ -68,7 +68,7 @@ class VcpuThread {
   // Vcpu::Complete() on the vCPU's thread: KVM is slow to let another thread enter.
   Status Complete();
   // What Vcpu::Run() failed with; the exit page then says kNone.
-  const Status& failure() const { return failure_; }
+  const Status& failure() const { return vcpu_->failure(); }
 
  private:
   friend class ExitQueue;
@@ -88,7 +88,6 @@ class VcpuThread {
   std::mutex mutex_;
   std::condition_variable given_;
   std::condition_variable given_back_;
-  Status failure_;
   Status completed_;
   Spinner spinner_;  // the thread's
   MaySpin may_spin_;

@@ -8,7 +8,7 @@ const path = require('node:path');
 
 // Node and npm as npm packages: no other place has to be asked for them.
 const VERSIONS = {
-  node: { 20: '20.20.2', 22: '22.23.3', 24: '24.21.0' },
+  node: { 20: '20.20.2', 22: '22.23.3', 24: '24.21.0', 26: '26.12.1' },
   npm: { 11: '11.19.1', 12: '12.2.0' },
 };
 

@@ -169,6 +169,24 @@ describeKvm('a KVM of another kind', () => {
     expect(await childReport(script, options)).toEqual({ results: new Array(5).fill(error), leaked: 0 });
   });
 
+  it.each([
+    ['inline', {}, {}],
+    ['inline, by Node-API', {}, { HAX_PLAIN_CALLS: '1' }],
+    ['on a thread', { threaded: true }, {}],
+  ])('that refuses KVM_RUN in the middle of a run, %s: its error, and the next run goes on', async (_, mode, env) => {
+    // The 20,000th entry: run() has long been called by compiled code.
+    const options = answering(`
+      static int entries;
+      if (request == KVM_RUN && ++entries == 20000) { errno = EPERM; return -1; }`);
+    const script = `const { vcpu, vm } = make('kvm', 'outForEver');
+      let writes = 0;
+      vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => { if (++writes === 20100) vcpu.stop(); } });
+      const mode = ${JSON.stringify(mode)};
+      vcpu.run(mode).catch(({ code, operation, errno }) => vcpu.run(mode).then(({ reason }) => report({ code, operation, errno, reason, writes })));`;
+    const seen = await childReport(script, { env: { ...options.env, ...env } });
+    expect(seen).toEqual({ code: 'ERR_HAX_IOCTL', operation: 'KVM_RUN', errno: constants.errno.EPERM, reason: 'killed', writes: 20100 });
+  });
+
   it('that fails an entry with a memory fault: an exit all the same, which a program may serve', async () => {
     // KVM_EXIT_MEMORY_FAULT, 39, with flags, address and size at the start of the union (api.rst chapter 5); the second entry is a real one.
     const options = answering(`

@@ -87,7 +87,7 @@ class HaxmVcpu final : public Vcpu {
   Status Open();
 
   Status Ioctl(uint64_t request, uintptr_t argument, int* result) override;
-  void* Run(OnError on_error) override;
+  void Run() override;
   Status Complete() override;
   void Kick(InterruptReason reason) override {
     stop_.Kick(reason);
@@ -113,8 +113,8 @@ class HaxmVcpu final : public Vcpu {
   void FillShutdown();
   void Expect(uint32_t size, uint32_t count);
   Status EntryFailed(int os_code);
-  void* Failed(int os_code, OnError on_error);
-  void* Interrupted();
+  void Failed(int os_code);
+  void Interrupted();
 
   // raw.cc
   Status RawRun(uint64_t request, int* result);

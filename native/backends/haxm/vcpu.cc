@@ -51,13 +51,13 @@ HaxmVcpu::~HaxmVcpu() {
   DropPage(io_buffer_, kPage);
 }
 
-void* HaxmVcpu::Run(OnError on_error) {
+void HaxmVcpu::Run() {
   ExitPage& page = shared_->exit;
   if (exit_kept_) {
     exit_kept_ = false;
-    if (moves_ ? FillMoved() : FillExit()) return nullptr;
+    if (moves_ ? FillMoved() : FillExit()) return;
   }
-  if (dead_) return Failed(0, on_error);
+  if (dead_) return Failed(0);
   MoveReply();
   for (;;) {
     if (!stop_.Enter()) return Interrupted();
@@ -69,26 +69,25 @@ void* HaxmVcpu::Run(OnError on_error) {
     halted_ = error == 0 && tunnel_->exit_status == kExitHlt;
     halt_read_ = false;
     page.interrupt_ready = tunnel_->ready_for_interrupt_injection;
-    if (error != 0) return Failed(error, on_error);
-    if (FillExit()) return nullptr;
+    if (error != 0) return Failed(error);
+    if (FillExit()) return;
     // The driver comes back on every interrupt of the host.
     if (stop_.pending()) return Interrupted();
     page.interrupted++;
   }
 }
 
-void* HaxmVcpu::Interrupted() {
+void HaxmVcpu::Interrupted() {
   ExitPage& page = shared_->exit;
   page.kind = static_cast<uint32_t>(ExitKind::kInterrupted);
   page.subcode = static_cast<uint32_t>(stop_.Consume());
   page.kicks++;
-  return nullptr;
 }
 
 // Apart from Run(): a Status costs its making and its end at each exit.
-void* HaxmVcpu::Failed(int os_code, OnError on_error) {
-  const Status status = EntryFailed(os_code);
-  return status.ok() ? nullptr : on_error.call(on_error.context, status);
+void HaxmVcpu::Failed(int os_code) {
+  Status status = EntryFailed(os_code);
+  if (!status.ok()) RunFailed(std::move(status));
 }
 
 // With reason 8 the driver finishes what is outstanding and does not enter the guest; but an instruction that reads memory and writes it

@@ -242,14 +242,11 @@ bool DescribeExit(kvm_run* run, ExitPage* page) {
   }
 }
 
-void* KvmVcpu::FillExit() {
-  reply_waits_ = reply_moves_ = DescribeExit(run_, &shared_->exit);
-  return nullptr;
-}
+void KvmVcpu::FillExit() { reply_waits_ = reply_moves_ = DescribeExit(run_, &shared_->exit); }
 
 // KVM_RUN that returned -1 for another reason than a signal. A memory fault carries a valid exit all the same (api.rst 5,
 // KVM_EXIT_MEMORY_FAULT).
-void* KvmVcpu::EntryFailed(int error, OnError on_error) {
+void KvmVcpu::EntryFailed(int error) {
   ExitPage& page = shared_->exit;
   if (run_->exit_reason == KVM_EXIT_MEMORY_FAULT && (error == EFAULT || error == EHWPOISON)) {
     // struct { u64 flags, gpa, size } memory_fault stands at the start of the exit union.
@@ -260,9 +257,9 @@ void* KvmVcpu::EntryFailed(int error, OnError on_error) {
     page.detail[0] = fault[0];
     page.address = fault[1];
     page.detail[1] = fault[2];
-    return nullptr;
+    return;
   }
-  return on_error.call(on_error.context, Status::Os("KVM_RUN", error));
+  RunFailed(Status::Os("KVM_RUN", error));
 }
 
 }  // namespace hax::kvm

@@ -68,7 +68,7 @@ class KvmVcpu final : public Vcpu {
 
   Status Ioctl(uint64_t request, uintptr_t argument, int* result) override;
   Status Map(uint64_t offset, uint64_t length, std::shared_ptr<DeviceMapping>* out) override;
-  void* Run(OnError on_error) override;
+  void Run() override;
   Status Complete() override;
   void Kick(InterruptReason reason) override { stop_.Kick(reason); }
   void ForgetKick(InterruptReason reason) override { stop_.Forget(reason); }
@@ -80,13 +80,13 @@ class KvmVcpu final : public Vcpu {
 
  private:
   KvmVcpu(std::shared_ptr<KvmVm> vm, Fd fd) : vm_(std::move(vm)), fd_(std::move(fd)) {}
-  void* FillExit();
-  void* EntryFailed(int error, OnError on_error);
+  void FillExit();
+  void EntryFailed(int error);
 
   // vcpu.cc
-  void* EnterAgain(int error, OnError on_error);
-  void* KeptExit();
-  void* Interrupted();
+  void EnterAgain(int error);
+  void KeptExit();
+  void Interrupted();
   int Enter(ExitPage* page);
 
   Status GetRegs(kvm_regs* regs);

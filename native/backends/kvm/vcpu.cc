@@ -39,13 +39,13 @@ inline int KvmVcpu::Enter(ExitPage* page) {
 }
 
 // The hot path: a port and one element. What else there may be to do is a tail call, so that this saves few registers.
-[[gnu::hot]] void* KvmVcpu::Run(OnError on_error) {
+[[gnu::hot]] void KvmVcpu::Run() {
   ExitPage& page = shared_->exit;
   if (exit_kept_) return KeptExit();
   if (reply_moves_) MoveReply(page, run_);
   if (!stop_.Enter()) return Interrupted();
   const int error = Enter(&page);
-  if (error != 0) return EnterAgain(error, on_error);
+  if (error != 0) return EnterAgain(error);
   const kvm_run* run = run_;
   if (run->exit_reason != KVM_EXIT_IO || run->io.count != 1) return FillExit();
   page.kind = static_cast<uint32_t>(ExitKind::kIo);
@@ -58,35 +58,33 @@ inline int KvmVcpu::Enter(ExitPage* page) {
   std::memcpy(page.data, reinterpret_cast<const uint8_t*>(run) + run->io.data_offset, 4);
   reply_waits_ = true;
   reply_moves_ = run->io.direction == KVM_EXIT_IO_IN;
-  return nullptr;
 }
 
-void* KvmVcpu::KeptExit() {
+void KvmVcpu::KeptExit() {
   exit_kept_ = false;
-  return FillExit();
+  FillExit();
 }
 
 // After a KVM_RUN that failed, most often because of a signal: until there is an exit or a kick.
-void* KvmVcpu::EnterAgain(int error, OnError on_error) {
+void KvmVcpu::EnterAgain(int error) {
   ExitPage& page = shared_->exit;
   do {
     reply_waits_ = reply_moves_ = false;  // an entry that was interrupted has still taken the reply
     // EAGAIN: an application processor that has just had its SIPI (api.rst 4.10).
-    if (error != EINTR && error != EAGAIN) return EntryFailed(error, on_error);
+    if (error != EINTR && error != EAGAIN) return EntryFailed(error);
     if (stop_.pending()) return Interrupted();
     page.interrupted++;
     if (!stop_.Enter()) return Interrupted();
     error = Enter(&page);
   } while (error != 0);
-  return FillExit();
+  FillExit();
 }
 
-void* KvmVcpu::Interrupted() {
+void KvmVcpu::Interrupted() {
   ExitPage& page = shared_->exit;
   page.kind = static_cast<uint32_t>(ExitKind::kInterrupted);
   page.subcode = static_cast<uint32_t>(stop_.Consume());
   page.kicks++;
-  return nullptr;
 }
 
 Status KvmVcpu::Complete() {

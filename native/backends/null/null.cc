@@ -33,7 +33,7 @@ class NullVcpu final : public Vcpu {
     shared_->exit.version = kExitPageVersion;
   }
 
-  void* Run(OnError) override {
+  void Run() override {
     ExitPage& page = shared_->exit;
     if (in_waits_) TakeReply();
     if (!stop_.Enter()) return Interrupted();
@@ -42,7 +42,7 @@ class NullVcpu final : public Vcpu {
     stop_.Leave();
     if (general_[kRcx] == 0) {
       page.kind = static_cast<uint32_t>(ExitKind::kHlt);
-      return nullptr;
+      return;
     }
     general_[kRcx]--;
     general_[kRip]++;
@@ -54,7 +54,7 @@ class NullVcpu final : public Vcpu {
     page.direction = in_waits_ ? 0 : 1;
     page.data[0] = static_cast<uint8_t>(general_[kRax]);
     if (++next_ >= general_[kRbx]) next_ = 0;
-    return general_[kR8] ? MakeString(&page) : nullptr;
+    if (general_[kR8]) MakeString(&page);
   }
 
   Status Complete() override {
@@ -98,19 +98,17 @@ class NullVcpu final : public Vcpu {
     const uint64_t bytes = std::min<uint64_t>(uint64_t{page.size} * page.count, kExitDataSize);
     for (uint64_t i = 0; i < bytes; i++) general_[kRax] += page.data[i];
   }
-  [[gnu::noinline]] void* MakeString(ExitPage* page) const {
+  [[gnu::noinline]] void MakeString(ExitPage* page) const {
     page->size = general_[kR9] == 2 || general_[kR9] == 4 ? static_cast<uint32_t>(general_[kR9]) : 1;
     page->count = static_cast<uint32_t>(std::min<uint64_t>(general_[kR8], kExitDataSize / page->size));
     for (uint32_t i = 0; i < page->size * page->count; i++) page->data[i] = static_cast<uint8_t>(general_[kRax] + i);
-    return nullptr;
   }
   static Status Unsupported() { return Status::Error(Code::kUnsupported, "state", "the null device has general registers only"); }
-  void* Interrupted() {
+  void Interrupted() {
     ExitPage& page = shared_->exit;
     page.kind = static_cast<uint32_t>(ExitKind::kInterrupted);
     page.subcode = static_cast<uint32_t>(stop_.Consume());
     page.kicks++;
-    return nullptr;
   }
 
   std::shared_ptr<Vm> vm_;

@@ -20,11 +20,15 @@ type Step = (page: DataView) => void;
 const mockScript: Step[] = [];
 let mockPage: DataView;
 let mockSlice: () => Next;
+let mockFailure: Error | undefined;
 const mockRunner = { started: 0, stopped: 0, woken: 0, referenced: true, caps: [] as number[] };
 
 jest.mock('../../../lib/native/addon', () => ({
   ...jest.requireActual<object>('../../../lib/native/addon'),
   addon: () => ({
+    checkRun: () => {
+      if (mockFailure) throw mockFailure;
+    },
     run: () => {
       const step = mockScript.shift();
       if (step) step(mockPage);
@@ -98,6 +102,7 @@ function bench({ kernelIrqchip = false, source }: { kernelIrqchip?: boolean; sou
   const shared = new ArrayBuffer(16384);
   mockPage = new DataView(shared);
   mockScript.length = 0;
+  mockFailure = undefined;
   Object.assign(mockRunner, { started: 0, stopped: 0, woken: 0, referenced: true, caps: [] });
   const state = { completed: 0, injected: [] as number[], halted: false, rflags: 2n };
   const native = {
@@ -148,6 +153,26 @@ async function run({ vcpu }: Bench, ...script: Step[]): Promise<RunEnd> {
   }
   return ended;
 }
+
+it('an entry that fails ends the run with its error', async () => {
+  const made = bench();
+  made.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => void (mockFailure = new Error('no such luck')) });
+  await expect(run(made, out(0x10, 1), exit(ExitKind.None))).rejects.toThrow('no such luck');
+});
+
+it('a handler that has writes posted ends the slice, and the next one looks for them', async () => {
+  const made = bench();
+  const { posted } = made.vcpu.vm as unknown as { posted: { active: boolean; waiting: boolean; onActive: Set<() => void>; drain(): void } };
+  const drained: number[] = [];
+  Object.assign(posted, { waiting: true, drain: () => void drained.push(made.vcpu.exits.snapshot().slices) });
+  const write = (): void => {
+    posted.active = true;
+    for (const tell of posted.onActive) tell();
+  };
+  made.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write });
+  await run(made, out(0x10, 1), halt);
+  expect(drained).toEqual([2]);
+});
 
 describe('port I/O', () => {
   it('goes to the bus with its width, and is counted', async () => {
