@@ -6,6 +6,8 @@
 #include <features.h>
 
 #if defined(__GLIBC__) && defined(__x86_64__)
+__asm__(".symver dlclose, dlclose@GLIBC_2.2.5");
+__asm__(".symver dlopen, dlopen@GLIBC_2.2.5");
 __asm__(".symver dlsym, dlsym@GLIBC_2.2.5");
 __asm__(".symver pthread_create, pthread_create@GLIBC_2.2.5");
 __asm__(".symver pthread_detach, pthread_detach@GLIBC_2.2.5");

@@ -102,6 +102,7 @@ class KvmVcpu final : public Vcpu {
   kvm_run* run_ = nullptr;
   size_t run_size_ = 0;
   StopWord stop_;
+  bool direct_ = false;  // CallRun() goes past the C library
   // Sync regs (api.rst 5, kvm_valid_regs). All are StateMasks.
   uint32_t sync_mask_ = 0;    // what travels with each exit
   uint32_t synced_ = 0;       // what of run_->s.regs is the vCPU's state now

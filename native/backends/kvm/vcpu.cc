@@ -5,6 +5,7 @@
 
 #include "backends/kvm/flex_table.h"
 #include "backends/kvm/kvm.h"
+#include "backends/kvm/run_call.h"
 
 namespace hax::kvm {
 
@@ -16,6 +17,8 @@ Status KvmVcpu::Create(std::shared_ptr<KvmVm> vm, Fd fd, size_t run_size, std::s
   vcpu->run_ = static_cast<kvm_run*>(run);
   vcpu->run_size_ = run_size;
   vcpu->stop_.set_device_flag(&vcpu->run_->immediate_exit);
+  static const bool direct = GoesPastLibrary();
+  vcpu->direct_ = direct;
   vcpu->shared_ = std::make_shared<VcpuShared>();
   vcpu->shared_->exit.version = kExitPageVersion;
   *out = std::move(vcpu);
@@ -30,7 +33,7 @@ KvmVcpu::~KvmVcpu() {
 inline int KvmVcpu::Enter(ExitPage* page) {
   page->entries++;
   run_->request_interrupt_window = page->request_window != 0;
-  const int error = ioctl(fd_.get(), KVM_RUN, 0) == 0 ? 0 : errno;
+  const int error = CallRun(fd_.get(), direct_);
   stop_.Leave();
   synced_ = sync_mask_;
   regs_wait_ = false;
