@@ -8,7 +8,7 @@ describe('the gate of the benchmarks', () => {
   it('finds a run loop that has become slower by 100 ns an exit', () => {
     const { status, stderr } = run('dispatch', '--check', '--quick', '--tries', '1', '--plant');
     expect(stderr).toMatch(
-      /^bench: dispatch: an exit of the null device, one class, over C is [0-9.]+ %, over the limit of 1100 % \(bar 20 ns\)$/m,
+      /^bench: dispatch: an exit of the null device, one class, over C is [0-9.]+ %, over the limit of 700 % \(bar 20 ns\)$/m,
     );
     expect(status).toBe(1);
   }, 120_000);
