@@ -1,4 +1,5 @@
-// Node-API only: converts, validates by type and throws; never an ioctl. Everything here runs on a JavaScript thread.
+// Node-API, and V8's call of run() (fast_call.h): converts, validates by type and throws; never an ioctl. Everything here runs on a
+// JavaScript thread.
 #ifndef NODE_HAX_BINDING_BINDING_H_
 #define NODE_HAX_BINDING_BINDING_H_
 

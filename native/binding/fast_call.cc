@@ -1,7 +1,6 @@
 #include "binding/fast_call.h"
 
 #include <cstdint>
-#include <new>
 
 #include "core/os.h"
 
@@ -44,12 +43,13 @@ struct V8 {
 }  // namespace
 
 Napi::Value MakeFastFunction(Napi::Env env, void (*fast)(void* receiver), void (*slow)(const void* info)) {
+  using os::FindSymbol;
   V8 v8;
   // SAFETY: each symbol has the type that V8's headers declare for its name, which has the types of the arguments in it.
-  if (!os::FindSymbol("_ZN2v87Isolate10GetCurrentEv", &v8.current_isolate) ||
-      !os::FindSymbol("_ZN2v87Isolate17GetCurrentContextEv", &v8.current_context) ||
-      !os::FindSymbol("_ZN2v816FunctionTemplate11GetFunctionENS_5LocalINS_7ContextEEE", &v8.get_function) ||
-      !os::FindSymbol(
+  if (!FindSymbol("_ZN2v87Isolate10GetCurrentEv", &v8.current_isolate) ||
+      !FindSymbol("_ZN2v87Isolate17GetCurrentContextEv", &v8.current_context) ||
+      !FindSymbol("_ZN2v816FunctionTemplate11GetFunctionENS_5LocalINS_7ContextEEE", &v8.get_function) ||
+      !FindSymbol(
           "_ZN2v816FunctionTemplate3NewEPNS_7IsolateEPFvRKNS_20FunctionCallbackInfoINS_5ValueEEEENS_5LocalIS4_EENSA_INS_9SignatureEEEi"
           "NS_19ConstructorBehaviorENS_14SideEffectTypeEPKNS_9CFunctionEttt",
           &v8.new_template)) {

@@ -121,8 +121,9 @@ async function runAgain(call, number) {
 }
 
 // Test files ({ project, device, file } each) inside host B. As many calls at a time as there are processors, since each emulates one, and one
-// less until `here`, the suites of this host, has settled. What host B itself did not live through is started once more, file by file, when it
-// has the machine to itself: that says nothing about the tests. So is a call in which a test met its time limit; its second word counts.
+// less until `here`, the suites of this host, has settled. What host B itself did not live through is started again, file by file, when it
+// has the machine to itself, twice at most: that says nothing about the tests. So is a call in which a test met its time limit; its second
+// word counts.
 async function runInHostB(jobs, here) {
   if (jobs.length === 0) return [];
   compile(CIRCUS);
