@@ -4,31 +4,31 @@
  */
 export const exitPage = {
   version: 0,
-  kind: 4,
-  port: 8,
-  size: 12,
-  count: 16,
-  direction: 20,
-  rawCode: 24,
-  subcode: 28,
-  address: 32,
-  instructionLength: 40,
-  instruction: 44,
+  instructionLength: 4,
+  instruction: 8,
+  javascriptNs: 32,
+  blockingNs: 40,
+  taken: 48,
+  slowCalls: 56,
   detail: 64,
   entries: 128,
   interrupted: 136,
   kicks: 144,
   guestNs: 152,
-  javascriptNs: 160,
-  blockingNs: 168,
-  interruptReady: 176,
-  requestWindow: 180,
-  taken: 184,
-  slowCalls: 192,
+  kind: 192,
+  port: 196,
+  size: 200,
+  count: 204,
+  direction: 208,
+  rawCode: 212,
+  subcode: 216,
+  address: 224,
+  interruptReady: 232,
+  requestWindow: 236,
   data: 248,
 } as const;
 
-export const exitPageVersion = 1;
+export const exitPageVersion = 2;
 export const exitDataSize = 4096;
 
 /** Relative to the start of the shared block, like the offsets above. */

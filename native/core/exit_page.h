@@ -8,7 +8,7 @@
 
 namespace hax {
 
-inline constexpr uint32_t kExitPageVersion = 1;
+inline constexpr uint32_t kExitPageVersion = 2;
 inline constexpr size_t kExitDataSize = 4096;
 
 enum class ExitKind : uint32_t {
@@ -42,8 +42,24 @@ enum class ExitKind : uint32_t {
 enum class InterruptReason : uint32_t { kKick = 1, kSlice = 2 };
 enum class Direction : uint32_t { kIn = 0, kOut = 1 };
 
+// In cache lines: what an exit of a port says is one, with the first bytes of data. What the thread that owns the devices counts and what
+// the thread counts that enters the guest are apart, since in threaded mode they are two.
 struct ExitPage {
   uint32_t version;
+  uint32_t instruction_length;
+  uint8_t instruction[20];  // the bytes that could not be emulated; 15 at most are used
+  uint32_t reserved;
+  // Counters, since the vCPU was made; first the owner's.
+  uint64_t javascript_ns;  // wall time in JavaScript that served exits; this and guest_ns are estimates in slices with many exits
+  uint64_t blocking_ns;    // the part of guest_ns that was spent in enter()
+  uint64_t taken;          // exits that needed no JavaScript: posted writes of the native ring, reads with a standing answer
+  uint64_t slow_calls;     // of run(), by code that V8 had not compiled yet, or where it can do no better
+  uint64_t detail[8];      // what else the exit says, by kind
+  uint64_t entries;        // times the guest was entered
+  uint64_t interrupted;    // entries ended by a signal that was nobody's kick
+  uint64_t kicks;          // stop words consumed
+  uint64_t guest_ns;       // wall time inside the guest; GuestTimeSince() while a vCPU thread is inside
+  uint64_t reserved2[4];
   uint32_t kind;
   uint32_t port;
   uint32_t size;       // bytes of one access: 1, 2, 4; MMIO 1 to 8
@@ -51,29 +67,18 @@ struct ExitPage {
   uint32_t direction;  // a Direction: in is a read that wants a reply in data
   uint32_t raw_code;   // the backend's own exit number
   uint32_t subcode;    // suberror, event type, interrupt reason
-  uint64_t address;    // guest-physical address, MSR index or hypercall number
-  uint32_t instruction_length;
-  uint8_t instruction[20];  // the bytes that could not be emulated; 15 at most are used
-  uint64_t detail[8];       // what else the exit says, by kind
-  // Counters, since the vCPU was made.
-  uint64_t entries;        // times the guest was entered
-  uint64_t interrupted;    // entries ended by a signal that was nobody's kick
-  uint64_t kicks;          // stop words consumed
-  uint64_t guest_ns;       // wall time inside the guest; GuestTimeSince() while a vCPU thread is inside
-  uint64_t javascript_ns;  // and in JavaScript that served its exits; both are estimates in slices with many exits
-  uint64_t blocking_ns;    // the part of guest_ns that was spent in enter()
+  uint32_t reserved3;
+  uint64_t address;  // guest-physical address, MSR index or hypercall number
   // Interrupts, where their controller is not the kernel's.
   uint32_t interrupt_ready;  // after an exit: Inject() would be taken at once
   uint32_t request_window;   // written by JavaScript: end the next entry as kIrqWindow as soon as the guest takes interrupts
-  uint64_t taken;            // exits that needed no JavaScript: posted writes of the native ring, reads with a standing answer
-  uint64_t slow_calls;       // of run(), by code that V8 had not compiled yet, or where it can do no better
-  uint8_t reserved[48];
+  uint64_t reserved4;
   uint8_t data[kExitDataSize];
 };
 
-static_assert(offsetof(ExitPage, address) == 32);
 static_assert(offsetof(ExitPage, detail) == 64);
 static_assert(offsetof(ExitPage, entries) == 128);
+static_assert(offsetof(ExitPage, kind) == 192);
 static_assert(offsetof(ExitPage, data) == 248);
 
 // What guest_ns says while a thread of its own runs the guest, in one word, so that a reader needs no lock: the top bit, and the moment,

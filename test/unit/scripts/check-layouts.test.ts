@@ -36,14 +36,14 @@ test('the files of the tree agree', () => {
 
 test('an offset, a size and an enumerator that differ are told, and the status says so', () => {
   const { status, problems } = check(
-    [layout, /\n {2}port: 8,/, '\n  port: 10,'],
+    [layout, /\n {2}port: 196,/, '\n  port: 198,'],
     [layout, 'segmentSize = 24', 'segmentSize = 32'],
     [layout, 'Mmio = 2', 'Mmio = 20'],
     [layout, "'mmio',", "'mmio2',"],
   );
   expect(status).toBe(1);
   expect(problems).toEqual([
-    'exitPage.port is 10 in layout.ts and 8 in exit_page.h',
+    'exitPage.port is 198 in layout.ts and 196 in exit_page.h',
     'ExitKind.Mmio is 20 in layout.ts and 2 in exit_page.h',
     'layout.ts lacks exitKinds.Mmio, which is 2 in exit_page.h',
     'segmentSize is 32 in layout.ts and 24 in exit_page.h',
