@@ -82,7 +82,7 @@ export interface VcpuCounters {
   readonly taken: number;
   /**
    * Nanoseconds inside the guest, with what the kernel or driver did for it; a guest that is halted under the kernel's interrupt controllers
-   * sleeps in there. An estimate in inline mode while a slice has more than 8 exits: then every 61st is timed.
+   * sleeps in there. An estimate in inline mode while a slice has more than 8 exits: then every 251st is timed.
    */
   readonly guestNs: number;
   /** Nanoseconds in JavaScript that served exits, and in the run loop around it; estimated like `guestNs`. */

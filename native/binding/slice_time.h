@@ -1,7 +1,7 @@
 // Where a slice's time goes: inside the guest, or in JavaScript that serves its exits. Looking at the clock twice an exit would cost more
 // than the rest of the way to JavaScript, so only the first exits of a slice are timed, all of them, and then one in `kInterval`, which
-// counts for all between. A guest that seldom exits is timed exactly; of one that exits all the time there are thousands of samples a
-// second.
+// counts for all between. A guest that seldom exits is timed exactly; of one that exits all the time there are hundreds of samples a
+// second and more.
 #ifndef NODE_HAX_BINDING_SLICE_TIME_H_
 #define NODE_HAX_BINDING_SLICE_TIME_H_
 
@@ -15,7 +15,7 @@ namespace hax::binding {
 
 class SliceTime {
  public:
-  static constexpr uint32_t kInterval = 61;  // a prime: not in step with a guest's loop
+  static constexpr uint32_t kInterval = 251;  // a prime: not in step with a guest's loop
 
   // What one slice of a vCPU leaves to the next.
   struct Carry {
