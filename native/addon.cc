@@ -61,8 +61,14 @@ Napi::Value AddressOf(const Napi::CallbackInfo& info) {
   return Napi::BigInt::New(info.Env(), static_cast<uint64_t>(reinterpret_cast<uintptr_t>(bytes.Data())));
 }
 
-// makeFastRun(): run() as compiled JavaScript calls it fastest, or undefined. For the versions of V8 that fast_call.h is about.
-Napi::Value MakeFastRun(const Napi::CallbackInfo& info) { return MakeFastFunction(info.Env(), Run, RunSlowly); }
+// makeFast(): run() and nextExit() as compiled JavaScript calls them fastest, each undefined where that cannot be. For the versions of V8
+// that fast_call.h is about.
+Napi::Value MakeFast(const Napi::CallbackInfo& info) {
+  Napi::Object made = Napi::Object::New(info.Env());
+  made["run"] = MakeFastFunction(info.Env(), Run, RunSlowly);
+  made["nextExit"] = MakeFastFunction(info.Env(), NextExit, NextExitSlowly);
+  return made;
+}
 
 Napi::Value Backends(const Napi::CallbackInfo& info) {
   Napi::Array names = Napi::Array::New(info.Env());
@@ -98,7 +104,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports["ThreadRunner"] = data->thread_runner.Value();
   exports["setPump"] = Napi::Function::New<SetPump>(env, "setPump");
   exports["plainSlice"] = Napi::Function::New<PlainSlice>(env, "plainSlice");
-  exports["makeFastRun"] = Napi::Function::New<MakeFastRun>(env, "makeFastRun");
+  exports["exitSlots"] = Napi::Function::New<GetExitSlots>(env, "exitSlots");
+  exports["resumeSlot"] = Napi::Function::New<ResumeSlot>(env, "resumeSlot");
+  exports["makeFast"] = Napi::Function::New<MakeFast>(env, "makeFast");
   exports["checkRun"] = Napi::Function::New<CheckRun>(env, "checkRun");
   exports["loopIsAccessible"] = Napi::Boolean::New(env, LoopIsAccessible());
   const auto define = [&](const char* name, napi_callback callback) {
@@ -111,8 +119,10 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
     RunSlowly(nullptr);
     return nullptr;
   });
-  define("nextExit", NextExit);
-  define("resumeSlot", ResumeSlot);
+  define("nextExit", [](napi_env, napi_callback_info) -> napi_value {
+    NextExitSlowly(nullptr);
+    return nullptr;
+  });
   return exports;
 }
 

@@ -142,14 +142,16 @@ export interface Addon {
   readonly ThreadRunner: new (vcpu: NativeVcpu, slot: number, cpus: Uint8Array) => NativeThreadRunner;
   /** The function that serves exits of vCPU threads, called in the loop's check phase. */
   setPump(pump: () => void): void;
-  /** The slot of the next exit to serve; -1 when there is none or the loop wants a turn. */
-  readonly nextExit: () => number;
+  /** Two 32-bit numbers: what nextExit() says, and the slot of a vCPU that it is to give to its thread first, 0 for none. */
+  exitSlots(): ArrayBuffer;
+  /** In the pump only. Says in exitSlots() whose exit is the next to serve, by slot; -1 when there is none or the loop wants a turn. */
+  nextExit: () => void;
   /** Lets the thread of a vCPU enter the guest, if it is ready(). */
-  readonly resumeSlot: (slot: number) => void;
+  resumeSlot(slot: number): void;
   /** Enters the vCPU of the slice in progress once; the exit page says what happened, `none` that checkRun() has an error to throw. */
   run: () => void;
-  /** The same function for compiled code to call without Node-API, for the versions of V8 in `fastCalls`; undefined where it has none. */
-  makeFastRun(): (() => void) | undefined;
+  /** Functions for compiled code to call without Node-API, for the versions of V8 in `fastCalls`; undefined what it has not. */
+  makeFast(): { run: (() => void) | undefined; nextExit: (() => void) | undefined };
   checkRun(): void;
 }
 
@@ -180,7 +182,11 @@ function load(file: string): Addon {
   const bindings = require('bindings') as (options: object) => Addon; // eslint-disable-line @typescript-eslint/no-require-imports
   const addon = bindings({ bindings: path.basename(file), module_root: path.dirname(file), try: [[file]] });
   addon.initialize(makeError);
-  if (callsFast(process.versions, process.env)) addon.run = addon.makeFastRun() ?? addon.run;
+  if (callsFast(process.versions, process.env)) {
+    const { run, nextExit } = addon.makeFast();
+    addon.run = run ?? addon.run;
+    addon.nextExit = nextExit ?? addon.nextExit;
+  }
   return addon;
 }
 

@@ -35,11 +35,17 @@ const siblingsOf = new WeakMap<VirtualMachine, Siblings>();
 /** The runs of this JavaScript thread by their slots. */
 const runs = new Map<number, ThreadedRun>();
 let lastSlot = 0;
+/** What nextExit() says and is told. */
+let slots = new Int32Array(2);
+
+function next(): number {
+  addon().nextExit();
+  return slots[0];
+}
 
 /** What native/binding/threads.cc calls when vCPUs have exited. */
 function pump(): void {
-  const { nextExit } = addon();
-  for (let slot = nextExit(); slot >= 0; slot = nextExit()) runs.get(slot)?.exited();
+  for (let slot = next(); slot >= 0; slot = next()) if (runs.get(slot)?.exited()) slots[1] = slot;
 }
 
 /** With the kernel's controllers a halted vCPU sleeps inside KVM_RUN. When every one of a VM does so for ever, the guest has ended. */
@@ -68,6 +74,7 @@ export class ThreadedRun extends GuestRun {
     siblingsOf.set(vm, this.#siblings);
     try {
       this.#runner = new (addon().ThreadRunner)(vcpu.native, this.#slot, new Uint8Array(Uint32Array.from(affinity).buffer));
+      if (runs.size === 0) slots = new Int32Array(addon().exitSlots());
       addon().setPump(pump);
       this.#runner.start();
     } catch (error) {
@@ -81,8 +88,8 @@ export class ThreadedRun extends GuestRun {
     this.#enter();
   }
 
-  /** The vCPU is out of the guest, with an exit that nobody has served yet. */
-  exited(): void {
+  /** The vCPU is out of the guest, with an exit that nobody has served yet. Whether it is to enter the guest again, at once. */
+  exited(): boolean {
     const { u32 } = this;
     const kind = u32[kindAt];
     this.inSlice = this.#siblings.serving = true;
@@ -99,12 +106,13 @@ export class ThreadedRun extends GuestRun {
     this.inSlice = this.#siblings.serving = false;
     if (kind !== interrupted) this.#active = true;
     if (!this.ended && !this.waits && !this.#leaving) {
-      this.#enter();
-      return;
+      this.#prepare();
+      return true;
     }
     this.#track?.left();
     if (this.ended) this.settle();
     else if (this.waits) this.#completeIfPaused();
+    return false;
   }
 
   override end(end: RunEnd): void {
@@ -135,7 +143,7 @@ export class ThreadedRun extends GuestRun {
     this.#runner.hold();
     if (!this.#runner.takeExit()) return false;
     if (this.u32[kindAt] === interrupted && isHaltedForEver(this.vcpu, true)) return true;
-    this.exited();
+    if (this.exited()) addon().resumeSlot(this.#slot);
     return false;
   }
 
@@ -189,10 +197,15 @@ export class ThreadedRun extends GuestRun {
   }
 
   #enter(): void {
+    this.#prepare();
+    addon().resumeSlot(this.#slot);
+  }
+
+  /** Before each entry. */
+  #prepare(): void {
     this.over = false;
     if (this.interrupt) this.deliver();
     this.#track?.entering();
-    addon().resumeSlot(this.#slot);
   }
 
   /** Gets the guest out, and what it came out with served, unless a handler of the VM is at work: then the pump does that after it. */

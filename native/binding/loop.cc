@@ -294,7 +294,7 @@ SliceRunner* LoopContext::NextRunnable() {
 void LoopContext::OnCheck() {
   // Our own idle handle would make the loop look busy.
   Idle(false);
-  const bool more = threads_.Serve(env_);
+  const bool more = threads_.Serve(*this);
   RunSlice();
   if (more || std::any_of(runners_.begin(), runners_.end(), [](SliceRunner* each) { return each->runnable(); })) Idle(true);
 }

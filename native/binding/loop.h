@@ -30,6 +30,7 @@ class LoopContext {
   void RemoveThread(ThreadRunner* runner);
   void UpdateReferences();
 
+  Napi::Env env() const { return env_; }
   // In the check phase: whether the loop has anything due.
   bool HasWork() const { return Timeout() == 0; }
   // When the loop wants to run: in so many milliseconds, 0 for at once, -1 for not before a descriptor has something.

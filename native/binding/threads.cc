@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "binding/loop.h"
+#include "core/hot_tls.h"
 
 namespace hax::binding {
 
@@ -11,6 +12,9 @@ namespace {
 
 // How long exits are served before the loop gets a turn, nanoseconds. Long against a turn of it, short for sockets and timers.
 constexpr uint64_t kServe = 100000;
+
+// Whose pump runs on this thread.
+HAX_HOT_TLS ThreadHub* pumping = nullptr;
 
 }  // namespace
 
@@ -42,6 +46,7 @@ Napi::Value ThreadRunner::Start(const Napi::CallbackInfo& info) {
   LoopContext* context = LoopContext::Get(env);
   if (!context || !binding::Check(env, VcpuThread::Start(box_->vcpu, context->threads()->queue(), cpus_, &thread_))) return {};
   box_->thread = thread_.get();
+  shared_ = box_->vcpu->shared();
   context_ = context;
   context->AddThread(this);
   Ref();  // the context points to this object
@@ -92,7 +97,10 @@ Napi::Value ThreadRunner::SetReferenced(const Napi::CallbackInfo& info) {
   return {};
 }
 
-void ThreadHub::Remove(ThreadRunner* runner) { runners_.erase(std::remove(runners_.begin(), runners_.end(), runner), runners_.end()); }
+void ThreadHub::Remove(ThreadRunner* runner) {
+  if (serving_ == runner) Served(MonotonicNanoseconds());
+  runners_.erase(std::remove(runners_.begin(), runners_.end(), runner), runners_.end());
+}
 
 bool ThreadHub::referenced() const {
   return std::any_of(runners_.begin(), runners_.end(), [](const ThreadRunner* runner) { return runner->referenced(); });
@@ -102,37 +110,44 @@ void ThreadHub::EndAll() {
   while (!runners_.empty()) runners_.back()->End();
 }
 
-bool ThreadHub::Serve(Napi::Env env) {
-  if (queue_.Empty()) return false;
+bool ThreadHub::Serve(const LoopContext& context) {
+  // An exit that has woken the loop may have been taken meanwhile: the next is to wake it again.
+  if (queue_.Empty()) return !queue_.Leave();
+  const Napi::Env env = context.env();
   Napi::HandleScope scope(env);
   until_ = MonotonicNanoseconds() + kServe;
+  slots_->resume = 0;
+  context_ = &context;
+  ThreadHub* const outer = std::exchange(pumping, this);
   napi_value result;
   if (napi_make_callback(env, nullptr, env.Global(), pump_.Value(), 0, nullptr, &result) != napi_ok) ReportUncaught(env);
+  pumping = outer;
   Served(MonotonicNanoseconds());
   return !queue_.Leave();
 }
 
-int32_t ThreadHub::Next(const LoopContext& context) {
-  uint64_t now = MonotonicNanoseconds();
+void ThreadHub::Next() {
+  const uint64_t now = MonotonicNanoseconds();
   Served(now);
-  if (now > until_) return -1;
+  if (const uint32_t slot = std::exchange(slots_->resume, 0)) Resume(slot, now);
+  slots_->next = -1;
+  if (now > until_) return;
   const VcpuThread* thread = queue_.Take();
-  if (!thread && !context.HasWork()) {
-    thread = queue_.SpinAndTake();
-    now = MonotonicNanoseconds();
+  serving_since_ = now;
+  if (!thread && !context_->HasWork()) {
+    thread = queue_.SpinAndTake(now);
+    if (thread) serving_since_ = thread->left_at();
   }
   for (const ThreadRunner* runner : runners_) {
     if (runner->thread() != thread || !thread) continue;
-    if (const auto& vcpu = runner->box()->vcpu) serving_ = vcpu->shared();
-    serving_since_ = now;
-    return static_cast<int32_t>(runner->slot());
+    serving_ = runner;
+    slots_->next = static_cast<int32_t>(runner->slot());
   }
-  return -1;
 }
 
 void ThreadHub::Served(uint64_t now) {
-  if (serving_) serving_->exit.javascript_ns += now - serving_since_;
-  serving_.reset();
+  if (serving_) serving_->page()->javascript_ns += now - serving_since_;
+  serving_ = nullptr;
 }
 
 Napi::Value SetPump(const Napi::CallbackInfo& info) {
@@ -142,29 +157,28 @@ Napi::Value SetPump(const Napi::CallbackInfo& info) {
   return {};
 }
 
-void ThreadHub::Resume(uint32_t slot) {
+void ThreadHub::Resume(uint32_t slot, uint64_t now) {
   for (const ThreadRunner* runner : runners_) {
-    if (runner->slot() == slot && runner->thread()) runner->thread()->Resume();
+    if (runner->slot() == slot && runner->thread()) runner->thread()->Resume(now);
   }
 }
 
-napi_value ResumeSlot(napi_env env, napi_callback_info info) {
-  napi_value argument;
-  size_t count = 1;
+Napi::Value ResumeSlot(const Napi::CallbackInfo& info) {
   uint32_t slot = 0;
-  LoopContext* const context = Napi::Env(env).GetInstanceData<AddonData>()->loop;
-  if (!context || napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr) != napi_ok || count < 1 ||
-      napi_get_value_uint32(env, argument, &slot) != napi_ok) {
-    return nullptr;
-  }
-  context->threads()->Resume(slot);
-  return nullptr;
+  LoopContext* const context = info.Env().GetInstanceData<AddonData>()->loop;
+  if (context && Argument(info, 0, "slot", &slot)) context->threads()->Resume(slot, MonotonicNanoseconds());
+  return {};
 }
 
-napi_value NextExit(napi_env env, napi_callback_info) {
-  LoopContext* const context = Napi::Env(env).GetInstanceData<AddonData>()->loop;
-  napi_value slot;
-  return napi_create_int32(env, context ? context->threads()->Next(*context) : -1, &slot) == napi_ok ? slot : nullptr;
+Napi::Value GetExitSlots(const Napi::CallbackInfo& info) {
+  LoopContext* const context = LoopContext::Get(info.Env());
+  return context ? SharedBuffer(info.Env(), context->threads()->slots()) : Napi::Value();
 }
+
+void NextExit(void*) {
+  if (pumping) pumping->Next();
+}
+
+void NextExitSlowly(const void*) { NextExit(nullptr); }
 
 }  // namespace hax::binding

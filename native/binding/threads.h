@@ -23,7 +23,7 @@ class ThreadRunner final : public Napi::ObjectWrap<ThreadRunner> {
   bool referenced() const { return referenced_; }
   uint32_t slot() const { return slot_; }
   VcpuThread* thread() const { return thread_.get(); }
-  const std::shared_ptr<VcpuBox>& box() const { return box_; }
+  ExitPage* page() const { return &shared_->exit; }  // after start()
   void End();
 
  private:
@@ -38,10 +38,17 @@ class ThreadRunner final : public Napi::ObjectWrap<ThreadRunner> {
 
   std::shared_ptr<VcpuBox> box_;
   std::unique_ptr<VcpuThread> thread_;
+  std::shared_ptr<VcpuShared> shared_;
   LoopContext* context_ = nullptr;  // between start() and the end
   std::vector<uint32_t> cpus_;
   uint32_t slot_ = 0;
   bool referenced_ = true;
+};
+
+// What nextExit() and the pump tell each other: a call that compiled JavaScript makes as C has no arguments and no result.
+struct ExitSlots {
+  int32_t next;     // of nextExit(): the slot of the exit to serve; -1: nothing to serve, or the loop's turn
+  uint32_t resume;  // to nextExit(): the slot of a vCPU that is to be given to its thread first; 0 for none
 };
 
 class ThreadHub {
@@ -57,28 +64,34 @@ class ThreadHub {
 
   void set_pump(Napi::Function pump) { pump_ = Napi::Persistent(pump); }
   // Serves what waits, for a while; true when the loop should come back without sleeping.
-  bool Serve(Napi::Env env);
-  // The slot of the next exit, or -1: nothing to serve, or the loop's turn.
-  int32_t Next(const LoopContext& context);
+  bool Serve(const LoopContext& context);
+  // nextExit(), on the words of slots().
+  void Next();
+  const std::shared_ptr<ExitSlots>& slots() const { return slots_; }
   // Gives a vCPU to its thread. Nothing happens while an exit of it waits to be served.
-  void Resume(uint32_t slot);
+  void Resume(uint32_t slot, uint64_t now);
 
  private:
   ExitQueue queue_;
+  const std::shared_ptr<ExitSlots> slots_ = std::make_shared<ExitSlots>();
+  const LoopContext* context_ = nullptr;  // while the pump runs
   std::vector<ThreadRunner*> runners_;
   Napi::FunctionReference pump_;
   // Whatever time passes until the next exit is taken belongs to the handlers of the last.
   void Served(uint64_t now);
 
   uint64_t until_ = 0;
-  std::shared_ptr<VcpuShared> serving_;
+  const ThreadRunner* serving_ = nullptr;
   uint64_t serving_since_ = 0;
 };
 
-// setPump(function), and the two calls that each exit costs, of Node-API as it is: nextExit() and resumeSlot(slot).
+// setPump(function), exitSlots() and resumeSlot(slot).
 Napi::Value SetPump(const Napi::CallbackInfo& info);
-napi_value NextExit(napi_env env, napi_callback_info info);
-napi_value ResumeSlot(napi_env env, napi_callback_info info);
+Napi::Value GetExitSlots(const Napi::CallbackInfo& info);
+Napi::Value ResumeSlot(const Napi::CallbackInfo& info);
+// nextExit(), which each exit costs: of the pump that runs on this thread. As compiled JavaScript calls it, and as all other does.
+void NextExit(void* receiver);
+void NextExitSlowly(const void* info);
 
 }  // namespace hax::binding
 

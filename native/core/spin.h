@@ -15,8 +15,11 @@ class Spinner {
   // Spins until ready() is true or it has been long enough; whether it became true.
   template <typename Ready>
   bool Wait(Ready ready) {
-    if (ready()) return true;
-    const uint64_t start = Now();
+    return ready() || Wait(ready, Now());
+  }
+  // From `start` on, which is now.
+  template <typename Ready>
+  bool Wait(Ready ready, uint64_t start) {
     const uint64_t budget = Budget(start);
     if (budget == 0) return false;
     for (uint64_t last = start;;) {

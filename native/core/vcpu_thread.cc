@@ -4,63 +4,50 @@
 
 namespace hax {
 
-void ExitQueue::Post(VcpuThread* thread) {
-  bool wake;
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    waiting_.push_back(thread);
-    // Once: the owner looks at the whole queue.
-    wake = !owner_looks_ && waiting_.size() == 1;
-  }
-  // Not inside: an owner that spins would meet the lock.
-  posted_.fetch_add(1, std::memory_order_release);
-  if (wake) wake_();
+void ExitQueue::Posted() {
+  // Once: the owner looks at the whole queue. It says that it is away before its last look.
+  if (owner_is_away_.load(std::memory_order_seq_cst) && owner_is_away_.exchange(false)) wake_();
 }
 
 VcpuThread* ExitQueue::Take() {
-  std::lock_guard<std::mutex> lock(mutex_);
-  if (!owner_looks_) {
-    owner_looks_ = true;
-    if (left_at_ != 0) spinner_.Slept(Spinner::Now() - left_at_);
-    left_at_ = 0;
+  // Not written each time: the threads read it.
+  if (owner_is_away_.load(std::memory_order_relaxed)) owner_is_away_.store(false, std::memory_order_relaxed);
+  if (left_at_ != 0) spinner_.Slept(Spinner::Now() - left_at_);
+  left_at_ = 0;
+  for (size_t i = 0; i < threads_.size(); i++) {
+    next_ = next_ + 1 < threads_.size() ? next_ + 1 : 0;
+    if (Remove(threads_[next_])) return threads_[next_];
   }
-  if (waiting_.empty()) return nullptr;
-  VcpuThread* const first = waiting_.front();
-  waiting_.pop_front();
-  Taken(first);
-  return first;
+  return nullptr;
 }
 
-VcpuThread* ExitQueue::SpinAndTake() {
-  return spinner_.Wait([this] { return posted_.load(std::memory_order_acquire) > 0; }) ? Take() : nullptr;
+VcpuThread* ExitQueue::SpinAndTake(uint64_t now) {
+  return spinner_.Wait([this] { return !Empty(); }, now) ? Take() : nullptr;
 }
 
 bool ExitQueue::Leave() {
-  std::lock_guard<std::mutex> lock(mutex_);
-  if (!waiting_.empty()) return false;
-  owner_looks_ = false;
-  left_at_ = Spinner::Now();
+  owner_is_away_.store(true, std::memory_order_seq_cst);
+  if (!Empty()) {
+    owner_is_away_.store(false, std::memory_order_relaxed);
+    return false;
+  }
+  if (left_at_ == 0) left_at_ = Spinner::Now();
   return true;
 }
 
-bool ExitQueue::Empty() {
-  std::lock_guard<std::mutex> lock(mutex_);
-  return waiting_.empty();
+bool ExitQueue::Empty() const {
+  return std::none_of(threads_.begin(), threads_.end(), [](const VcpuThread* thread) { return thread->has_exit(); });
 }
 
 bool ExitQueue::Remove(VcpuThread* thread) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  const auto found = std::find(waiting_.begin(), waiting_.end(), thread);
-  if (found == waiting_.end()) return false;
-  waiting_.erase(found);
-  Taken(thread);
+  if (!thread->has_exit()) return false;
+  // It comes from another core, and will be read soon.
+  __builtin_prefetch(&thread->page_->kind);
+  thread->exit_to_take_ = false;
   return true;
 }
 
-void ExitQueue::Taken(VcpuThread* thread) {
-  thread->queued_.store(false, std::memory_order_relaxed);
-  posted_.fetch_sub(1, std::memory_order_relaxed);
-}
+void ExitQueue::Forget(VcpuThread* thread) { threads_.erase(std::remove(threads_.begin(), threads_.end(), thread), threads_.end()); }
 
 Status VcpuThread::Start(std::shared_ptr<Vcpu> vcpu, ExitQueue* queue, const std::vector<uint32_t>& cpus,
                          std::unique_ptr<VcpuThread>* out) {
@@ -68,7 +55,9 @@ Status VcpuThread::Start(std::shared_ptr<Vcpu> vcpu, ExitQueue* queue, const std
   VcpuThread* const raw = self.get();
   Status status = Thread::Start(
       "hax vCPU", cpus, [raw] { raw->Loop(); }, &self->thread_);
-  if (status.ok()) *out = std::move(self);
+  if (!status.ok()) return status;
+  queue->Add(raw);
+  *out = std::move(self);
   return status;
 }
 
@@ -77,20 +66,22 @@ VcpuThread::~VcpuThread() {
   Hold();
   Give(Turn::kEnd);
   thread_.reset();
-  queue_->Remove(this);
+  queue_->Forget(this);
 }
 
 void VcpuThread::Loop() {
   for (;;) {
-    switch (AwaitTurn()) {
+    const bool slept = AwaitTurn();
+    switch (turn_.load(std::memory_order_acquire)) {
       case Turn::kRun: {
-        // Exactly: an exit of this mode costs its hand-over, beside which two looks at the clock are little.
-        const uint64_t start = Spinner::Now();
-        uint64_t* const counter = &vcpu_->shared()->exit.guest_ns;
+        // Exactly, but that the way between two threads that spin counts for the side that it leads to: a look at the clock is as long.
+        const uint64_t start = slept ? Spinner::Now() : given_at_;
+        uint64_t* const counter = &page_->guest_ns;
         const uint64_t before = *counter;
         __atomic_store_n(counter, GuestTimeSince(start, before), __ATOMIC_RELAXED);
         vcpu_->Run();
-        __atomic_store_n(counter, before + (Spinner::Now() - start), __ATOMIC_RELAXED);
+        left_at_ = Spinner::Now();
+        __atomic_store_n(counter, before + (left_at_ - start), __ATOMIC_RELAXED);
         GiveBack();
         break;
       }
@@ -105,19 +96,18 @@ void VcpuThread::Loop() {
   }
 }
 
-VcpuThread::Turn VcpuThread::AwaitTurn() {
+bool VcpuThread::AwaitTurn() {
   const auto given = [this] { return turn_.load(std::memory_order_seq_cst) != Turn::kOwner; };
-  if (!spinner_.Wait(given)) {
-    const uint64_t start = Spinner::Now();
-    {
-      std::unique_lock<std::mutex> lock(mutex_);
-      asleep_.store(true, std::memory_order_seq_cst);
-      given_.wait(lock, given);
-      asleep_.store(false, std::memory_order_relaxed);
-    }
-    spinner_.Slept(Spinner::Now() - start);
+  if (spinner_.Wait(given)) return false;
+  const uint64_t start = Spinner::Now();
+  {
+    std::unique_lock<std::mutex> lock(mutex_);
+    asleep_.store(true, std::memory_order_seq_cst);
+    given_.wait(lock, given);
+    asleep_.store(false, std::memory_order_relaxed);
   }
-  return turn_.load(std::memory_order_acquire);
+  spinner_.Slept(Spinner::Now() - start);
+  return true;
 }
 
 void VcpuThread::Give(Turn turn) {
@@ -130,19 +120,19 @@ void VcpuThread::Give(Turn turn) {
 
 void VcpuThread::GiveBack() {
   const bool exited = turn_.load(std::memory_order_relaxed) == Turn::kRun;
-  // Before the turn: whoever sees that the vCPU is idle sees this too.
-  if (exited) queued_.store(true, std::memory_order_relaxed);
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    turn_.store(Turn::kOwner, std::memory_order_release);
-    // Inside, so that after Hold() the exit is in the queue.
-    if (exited) queue_->Post(this);
+  turn_.store(Turn::kOwner, std::memory_order_seq_cst);
+  // An owner that waits says so before its last look at the turn.
+  if (owner_waits_.load(std::memory_order_seq_cst)) {
+    { std::lock_guard<std::mutex> lock(mutex_); }
+    given_back_.notify_one();
   }
-  given_back_.notify_one();
+  if (exited) queue_->Posted();
 }
 
-void VcpuThread::Resume() {
+void VcpuThread::Resume(uint64_t now) {
   if (!Ready()) return;
+  exit_to_take_ = true;
+  given_at_ = now;
   turn_.store(Turn::kRun, std::memory_order_seq_cst);
   // A thread that spins needs no lock and no call. One that goes to sleep says so before its last look at the turn.
   if (asleep_.load(std::memory_order_seq_cst)) {
@@ -165,8 +155,11 @@ Status VcpuThread::Complete() {
 }
 
 void VcpuThread::AwaitIdle() {
+  if (idle()) return;
   std::unique_lock<std::mutex> lock(mutex_);
+  owner_waits_.store(true, std::memory_order_seq_cst);
   given_back_.wait(lock, [this] { return idle(); });
+  owner_waits_.store(false, std::memory_order_relaxed);
 }
 
 }  // namespace hax

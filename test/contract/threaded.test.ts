@@ -163,6 +163,37 @@ describeEachBackend('threaded mode', (backend) => {
     expect(count).toBe(100);
   });
 
+  it('keeps out a vCPU that a handler of another resumes and pauses again', async () => {
+    const { vm, vcpus } = several(backend, [
+      { kind: 'out', port: 0x10, times: 200 },
+      { kind: 'out', port: 0x11, times: 200 },
+    ]);
+    const [first, second] = vcpus;
+    const counts = [0, 0];
+    vm.ports.add(
+      { at: 0x10, length: 1 },
+      sink(() => {
+        if (++counts[0] >= 200) return;
+        second.resume();
+        second.pause();
+        expect(typeof second.getState().rip).toBe('bigint');
+      }),
+    );
+    vm.ports.add(
+      { at: 0x11, length: 1 },
+      sink(() => void counts[1]++),
+    );
+    const runs = [second, first].map((vcpu) => vcpu.run(threaded));
+    expect(await runs[1]).toEqual({ reason: 'halted' });
+    await delay(5);
+    const [, reached] = counts;
+    await delay(5);
+    expect(counts).toEqual([200, reached]);
+    second.resume();
+    expect(await runs[0]).toEqual({ reason: 'halted' });
+    expect(counts).toEqual([200, 200]);
+  });
+
   it('goes on where it was, run after run, in either mode', async () => {
     const { vm, vcpu } = backend.program({ kind: 'out', port: 0x10, times: 1000 });
     let count = 0;

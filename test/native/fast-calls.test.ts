@@ -1,4 +1,4 @@
-/** Whether compiled code calls run() without Node-API, where this version of V8 can, and that all is the same where it does not. */
+/** Whether compiled code calls run() and nextExit() without Node-API, where this version of V8 can, and that all is the same where it does not. */
 import { childReport } from '../support/child';
 
 /** Rounds of a guest that exits 100,000 times each, until one needed hardly a slow call, or thirty; what the last one needed. */
@@ -55,4 +55,29 @@ it.each(['', '1'])('of a vCPU that its handler has closed end the run (HAX_PLAIN
     vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => { if (++writes === 50_000) vcpu.close(); } });
     vcpu.run().then(({ reason }) => report({ reason, writes }), ({ code }) => report({ code, writes }));`;
   expect(await childReport(closing, { env: { HAX_PLAIN_CALLS: plain } })).toEqual({ reason: 'killed', writes: 50_000 });
+});
+
+it.each(['', '1'])('of vCPUs on threads of their own lose nothing (HAX_PLAIN_CALLS=%p)', async (plain) => {
+  const threaded = `const { vcpu, vm } = make('null', 'out');
+    let writes = 0;
+    vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => void writes++ });
+    const run = async () => {
+      const reasons = new Set();
+      for (let round = 0; round < 20; round++) {
+        vcpu.setState({ rcx: 2_000n });
+        reasons.add((await vcpu.run({ threaded: true })).reason);
+      }
+      report({ writes, reasons: [...reasons] });
+    };
+    run();`;
+  expect(await childReport(threaded, { env: { HAX_PLAIN_CALLS: plain } })).toEqual({ writes: 40_000, reasons: ['halted'] });
+});
+
+it.each(['', '1'])('outside the pump nextExit() does nothing (HAX_PLAIN_CALLS=%p)', async (plain) => {
+  const outside = `const addon = require('./dist/native/addon.js').addon();
+    const slots = new Int32Array(addon.exitSlots());
+    slots.set([7, 7]);
+    for (let i = 0; i < 100_000; i++) addon.nextExit();
+    report({ slots: [...slots] });`;
+  expect(await childReport(outside, { env: { HAX_PLAIN_CALLS: plain } })).toEqual({ slots: [7, 7] });
 });
