@@ -85,24 +85,29 @@ export class PostedWrites {
     if (words === undefined) return;
     const ports = this.#ports;
     const capacity = this.#capacity;
-    // A handler may come back here, and other vCPUs write on: both numbers are read anew, and more than a ring full is never served.
-    for (let count = 0; count < capacity; count++) {
-      const first = words[0];
-      if (first === words[1]) {
-        this.active = this.#ranges > 0;
-        return;
+    let served = 0;
+    try {
+      // A handler may come back here, and other vCPUs write on: both numbers are read anew, and more than a ring full is never served.
+      while (served < capacity) {
+        const first = words[0];
+        if (first === words[1]) {
+          this.active = this.#ranges > 0;
+          return;
+        }
+        const at = first < capacity ? first : 0;
+        // Before the handler runs: one that fails has had its write.
+        words[0] = at + 1 === capacity ? 0 : at + 1;
+        served++;
+        const word = headWords + at * writeWords;
+        if (words[word + 3] !== 0) {
+          const pending = ports.write(words[word], words[word + 4], words[word + 2] as Width);
+          if (pending !== undefined) throw notPosted('port', words[word]);
+        } else {
+          this.#writeMemory(words, word);
+        }
       }
-      const at = first < capacity ? first : 0;
-      // Before the handler runs: one that fails has had its write.
-      words[0] = at + 1 === capacity ? 0 : at + 1;
-      this.served++;
-      const word = headWords + at * writeWords;
-      if (words[word + 3] !== 0) {
-        const pending = ports.write(words[word], words[word + 4], words[word + 2] as Width);
-        if (pending !== undefined) throw notPosted('port', words[word]);
-      } else {
-        this.#writeMemory(words, word);
-      }
+    } finally {
+      this.served += served;
     }
   }
 

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct PostedRing {
   uint32_t last;
   PostedWrite writes[511];  // with the two numbers three pages; one place stays empty
 };
+inline constexpr uint32_t kPostedRoom = sizeof(PostedRing::writes) / sizeof(PostedWrite);
 static_assert(sizeof(PostedWrite) == 24 && offsetof(PostedRing, writes) == 8 && sizeof(PostedRing) == 3 * 4096 - 16);
 
 class PostedWrites {
@@ -35,7 +37,13 @@ class PostedWrites {
   // Whether there are ranges.
   bool active() const { return active_; }
   // Takes the exit if it is a write of one element to a range and there is room; false: it is JavaScript's.
-  bool Take(const ExitPage& page);
+  bool Take(const ExitPage& page) {
+    if (page.direction != static_cast<uint32_t>(Direction::kOut)) return false;
+    if (page.kind == static_cast<uint32_t>(ExitKind::kMmio)) return TakeMmio(page);
+    const uint64_t last = uint64_t{page.port} + page.size - 1;
+    if (page.kind != static_cast<uint32_t>(ExitKind::kIo) || page.count != 1 || last >= ports_.size()) return false;
+    return ports_[page.port] && ports_[last] && Put<4>(page, page.port, 1);
+  }
   // Shared with JavaScript; null until there was a range.
   const std::shared_ptr<PostedRing>& ring() const { return ring_; }
 
@@ -43,12 +51,25 @@ class PostedWrites {
   struct Range {
     uint64_t first, last;
   };
-  bool Covers(const ExitPage& page) const;
+  bool TakeMmio(const ExitPage& page);
+  // `kBytes` of the data: a wider load than the store before it, which may be of four, would wait for that.
+  template <size_t kBytes>
+  bool Put(const ExitPage& page, uint64_t address, uint32_t port) {
+    const uint32_t next = last_ + 1 == kPostedRoom ? 0 : last_ + 1;
+    if (next == ring_->first) return false;
+    PostedWrite& write = ring_->writes[last_];
+    write.address = address;
+    write.size = page.size;
+    write.port = port;
+    std::memcpy(write.data, page.data, kBytes);
+    last_ = ring_->last = next;
+    return true;
+  }
   void Update();
 
   std::shared_ptr<PostedRing> ring_;
   uint32_t last_ = 0;               // JavaScript can write to the ring's own
-  std::vector<bool> ports_;         // one a port, or empty
+  std::vector<uint8_t> ports_;      // one a port, or empty
   std::vector<Range> port_ranges_;  // what ports_ is made of
   std::vector<Range> mmio_;
   bool active_ = false;

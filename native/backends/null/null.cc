@@ -5,6 +5,7 @@
 // makes each exit a string of that many elements, of r9 bytes: OUT sends rax, rax + 1 … byte by byte, IN leaves the sum of all bytes.
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <ctime>
 
 #include "backends/registry.h"
@@ -52,7 +53,7 @@ class NullVcpu final : public Vcpu {
     page.count = 1;
     in_waits_ = general_[kRsi] != 0;
     page.direction = in_waits_ ? 0 : 1;
-    page.data[0] = static_cast<uint8_t>(general_[kRax]);
+    std::memcpy(page.data, &general_[kRax], sizeof(uint32_t));
     if (++next_ >= general_[kRbx]) next_ = 0;
     if (general_[kR8]) MakeString(&page);
   }
