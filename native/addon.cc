@@ -61,12 +61,15 @@ Napi::Value AddressOf(const Napi::CallbackInfo& info) {
   return Napi::BigInt::New(info.Env(), static_cast<uint64_t>(reinterpret_cast<uintptr_t>(bytes.Data())));
 }
 
-// makeFast(): run() and nextExit() as compiled JavaScript calls them fastest, each undefined where that cannot be. For the versions of V8
+// makeFast(): run() and nextExit() as compiled JavaScript calls them fastest, without what cannot be had. For the versions of V8
 // that fast_call.h is about.
 Napi::Value MakeFast(const Napi::CallbackInfo& info) {
   Napi::Object made = Napi::Object::New(info.Env());
-  made["run"] = MakeFastFunction(info.Env(), Run, RunSlowly);
-  made["nextExit"] = MakeFastFunction(info.Env(), NextExit, NextExitSlowly);
+  const auto add = [&made](const char* name, Napi::Value function) {
+    if (!function.IsEmpty()) made[name] = function;
+  };
+  add("run", MakeFastFunction(info.Env(), Run, RunSlowly));
+  add("nextExit", MakeFastFunction(info.Env(), NextExit, NextExitSlowly));
   return made;
 }
 

@@ -150,8 +150,8 @@ export interface Addon {
   resumeSlot(slot: number): void;
   /** Enters the vCPU of the slice in progress once; the exit page says what happened, `none` that checkRun() has an error to throw. */
   run: () => void;
-  /** Functions for compiled code to call without Node-API, for the versions of V8 in `fastCalls`; undefined what it has not. */
-  makeFast(): { run: (() => void) | undefined; nextExit: (() => void) | undefined };
+  /** The same functions for compiled code to call without Node-API, for the versions of V8 in `fastCalls`; without those that it cannot have. */
+  makeFast(): { run?: () => void; nextExit?: () => void };
   checkRun(): void;
 }
 
@@ -182,11 +182,7 @@ function load(file: string): Addon {
   const bindings = require('bindings') as (options: object) => Addon; // eslint-disable-line @typescript-eslint/no-require-imports
   const addon = bindings({ bindings: path.basename(file), module_root: path.dirname(file), try: [[file]] });
   addon.initialize(makeError);
-  if (callsFast(process.versions, process.env)) {
-    const { run, nextExit } = addon.makeFast();
-    addon.run = run ?? addon.run;
-    addon.nextExit = nextExit ?? addon.nextExit;
-  }
+  if (callsFast(process.versions, process.env)) Object.assign(addon, addon.makeFast());
   return addon;
 }
 
