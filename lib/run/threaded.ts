@@ -142,7 +142,8 @@ export class ThreadedRun extends GuestRun {
   stayHalted(): boolean {
     this.#runner.hold();
     if (!this.#runner.takeExit()) return false;
-    if (this.u32[kindAt] === interrupted && isHaltedForEver(this.vcpu, true)) return true;
+    // One that has ended has an exit for the pump to settle it with: now it is taken.
+    if (!this.ended && this.u32[kindAt] === interrupted && isHaltedForEver(this.vcpu, true)) return true;
     if (this.exited()) addon().resumeSlot(this.#slot);
     return false;
   }

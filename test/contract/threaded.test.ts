@@ -291,6 +291,25 @@ describeKvm('several vCPUs under the controllers of the kernel', (backend) => {
     expect({ ends, written }).toEqual({ ends: [{ reason: 'halted' }, { reason: 'halted' }], written: [0x41, 0x43, 0x42] });
   });
 
+  it('are all stopped by a handler that took longer than the looks at halted ones are apart', async () => {
+    const vm = backend.vm({ irqchip: 'kernel' });
+    vm.mapMemory({ gpa: 0, size: ramSize });
+    const [processor, other] = [vm.createVcpu({ cpus: 2 }), vm.createVcpu({ cpus: 2 })];
+    loadGuest(vm, processor, guestImage('real', '1: cmp byte ptr [0x7000], 1; jne 1b; out 0x10, al; cli; hlt'));
+    vm.ports.add(
+      { at: 0x10, length: 1 },
+      sink(() => {
+        for (const end = Date.now() + 300; Date.now() < end;);
+        for (const vcpu of [processor, other]) vcpu.stop({ reason: 'powered-off' });
+      }),
+    );
+    const runs = [processor, other].map((vcpu) => vcpu.run(threaded));
+    await delay(450); // two looks: the other one waits for its start, and has done nothing since the first
+    vm.memory.write(0x7000, Uint8Array.of(1));
+    const poweredOff = { reason: 'powered-off' };
+    expect(await Promise.all(runs)).toEqual([poweredOff, poweredOff]);
+  });
+
   it('wait for an interrupt line as long as it takes', async () => {
     const vm = backend.vm({ irqchip: 'kernel' });
     vm.mapMemory({ gpa: 0, size: ramSize });
