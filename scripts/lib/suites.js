@@ -111,42 +111,32 @@ async function runCall({ project, files, device }, number) {
   return { where: `host B${device.label}`, project, device, files, results, trouble };
 }
 
-// A call that host B did not live through, again, and then a last time: a boot of several processors inside it hangs now and then, and was
-// seen to in three of seventeen starts, whatever this host did beside it.
-async function runAgain(call, number) {
-  const again = await runCall(call, number);
-  if (again.trouble === undefined) return again;
-  process.stderr.write(`test: ${again.trouble}; starting it a last time\n`);
-  return runCall(call, number);
-}
-
-// Test files ({ project, device, file } each) inside host B. As many calls at a time as there are processors, since each emulates one, and one
-// less until `here`, the suites of this host, has settled. What host B itself did not live through is started again, file by file, when it
-// has the machine to itself, twice at most: that says nothing about the tests. So is a call in which a test met its time limit; its second
-// word counts.
-async function runInHostB(jobs, here) {
+// Test files ({ project, device, file } each) as functions that run a call of host B with some of them.
+function callsOfHostB(jobs) {
   if (jobs.length === 0) return [];
   compile(CIRCUS);
   fs.mkdirSync(CACHE, { recursive: true });
-  const calls = pack(jobs, readJson(SECONDS) ?? {});
+  return pack(jobs, readJson(SECONDS) ?? {}).map((call, number) => async () => [await runCall(call, number)]);
+}
+
+// Tasks, functions that give runs, as many at a time as there are processors: each call of host B emulates one. What host B itself did not live
+// through is started again, file by file, when it has the machine to itself: that says nothing about the tests. So is a call in which a test
+// met its time limit; its second word counts.
+async function runAll(tasks) {
+  const waiting = [...tasks];
   const results = [];
-  let next = 0;
   const lane = async () => {
-    while (next < calls.length) {
-      const number = next++;
-      results[number] = await runCall(calls[number], number);
-    }
+    for (let task = waiting.shift(); task; task = waiting.shift()) results.push(...(await task()));
   };
-  const others = Array.from({ length: os.availableParallelism() - 1 }, lane);
-  await Promise.all([...others, here.then(lane)]);
-  const isDoubtful = ({ trouble, results: own }) => trouble !== undefined || metTimeLimits(own);
+  await Promise.all(Array.from({ length: os.availableParallelism() }, lane));
+  const isDoubtful = ({ files, trouble, results: own }) => files && (trouble !== undefined || metTimeLimits(own));
   const done = results.filter((run) => !isDoubtful(run));
   for (const { trouble, project, device, files } of results.filter(isDoubtful)) {
     const names = files.map((file) => path.basename(file)).join(', ');
     process.stderr.write(`test: ${trouble ?? `${names}: a test met its time limit inside host B`}; starting it once more\n`);
-    for (const file of files) done.push(await runAgain({ project, device, files: [file] }, calls.length + done.length));
+    for (const file of files) done.push(await runCall({ project, device, files: [file] }, tasks.length + done.length));
   }
   return done;
 }
 
-module.exports = { DEVICES, RESULTS, SECONDS, count, listFiles, readJson, runHere, runInHostB };
+module.exports = { DEVICES, RESULTS, SECONDS, callsOfHostB, count, listFiles, readJson, runAll, runHere };
