@@ -7,6 +7,7 @@ import type { InterruptSource } from '../bus/interrupts';
 import type { PortBus } from '../bus/port-bus';
 import type { RunEnd } from '../hypervisor/end';
 import type { RunInProgress, Vcpu } from '../hypervisor/vcpu';
+import type { VirtualMachine } from '../hypervisor/vm';
 import { exitDataSize, exitPage, ExitKind } from '../native/layout';
 import { HaxError } from '../util/errors';
 import { hex } from '../util/numbers';
@@ -23,15 +24,24 @@ const windowAt = exitPage.requestWindow / 4;
 const detailAt = exitPage.detail / 8;
 const data32 = exitPage.data / 4;
 
+/** Of a VM, whose devices serve one access after the other, whatever threads its vCPUs run on. */
+interface Devices {
+  /** A handler may be on the stack. */
+  serving: boolean;
+}
+
+const devicesOf = new WeakMap<VirtualMachine, Devices>();
+
 export abstract class GuestRun implements RunInProgress {
   readonly result: Promise<RunEnd>;
+  protected readonly devices: Devices;
   protected readonly ports: PortBus;
   protected readonly u8: Uint8Array;
   protected readonly u32: Uint32Array;
   protected readonly u64: BigUint64Array;
   /** The interrupt controllers in user space, if that is where they are. */
   protected readonly source: InterruptSource | undefined;
-  /** A handler may be on the stack. */
+  /** A handler of this vCPU's exits may be on the stack. */
   protected inSlice = false;
   /** The guest is not to be entered: set with every end, error and reason to wait, so that the hot path looks at one field. */
   protected over = false;
@@ -52,6 +62,8 @@ export abstract class GuestRun implements RunInProgress {
     protected readonly vcpu: Vcpu,
     private readonly signal: AbortSignal | undefined,
   ) {
+    this.devices = devicesOf.get(vcpu.vm) ?? { serving: false };
+    devicesOf.set(vcpu.vm, this.devices);
     this.ports = vcpu.vm.ports;
     this.u8 = new Uint8Array(vcpu.shared);
     this.u32 = new Uint32Array(vcpu.shared);

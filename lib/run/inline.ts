@@ -98,7 +98,7 @@ class InlineRun extends GuestRun {
 
   #slice(): Next {
     this.vcpu.exits.slices++;
-    this.inSlice = true;
+    this.inSlice = this.devices.serving = true;
     let handled = 0;
     try {
       if (!this.waits) {
@@ -108,7 +108,7 @@ class InlineRun extends GuestRun {
     } catch (error) {
       this.fail(error);
     }
-    this.inSlice = false;
+    this.inSlice = this.devices.serving = false;
     if (this.ended) {
       this.settle();
       return Next.End;

@@ -21,11 +21,9 @@ const interrupted: number = ExitKind.Interrupted;
 const kindAt = exitPage.kind / 4;
 const portAt = exitPage.port / 4;
 
-/** The threaded runs of one VM: its devices serve one access after the other, and its guest ends as a whole. */
+/** The threaded runs of one VM, whose guest ends as a whole. */
 interface Siblings {
   readonly runs: Set<ThreadedRun>;
-  /** A handler of the VM is on the stack. */
-  serving: boolean;
   timer: NodeJS.Timeout | undefined;
   /** Looks for posted writes. */
   posted: NodeJS.Timeout | undefined;
@@ -70,7 +68,7 @@ export class ThreadedRun extends GuestRun {
     super(vcpu, signal);
     this.#track = trace?.track(vcpu);
     const { vm } = vcpu;
-    this.#siblings = siblingsOf.get(vm) ?? { runs: new Set(), serving: false, timer: undefined, posted: undefined };
+    this.#siblings = siblingsOf.get(vm) ?? { runs: new Set(), timer: undefined, posted: undefined };
     siblingsOf.set(vm, this.#siblings);
     try {
       this.#runner = new (addon().ThreadRunner)(vcpu.native, this.#slot, new Uint8Array(Uint32Array.from(affinity).buffer));
@@ -92,7 +90,7 @@ export class ThreadedRun extends GuestRun {
   exited(): boolean {
     const { u32 } = this;
     const kind = u32[kindAt];
-    this.inSlice = this.#siblings.serving = true;
+    this.inSlice = this.devices.serving = true;
     this.#track?.exited();
     try {
       this.#watchPosted();
@@ -103,7 +101,7 @@ export class ThreadedRun extends GuestRun {
     } catch (error) {
       this.fail(error);
     }
-    this.inSlice = this.#siblings.serving = false;
+    this.inSlice = this.devices.serving = false;
     if (kind !== interrupted) this.#active = true;
     if (!this.ended && !this.waits && !this.#leaving) {
       this.#prepare();
@@ -213,7 +211,7 @@ export class ThreadedRun extends GuestRun {
   #getOut(): void {
     if (this.inSlice || this.settled) return;
     this.#runner.hold();
-    if (this.#siblings.serving || this.vcpu.closed || !this.#runner.takeExit()) return;
+    if (this.devices.serving || this.vcpu.closed || !this.#runner.takeExit()) return;
     this.#leaving = true;
     this.exited();
     this.#leaving = false;

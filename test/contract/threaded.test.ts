@@ -194,6 +194,37 @@ describeEachBackend('threaded mode', (backend) => {
     expect(counts).toEqual([200, 200]);
   });
 
+  it('calls no handler while one of an inline run of the same VM is at work', async () => {
+    const { vm, vcpus } = several(backend, [
+      { kind: 'out', port: 0x10, times: 200 },
+      { kind: 'out', port: 0x11, times: 1000 },
+    ]);
+    const [inline, other] = vcpus;
+    const counts = [0, 0];
+    let inHandler = false;
+    let nested = false;
+    vm.ports.add(
+      { at: 0x10, length: 1 },
+      sink(() => {
+        inHandler = true;
+        counts[0]++;
+        other.pause();
+        other.resume();
+        inHandler = false;
+      }),
+    );
+    vm.ports.add(
+      { at: 0x11, length: 1 },
+      sink(() => {
+        nested ||= inHandler;
+        counts[1]++;
+      }),
+    );
+    const runs = [other.run(threaded), inline.run()];
+    expect(await Promise.all(runs)).toEqual([{ reason: 'halted' }, { reason: 'halted' }]);
+    expect({ counts, nested }).toEqual({ counts: [200, 1000], nested: false });
+  });
+
   it('goes on where it was, run after run, in either mode', async () => {
     const { vm, vcpu } = backend.program({ kind: 'out', port: 0x10, times: 1000 });
     let count = 0;

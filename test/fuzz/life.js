@@ -1,0 +1,122 @@
+'use strict';
+
+// Run by test/native/life-fuzz.test.ts in a process of its own, which a mistake may crash or hang. VMs with several vCPUs, most of them on
+// threads of their own, are paused, resumed, kicked, stopped, aborted and closed at random moments, by timers and by handlers, some of which
+// take long, throw or give promises: every run has to come to its end.
+// Standard input: { backend, seed, runs, limit }. Prints { rounds, ends, overlaps } as JSON.
+
+const { readFileSync } = require('node:fs');
+const { setTimeout: delay } = require('node:timers/promises');
+const { Hypervisor, realMode } = require('node-hax');
+
+const { backend, seed, runs, limit = Infinity } = JSON.parse(readFileSync(0, 'utf8'));
+const PORT = 0x10;
+/** Longer than the looks at halted vCPUs are apart, milliseconds. */
+const LONG = 230;
+const TOO_LONG = 20_000;
+
+let state = seed;
+/** 0 to below `most`; what depends on threads is not repeated by a seed. */
+function random(most) {
+  state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
+  return (state >> 8) % most;
+}
+const oneIn = (times) => random(times) === 0;
+const pick = (list) => list[random(list.length)];
+
+const ends = {};
+const count = (what) => void (ends[what] = (ends[what] ?? 0) + 1);
+let overlaps = 0;
+
+/** cli; next: out PORT, al; in al, PORT; loop next; hlt */
+const code = Uint8Array.of(0xfa, 0xe6, PORT, 0xe4, PORT, 0xe2, 0xfa, 0xf4);
+
+function load(vm, vcpu, i) {
+  const rcx = oneIn(3) ? random(3000) : 60_000;
+  if (backend === 'null') return vcpu.setState({ rcx, rdx: PORT, rbx: 1, rbp: oneIn(5) ? 1 : 0, rsi: random(2) });
+  const ip = 0x1000 + 64 * i;
+  vm.memory.write(ip, code);
+  // An application processor under the kernel's controllers waits for a start that never comes.
+  vcpu.setState({ ...realMode({ ip }), rcx });
+}
+
+function act(vm, vcpus, abort) {
+  const vcpu = pick(vcpus);
+  const actions = [
+    () => vcpu.pause(),
+    () => vcpu.resume(),
+    () => vcpus.forEach((each) => each.resume()),
+    () => {
+      vcpu.pause();
+      vcpu.resume();
+    },
+    () => vcpu.kick(),
+    () => delay(random(3), 0),
+    () => Promise.resolve(0),
+    () => oneIn(8) && vcpu.stop(),
+    () => oneIn(20) && vcpus.forEach((each) => each.stop()),
+    () => oneIn(20) && vcpu.close(),
+    () => oneIn(40) && vm.close(),
+    () => oneIn(40) && abort(),
+    () => {
+      if (oneIn(40)) throw new Error('a device of the test');
+    },
+    () => {
+      if (oneIn(40)) for (const end = Date.now() + LONG; Date.now() < end;);
+    },
+  ];
+  return pick(actions)();
+}
+
+async function round() {
+  const hypervisor = Hypervisor.open({ backend });
+  const kernel = backend === 'kvm' && oneIn(2);
+  const vm = hypervisor.createVm({ irqchip: kernel ? 'kernel' : 'user' });
+  if (backend !== 'null') vm.mapMemory({ gpa: 0, size: '64K' });
+  const vcpus = Array.from({ length: 1 + random(4) }, () => vm.createVcpu());
+  vcpus.forEach((vcpu, i) => load(vm, vcpu, i));
+  const controller = new AbortController();
+  const actNow = () => act(vm, vcpus, () => controller.abort(new Error('aborted')));
+  let inHandler = false;
+  const handle = () => {
+    if (inHandler) overlaps++;
+    inHandler = true;
+    try {
+      const result = oneIn(4) ? actNow() : undefined;
+      return result instanceof Promise ? result : 0;
+    } finally {
+      inHandler = false;
+    }
+  };
+  vm.ports.add({ at: PORT, length: 1 }, { read: handle, write: () => void handle() });
+  const ended = vcpus.map((vcpu) =>
+    vcpu.run({ threaded: !oneIn(12), signal: controller.signal }).then(
+      ({ reason }) => count(reason),
+      ({ code: errorCode, message }) => count(errorCode ?? message),
+    ),
+  );
+  for (const until = Date.now() + 5 + random(60) * (oneIn(10) ? 20 : 1); Date.now() < until; await delay(random(4))) {
+    try {
+      actNow();
+    } catch (error) {
+      count(`by a timer: ${error.code ?? error.message}`);
+    }
+  }
+  for (const vcpu of vcpus) oneIn(2) ? vcpu.stop() : vcpu.close();
+  const late = delay(TOO_LONG, undefined, { ref: false }).then(() => {
+    throw new Error(`seed ${seed}: after ${TOO_LONG} ms still running: ${vcpus.map(({ running }) => running).join(', ')}`);
+  });
+  await Promise.race([Promise.all(ended), late]);
+  hypervisor.close();
+}
+
+async function main() {
+  let rounds = 0;
+  for (const end = Date.now() + limit; rounds < runs && Date.now() < end; rounds++) await round();
+  process.stdout.write(JSON.stringify({ rounds, ends, overlaps }), () => process.exit());
+}
+
+main().catch((error) => {
+  process.stderr.write(`${error.stack}\n`);
+  process.exit(1);
+});
