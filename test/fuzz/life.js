@@ -11,6 +11,7 @@ const { Hypervisor, realMode } = require('node-hax');
 
 const { backend, seed, runs, limit = Infinity } = JSON.parse(readFileSync(0, 'utf8'));
 const PORT = 0x10;
+const POSTED = 0x18;
 /** Longer than the looks at halted vCPUs are apart, milliseconds. */
 const LONG = 230;
 const TOO_LONG = 20_000;
@@ -28,12 +29,12 @@ const ends = {};
 const count = (what) => void (ends[what] = (ends[what] ?? 0) + 1);
 let overlaps = 0;
 
-/** cli; next: out PORT, al; in al, PORT; loop next; hlt */
-const code = Uint8Array.of(0xfa, 0xe6, PORT, 0xe4, PORT, 0xe2, 0xfa, 0xf4);
+/** cli; next: out PORT, al; out POSTED, al; in al, PORT; loop next; hlt */
+const code = Uint8Array.of(0xfa, 0xe6, PORT, 0xe6, POSTED, 0xe4, PORT, 0xe2, 0xf8, 0xf4);
 
 function load(vm, vcpu, i) {
   const rcx = oneIn(3) ? random(3000) : 60_000;
-  if (backend === 'null') return vcpu.setState({ rcx, rdx: PORT, rbx: 1, rbp: oneIn(5) ? 1 : 0, rsi: random(2) });
+  if (backend === 'null') return vcpu.setState({ rcx, rdx: PORT, rbx: 2, rbp: oneIn(5) ? 1 : 0, rsi: random(2) });
   const ip = 0x1000 + 64 * i;
   vm.memory.write(ip, code);
   // An application processor under the kernel's controllers waits for a start that never comes.
@@ -51,6 +52,7 @@ function act(vm, vcpus, abort) {
       vcpu.resume();
     },
     () => vcpu.kick(),
+    () => oneIn(8) && vcpu.getState(),
     () => delay(random(3), 0),
     () => Promise.resolve(0),
     () => oneIn(8) && vcpu.stop(),
@@ -89,6 +91,8 @@ async function round() {
     }
   };
   vm.ports.add({ at: PORT, length: 1 }, { read: handle, write: () => void handle() });
+  const posted = vm.ports.add({ at: POSTED, length: 1, posted: oneIn(2) }, { read: () => 0, write: () => void handle() });
+  if (oneIn(8)) setTimeout(() => posted.remove(), 10);
   const ended = vcpus.map((vcpu) =>
     vcpu.run({ threaded: !oneIn(12), signal: controller.signal }).then(
       ({ reason }) => count(reason),
