@@ -412,7 +412,7 @@ namespace {
 }
 
 inline void Enter(Slice* slice) {
-  if (slice->shortcuts) return RunWithShortcuts(slice->vcpu, slice->shortcuts);
+  if (__builtin_expect(slice->shortcuts != nullptr, 0)) return RunWithShortcuts(slice->vcpu, slice->shortcuts);
   slice->vcpu->Run();
 }
 

@@ -31,8 +31,11 @@ class LoopMark {
   // True: uv_backend_timeout() would still not give 0, nor an earlier time. A timer or an immediate that is set, a handle that is started
   // or closed, a request that is made and a descriptor that is to be polled each change one of these.
   bool Stands() const {
-    return loop_ && loop_->active_handles == handles_ && loop_->active_reqs.count == requests_ && IsEmpty(loop_->watcher_queue) &&
-           !loop_->closing_handles && loop_->timer_counter == timers_;
+    if (!loop_) return false;
+    // One branch: each costs after an exit.
+    uint64_t changed = (loop_->active_handles ^ handles_) | (loop_->active_reqs.count ^ requests_) | (loop_->timer_counter ^ timers_);
+    changed |= reinterpret_cast<uintptr_t>(loop_->closing_handles) | uint64_t{!IsEmpty(loop_->watcher_queue)};
+    return changed == 0;
   }
 
  private:

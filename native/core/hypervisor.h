@@ -17,14 +17,27 @@
 
 namespace hax {
 
+class Vcpu;
+#if defined(__linux__)
+namespace kvm {
+void RunGuest(Vcpu* vcpu);  // of backends/kvm
+}
+#endif
+
 class Vcpu : public RawDevice {
  public:
   virtual ~Vcpu() = default;
 
   // Moves the reply of the last exit to the device, enters the guest and returns with the exit page filled.
   // A stop word (kick) ends it as kInterrupted, also when it was set before the call. Where it fails the exit is kNone, and failure() says
-  // why: a Status would have to be made and destroyed at each exit.
-  virtual void Run() = 0;
+  // why: a Status would have to be made and destroyed at each exit. No virtual call where an exit makes the processor forget where those
+  // lead (docs/performance.md, "An exit").
+  void Run() {
+#if defined(__linux__)
+    if (__builtin_expect(is_kvm_, 1)) return kvm::RunGuest(this);
+#endif
+    RunGuest();
+  }
 
   // Takes a reply that still waits in the exit page, so that registers and memory are complete, without running further.
   // An exit that comes up meanwhile is kept for the next Run().
@@ -54,12 +67,15 @@ class Vcpu : public RawDevice {
   const Status& failure() const { return failure_; }
 
  protected:
+  // Run() of this backend.
+  virtual void RunGuest() = 0;
   void RunFailed(Status failure) {
     failure_ = std::move(failure);
     shared_->exit.kind = static_cast<uint32_t>(ExitKind::kNone);
   }
 
   std::shared_ptr<VcpuShared> shared_;
+  bool is_kvm_ = false;
 
  private:
   Status failure_;

@@ -87,7 +87,7 @@ class HaxmVcpu final : public Vcpu {
   Status Open();
 
   Status Ioctl(uint64_t request, uintptr_t argument, int* result) override;
-  void Run() override;
+  void RunGuest() override;
   Status Complete() override;
   void Kick(InterruptReason reason) override {
     stop_.Kick(reason);

@@ -51,7 +51,7 @@ HaxmVcpu::~HaxmVcpu() {
   DropPage(io_buffer_, kPage);
 }
 
-void HaxmVcpu::Run() {
+void HaxmVcpu::RunGuest() {
   ExitPage& page = shared_->exit;
   if (exit_kept_) {
     exit_kept_ = false;

@@ -68,7 +68,7 @@ class KvmVcpu final : public Vcpu {
 
   Status Ioctl(uint64_t request, uintptr_t argument, int* result) override;
   Status Map(uint64_t offset, uint64_t length, std::shared_ptr<DeviceMapping>* out) override;
-  void Run() override;
+  void RunGuest() override;
   Status Complete() override;
   void Kick(InterruptReason reason) override { stop_.Kick(reason); }
   void ForgetKick(InterruptReason reason) override { stop_.Forget(reason); }

@@ -19,6 +19,7 @@ Status KvmVcpu::Create(std::shared_ptr<KvmVm> vm, Fd fd, size_t run_size, std::s
   vcpu->stop_.set_device_flag(&vcpu->run_->immediate_exit);
   static const bool direct = GoesPastLibrary();
   vcpu->direct_ = direct;
+  vcpu->is_kvm_ = true;
   vcpu->shared_ = std::make_shared<VcpuShared>();
   vcpu->shared_->exit.version = kExitPageVersion;
   *out = std::move(vcpu);
@@ -42,7 +43,7 @@ inline int KvmVcpu::Enter(ExitPage* page) {
 }
 
 // The hot path: a port and one element. What else there may be to do is a tail call, so that this saves few registers.
-[[gnu::hot]] void KvmVcpu::Run() {
+[[gnu::hot]] void KvmVcpu::RunGuest() {
   ExitPage& page = shared_->exit;
   if (exit_kept_) return KeptExit();
   if (reply_moves_) MoveReply(page, run_);
@@ -62,6 +63,8 @@ inline int KvmVcpu::Enter(ExitPage* page) {
   reply_waits_ = true;
   reply_moves_ = run->io.direction == KVM_EXIT_IO_IN;
 }
+
+[[gnu::hot]] void RunGuest(Vcpu* vcpu) { static_cast<KvmVcpu*>(vcpu)->RunGuest(); }
 
 void KvmVcpu::KeptExit() {
   exit_kept_ = false;

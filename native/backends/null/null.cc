@@ -34,7 +34,7 @@ class NullVcpu final : public Vcpu {
     shared_->exit.version = kExitPageVersion;
   }
 
-  void Run() override {
+  void RunGuest() override {
     ExitPage& page = shared_->exit;
     if (in_waits_) TakeReply();
     if (!stop_.Enter()) return Interrupted();
