@@ -33,17 +33,17 @@ const siblingsOf = new WeakMap<VirtualMachine, Siblings>();
 /** The runs of this JavaScript thread by their slots. */
 const runs = new Map<number, ThreadedRun>();
 let lastSlot = 0;
-/** What nextExit() says and is told. */
-let slots = new Int32Array(2);
+/** What nextExit() says and is told; asked for once, since it is one piece of memory. */
+let slots: Int32Array | undefined;
 
 function next(): number {
   addon().nextExit();
-  return slots[0];
+  return slots![0];
 }
 
 /** What native/binding/threads.cc calls when vCPUs have exited. */
 function pump(): void {
-  for (let slot = next(); slot >= 0; slot = next()) if (runs.get(slot)?.exited()) slots[1] = slot;
+  for (let slot = next(); slot >= 0; slot = next()) if (runs.get(slot)?.exited()) slots![1] = slot;
 }
 
 /** With the kernel's controllers a halted vCPU sleeps inside KVM_RUN. When every one of a VM does so for ever, the guest has ended. */
@@ -72,7 +72,7 @@ export class ThreadedRun extends GuestRun {
     siblingsOf.set(vm, this.#siblings);
     try {
       this.#runner = new (addon().ThreadRunner)(vcpu.native, this.#slot, new Uint8Array(Uint32Array.from(affinity).buffer));
-      if (runs.size === 0) slots = new Int32Array(addon().exitSlots());
+      slots ??= new Int32Array(addon().exitSlots());
       addon().setPump(pump);
       this.#runner.start();
     } catch (error) {
