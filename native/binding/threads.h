@@ -72,14 +72,14 @@ class ThreadHub {
   void Resume(uint32_t slot, uint64_t now);
 
  private:
-  ExitQueue queue_;
-  const std::shared_ptr<ExitSlots> slots_ = std::make_shared<ExitSlots>();
-  const LoopContext* context_ = nullptr;  // while the pump runs
-  std::vector<ThreadRunner*> runners_;
-  Napi::FunctionReference pump_;
   // Whatever time passes until the next exit is taken belongs to the handlers of the last.
   void Served(uint64_t now);
 
+  ExitQueue queue_;
+  const std::shared_ptr<ExitSlots> slots_ = std::make_shared<ExitSlots>();
+  std::vector<ThreadRunner*> runners_;
+  Napi::FunctionReference pump_;
+  const LoopContext* context_ = nullptr;  // while the pump runs, and until when it does
   uint64_t until_ = 0;
   const ThreadRunner* serving_ = nullptr;
   uint64_t serving_since_ = 0;
