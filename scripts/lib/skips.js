@@ -16,6 +16,11 @@ function skippedTests(results) {
   return results.testResults.flatMap((file) => file.assertionResults.filter(({ status }) => status === 'pending' || status === 'todo'));
 }
 
+// The files of Jest's results in which something was skipped.
+function filesWithSkips(results) {
+  return results.testResults.filter((file) => skippedTests({ testResults: [file] }).length > 0).map(({ name }) => name);
+}
+
 // The skips in Jest's results that are on no list, as { kind, name }.
 function unexpectedSkips(results, lists) {
   return skippedTests(results)
@@ -33,4 +38,4 @@ function skipReasons(results) {
   return reasons;
 }
 
-module.exports = { skipReasons, unexpectedSkips };
+module.exports = { filesWithSkips, skipReasons, unexpectedSkips };
