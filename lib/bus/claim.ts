@@ -21,7 +21,8 @@ export interface RangeRequest {
   readonly posted?: boolean | undefined;
   /**
    * Writes that need no answer and may be seen late, once for several: on KVM they cost no exit, and the handler's write() is called from the
-   * event loop (what it throws is an uncaught exception there). Posted writes before them have been seen. Elsewhere they are ordinary writes.
+   * event loop. What it throws there ends all runs of the VM, and is an uncaught exception where none is left. Posted writes before them have
+   * been seen. Elsewhere they are ordinary writes.
    */
   readonly doorbells?: readonly Doorbell[] | undefined;
 }

@@ -5,6 +5,7 @@
 import { removable, type Doorbell, type Removable } from '../bus/claim';
 import type { AddressRange } from '../bus/range';
 import { addon } from '../native/addon';
+import { devicesOf, failRuns } from './devices';
 import type { VirtualMachine } from './vm';
 
 /** VMs that are collected unclosed: their eventfds go with them. */
@@ -12,6 +13,25 @@ const collected = new FinalizationRegistry<Set<Removable>>((watches) => closeAll
 
 function closeAll(watches: Set<Removable>): void {
   for (const each of [...watches]) each.remove();
+}
+
+/** Calls a device from the event loop: what it throws, or its promise rejects with, ends the runs as at an exit. */
+function ring(vm: VirtualMachine, write: () => void | PromiseLike<unknown>): void {
+  const devices = devicesOf(vm);
+  const { posted } = vm;
+  let what = 'a posted write';
+  let failure: { cause: unknown } | undefined;
+  devices.serving = true;
+  try {
+    // What the guest has written before it rang.
+    if (posted.active && posted.waiting) posted.drain();
+    what = 'a doorbell';
+    write()?.then(undefined, (cause: unknown) => failRuns(vm, cause, what));
+  } catch (cause) {
+    failure = { cause };
+  }
+  devices.serving = false;
+  if (failure) failRuns(vm, failure.cause, what);
 }
 
 /** The doorbells of one VM. What waits in the event loop does not keep the VM. */
@@ -53,9 +73,7 @@ export class Doorbells {
     const watch = new (addon().DescriptorWatch)(fd.native, () => {
       const open = weak.deref();
       if (!open || open.closed || fd.closed || fd.read() === 0n) return;
-      // What the guest has written before it rang.
-      if (open.posted.active && open.posted.waiting) open.posted.drain();
-      void (port ? open.ports : open.mmio).write(address, value, width);
+      ring(open, () => (port ? open.ports : open.mmio).write(address, value, width));
     });
     const watched = removable(() => {
       watch.close();

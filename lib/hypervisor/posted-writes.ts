@@ -10,6 +10,7 @@ import type { Width } from '../bus/device';
 import type { NativeVm } from '../native/addon';
 import { HaxError } from '../util/errors';
 import { hex } from '../util/numbers';
+import { devicesOf, type Devices } from './devices';
 import type { VirtualMachine } from './vm';
 
 /** struct kvm_coalesced_mmio_ring: first and last, then the writes; struct kvm_coalesced_mmio: address, length, pio, data. In words. */
@@ -26,6 +27,7 @@ export class PostedWrites {
   served = 0;
   readonly #ports: PortBus;
   readonly #mmio: MmioBus;
+  readonly #devices: Devices;
   #ranges = 0;
   #words: Uint32Array | undefined;
   #bytes: Uint8Array | undefined;
@@ -37,6 +39,7 @@ export class PostedWrites {
   ) {
     this.#ports = vm.ports;
     this.#mmio = vm.mmio;
+    this.#devices = devicesOf(vm);
   }
 
   /** Posts the writes to a range of ports or addresses until the result is removed. */
@@ -85,6 +88,9 @@ export class PostedWrites {
     if (words === undefined) return;
     const ports = this.#ports;
     const capacity = this.#capacity;
+    const devices = this.#devices;
+    const { serving } = devices;
+    devices.serving = true;
     let served = 0;
     try {
       // A handler may come back here, and other vCPUs write on: both numbers are read anew, and more than a ring full is never served.
@@ -107,6 +113,7 @@ export class PostedWrites {
         }
       }
     } finally {
+      devices.serving = serving;
       this.served += served;
     }
   }

@@ -5,11 +5,10 @@
 import type { Width } from '../bus/device';
 import type { InterruptSource } from '../bus/interrupts';
 import type { PortBus } from '../bus/port-bus';
+import { deviceError, devicesOf, type Devices } from '../hypervisor/devices';
 import type { RunEnd } from '../hypervisor/end';
 import type { RunInProgress, Vcpu } from '../hypervisor/vcpu';
-import type { VirtualMachine } from '../hypervisor/vm';
 import { exitDataSize, exitPage, ExitKind } from '../native/layout';
-import { HaxError } from '../util/errors';
 import { hex } from '../util/numbers';
 import { interruptFlag } from './halt';
 import { serveOther } from './other-exits';
@@ -23,14 +22,6 @@ const readyAt = exitPage.interruptReady / 4;
 const windowAt = exitPage.requestWindow / 4;
 const detailAt = exitPage.detail / 8;
 const data32 = exitPage.data / 4;
-
-/** Of a VM, whose devices serve one access after the other, whatever threads its vCPUs run on. */
-interface Devices {
-  /** A handler may be on the stack. */
-  serving: boolean;
-}
-
-const devicesOf = new WeakMap<VirtualMachine, Devices>();
 
 export abstract class GuestRun implements RunInProgress {
   readonly result: Promise<RunEnd>;
@@ -62,8 +53,8 @@ export abstract class GuestRun implements RunInProgress {
     protected readonly vcpu: Vcpu,
     private readonly signal: AbortSignal | undefined,
   ) {
-    this.devices = devicesOf.get(vcpu.vm) ?? { serving: false };
-    devicesOf.set(vcpu.vm, this.devices);
+    this.devices = devicesOf(vcpu.vm);
+    this.devices.runs.add(this);
     this.ports = vcpu.vm.ports;
     this.u8 = new Uint8Array(vcpu.shared);
     this.u32 = new Uint32Array(vcpu.shared);
@@ -123,7 +114,7 @@ export abstract class GuestRun implements RunInProgress {
 
   readonly #abort = (): void => this.fail(this.signal!.reason);
 
-  protected fail(error: unknown): void {
+  fail(error: unknown): void {
     if (this.ended) return;
     this.#error = { value: error };
     this.over = true;
@@ -132,6 +123,7 @@ export abstract class GuestRun implements RunInProgress {
 
   /** Nobody tells this run anything any more. */
   protected detach(): void {
+    this.devices.runs.delete(this);
     this.signal?.removeEventListener('abort', this.#abort);
     if (this.source) this.source.onPending = undefined;
   }
@@ -318,8 +310,6 @@ export abstract class GuestRun implements RunInProgress {
 
   protected deviceFailed(cause: unknown, what: string): void {
     if (this.ended || this.settled) return;
-    const { rip } = this.vcpu.getPosition();
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    this.fail(new HaxError('ERR_HAX_DEVICE_FAILED', `${what} failed at guest rip ${hex(rip)}: ${reason}`, { rip, cause }));
+    this.fail(deviceError(cause, what, this.vcpu.getPosition().rip));
   }
 }

@@ -61,8 +61,13 @@ class InlineRun extends GuestRun {
     const slice = (): Next => this.#slice();
     // A trace goes around entry and slice: the loop between them asks nothing.
     this.#enter = track ? tracedEntry(run, track) : run;
-    this.#runner = new Runner(vcpu.native, track ? tracedSlice(slice, track) : slice, this.#cap);
-    this.#runner.start();
+    try {
+      this.#runner = new Runner(vcpu.native, track ? tracedSlice(slice, track) : slice, this.#cap);
+      this.#runner.start();
+    } catch (error) {
+      this.detach();
+      throw error;
+    }
     vcpu.vm.posted.onActive.add(this.#startsToPost);
   }
 

@@ -2,6 +2,7 @@
  * Threaded mode: the vCPU runs on a native thread of its own, its exits are served on the JavaScript thread that owns the devices.
  * native/core/vcpu_thread.h has the hand-over; docs/decisions/0004-threaded-mode.md tells why it is as it is.
  */
+import { failRuns } from '../hypervisor/devices';
 import type { RunEnd } from '../hypervisor/end';
 import type { ExitTrack } from '../hypervisor/exit-track';
 import type { RunOptions, Vcpu } from '../hypervisor/vcpu';
@@ -52,6 +53,14 @@ function lookAtHalted({ runs }: Siblings): void {
   const quiet = all.map((run) => run.isQuiet()).every(Boolean);
   if (quiet && all.every((run) => run.stayHalted())) for (const run of all) run.end({ reason: 'halted' });
   else for (const run of all) run.goOn();
+}
+
+function drainBetweenExits(vm: VirtualMachine): void {
+  try {
+    if (vm.posted.waiting) vm.posted.drain();
+  } catch (error) {
+    failRuns(vm, error, 'a posted write');
+  }
 }
 
 export class ThreadedRun extends GuestRun {
@@ -151,7 +160,7 @@ export class ThreadedRun extends GuestRun {
     if (!this.waits) this.wake();
   }
 
-  protected override fail(error: unknown): void {
+  override fail(error: unknown): void {
     if (!this.ended) this.#getOut();
     super.fail(error);
   }
@@ -192,7 +201,8 @@ export class ThreadedRun extends GuestRun {
 
   /** Posted writes of a guest that does not exit: no slice ends here. */
   #watchPosted(): void {
-    if (this.vcpu.vm.posted.active) this.#siblings.posted ??= setInterval(() => this.drainPosted(), postedInterval).unref();
+    const { vm } = this.vcpu;
+    if (vm.posted.active) this.#siblings.posted ??= setInterval(drainBetweenExits, postedInterval, vm).unref();
   }
 
   #enter(): void {

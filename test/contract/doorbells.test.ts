@@ -84,6 +84,30 @@ describeEachBackend(
       expect(seen).toEqual([1, 2, 9]);
     });
 
+    it.each([
+      [
+        'that throw',
+        false,
+        () => {
+          throw new Error('broken');
+        },
+      ],
+      [
+        'that throw, on a thread',
+        true,
+        () => {
+          throw new Error('broken');
+        },
+      ],
+      ['that reject', false, () => Promise.reject(new Error('broken'))],
+      ['that reject, on a thread', true, () => Promise.reject(new Error('broken'))],
+    ])('%s end the run', async (_, threaded, write) => {
+      const { vm, vcpu } = backend.guest('real', 'mov al, 7; out 0x40, al; 1: jmp 1b');
+      vm.ports.add({ at: 0x40, length: 1, doorbells: [{ offset: 0, width: 1, value: 7 }] }, { read: () => 0, write });
+      const failed = await vcpu.run({ threaded }).catch((error: unknown) => error);
+      expect(failed).toMatchObject({ code: 'ERR_HAX_DEVICE_FAILED', message: expect.stringMatching(/failed.*: broken$/) });
+    });
+
     it('are told apart by value and address', async () => {
       const source = `mov ax, 0x3000; mov ds, ax; mov dword ptr [0x50], 0; mov dword ptr [0x50], 1; mov word ptr [0x50], 1
         mov dword ptr [0x54], 1; hlt`;

@@ -147,6 +147,16 @@ describeEachBackend(
       );
       expect(await vcpu.run({ threaded })).toEqual({ reason: 'exit-code', status: 5 });
     });
+
+    it.each([false, true])('one whose handler throws ends the run of a guest that spins after it; threaded %s', async (threaded) => {
+      const { vm, vcpu } = backend.guest('real', 'mov al, 5; out 0x40, al; 1: jmp 1b');
+      const broken = sink(() => {
+        throw new Error('broken');
+      });
+      vm.ports.add({ at: 0x40, length: 1, posted: true }, broken);
+      const failed = await vcpu.run({ threaded }).catch((error: unknown) => error);
+      expect(failed).toMatchObject({ code: 'ERR_HAX_DEVICE_FAILED', message: expect.stringMatching(/failed.*: broken$/) });
+    });
   },
   { needs: 'guests' },
 );

@@ -225,6 +225,40 @@ describeEachBackend('threaded mode', (backend) => {
     expect({ counts, nested }).toEqual({ counts: [200, 1000], nested: false });
   });
 
+  it.each([
+    ['a posted write', { posted: true }],
+    ['a doorbell', { doorbells: [{ offset: 0, width: 1, value: 0 }] }],
+  ] as const)('calls no handler while one of %s is at work', async (_, kind) => {
+    const { vm, vcpus } = several(backend, [
+      { kind: 'out', port: 0x10, times: 60_000 },
+      { kind: 'out', port: 0x11, times: 60_000 },
+    ]);
+    let inHandler = 0;
+    let nested = 0;
+    vm.ports.add(
+      { at: 0x10, length: 1, ...kind },
+      sink(() => {
+        inHandler++;
+        vcpus[1].pause();
+        vcpus[1].resume();
+        inHandler--;
+      }),
+    );
+    vm.ports.add(
+      { at: 0x11, length: 1 },
+      sink(() => void (nested += inHandler)),
+    );
+    const runs = vcpus.map((vcpu) => vcpu.run(threaded));
+    for (let i = 0; i < 10; i++) {
+      // When this is over both wait to be served; a timer looks for posted writes first.
+      for (const end = Date.now() + 25; Date.now() < end;);
+      await delay(1);
+    }
+    vcpus.forEach((vcpu) => vcpu.stop());
+    await Promise.all(runs);
+    expect(nested).toBe(0);
+  });
+
   it('goes on where it was, run after run, in either mode', async () => {
     const { vm, vcpu } = backend.program({ kind: 'out', port: 0x10, times: 1000 });
     let count = 0;

@@ -1,0 +1,37 @@
+import { HaxError } from '../util/errors';
+import { hex } from '../util/numbers';
+import type { VirtualMachine } from './vm';
+
+/** The devices of a VM, which serve one access after the other, whatever threads its vCPUs run on and however the accesses come. */
+export interface Devices {
+  /** A handler may be on the stack: an exit that comes meanwhile waits until it has returned. */
+  serving: boolean;
+  /** The VM's runs, which a handler's error ends. */
+  readonly runs: Set<{ fail(error: HaxError): void }>;
+}
+
+const devices = new WeakMap<VirtualMachine, Devices>();
+
+export function devicesOf(vm: VirtualMachine): Devices {
+  let found = devices.get(vm);
+  if (!found) devices.set(vm, (found = { serving: false, runs: new Set() }));
+  return found;
+}
+
+/** What a run ends with when a handler threw `cause`, at an exit at `rip` or at none. */
+export function deviceError(cause: unknown, what: string, rip?: bigint): HaxError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  const where = rip === undefined ? '' : ` at guest rip ${hex(rip)}`;
+  return new HaxError('ERR_HAX_DEVICE_FAILED', `${what} failed${where}: ${reason}`, { rip, cause });
+}
+
+/**
+ * A handler that no exit has called threw `cause`: nobody knows which vCPU it was called for, so it ends all runs of the VM. Where there is none
+ * it is thrown.
+ */
+export function failRuns(vm: VirtualMachine, cause: unknown, what: string): void {
+  const { runs } = devicesOf(vm);
+  if (runs.size === 0) throw cause;
+  const error = deviceError(cause, what);
+  for (const run of runs) run.fail(error);
+}
