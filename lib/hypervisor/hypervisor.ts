@@ -22,7 +22,7 @@ export interface OpenOptions {
 export interface CreateVmOptions {
   /**
    * Who has the interrupt controllers: `kernel` (PIC, IOAPIC and local APICs; the default where the capability `kernelIrqchip` is
-   * there) or `user` (none in the kernel).
+   * there) or `user` (none in the kernel; two 8259As in TypeScript, which interrupt the vCPU with the lowest number).
    */
   irqchip?: 'kernel' | 'user';
   /** The kernel's 8254 timer, with `irqchip: 'kernel'` only; on by default. */

@@ -30,7 +30,7 @@ export abstract class GuestRun implements RunInProgress {
   protected readonly u8: Uint8Array;
   protected readonly u32: Uint32Array;
   protected readonly u64: BigUint64Array;
-  /** The interrupt controllers in user space, if that is where they are. */
+  /** The interrupt controllers in user space, if that is where they are: their INTR leads to the boot processor, the vCPU with the lowest number. */
   protected readonly source: InterruptSource | undefined;
   /** A handler of this vCPU's exits may be on the stack. */
   protected inSlice = false;
@@ -63,7 +63,8 @@ export abstract class GuestRun implements RunInProgress {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    this.source = vcpu.vm.userIrqchip?.source;
+    const { vcpus, userIrqchip } = vcpu.vm;
+    this.source = vcpus.every(({ id }) => id >= vcpu.id) ? userIrqchip?.source : undefined;
     signal?.addEventListener('abort', this.#abort);
     if (this.source) {
       this.interrupt = true;

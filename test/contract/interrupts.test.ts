@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { realMode } from 'node-hax';
 import { assemble } from '../support/assemble';
 import { codeOf } from '../support/codes';
 import { at, guestImage, loadGuest, ramSize, sink } from '../support/guests';
@@ -141,6 +142,43 @@ describeEachBackend(
     });
   },
   { needs: 'kernelIrqchip' },
+);
+
+describeEachBackend(
+  'the interrupt controllers in user space',
+  (backend) => {
+    it.each([
+      ['that has ended', [0xfa, 0xf4]], // cli; hlt
+      ['that spins with interrupts on', [0xfb, 0xeb, 0xfe]], // sti; 1: jmp 1b
+    ])('interrupt the boot processor, beside another %s', async (_, code) => {
+      const { vm, vcpu } = backend.guest(
+        'real',
+        `mov byte ptr [0x7000], 0; ${listenTo(4)}; out 0x10, al; ${sleepUntil(3)}
+         isr: push ax; inc byte ptr [0x7000]; mov al, [0x7000]; out 0x11, al; ${endOfInterrupt}; pop ax; iret`,
+      );
+      const other = vm.createVcpu();
+      vm.memory.write(0x6000, Uint8Array.from(code));
+      other.setState(realMode({ ip: 0x6000 }));
+      const line = vm.irqLine(4);
+      const services: number[] = [];
+      const raise = (): void => void setTimeout(() => line.set(true), 20);
+      vm.ports.add({ at: 0x10, length: 1 }, sink(raise));
+      vm.ports.add(
+        { at: 0x11, length: 1 },
+        sink((count) => {
+          services.push(count);
+          line.set(false);
+          if (count < 3) raise();
+        }),
+      );
+      const runs = [vcpu, other].map((each) => each.run({ threaded: true }));
+      expect(await runs[0]).toEqual({ reason: 'halted' });
+      other.stop();
+      await runs[1];
+      expect(services).toEqual([1, 2, 3]);
+    });
+  },
+  { needs: 'guests' },
 );
 
 describeEachBackend(

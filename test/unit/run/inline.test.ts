@@ -126,6 +126,7 @@ function bench({ kernelIrqchip = false, source }: { kernelIrqchip?: boolean; sou
     mmio,
     hasKernelIrqchip: kernelIrqchip,
     userIrqchip,
+    vcpus: [{ id: 0 }],
     posted: { active: false, onActive: new Set() },
     forget: () => undefined,
   } as unknown as VirtualMachine;
