@@ -62,6 +62,7 @@ export class WorkerMachine extends EventEmitter<{
   #state: MachineState = 'created';
   #credit = window;
   #lastId = 0;
+  #referenced = true;
   #closing = false;
   #exited = false;
 
@@ -134,21 +135,24 @@ export class WorkerMachine extends EventEmitter<{
     this.#post({ kind: 'kill' });
   }
 
-  /** Lets the process end although the machine runs. */
+  /** Lets the process end although the machine runs, but not before what was asked of it has been answered. */
   unref(): this {
-    this.#worker.unref();
+    this.#referenced = false;
+    this.#updateReference();
     return this;
   }
 
   /** Undoes unref(). */
   ref(): this {
-    this.#worker.ref();
+    this.#referenced = true;
+    this.#updateReference();
     return this;
   }
 
   /** Kills the guest if it still runs and ends the worker, within a second even if a device model never returns. Idempotent. */
   async close(): Promise<void> {
     this.#closing = true;
+    this.#updateReference();
     this.kill();
     const timer = setTimeout(() => void this.#worker.terminate(), patience);
     await this.ended.catch(() => undefined);
@@ -166,6 +170,11 @@ export class WorkerMachine extends EventEmitter<{
     this.kill();
   };
 
+  #updateReference(): void {
+    if (this.#referenced || this.#closing || this.#calls.size > 0) this.#worker.ref();
+    else this.#worker.unref();
+  }
+
   #post(message: ToWorker): void {
     if (!this.#exited) this.#worker.postMessage(message);
   }
@@ -175,6 +184,7 @@ export class WorkerMachine extends EventEmitter<{
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       this.#calls.set(id, { resolve, reject });
+      this.#updateReference();
       this.#post({ kind: 'call', id, call, vcpu });
     });
   }
@@ -198,6 +208,7 @@ export class WorkerMachine extends EventEmitter<{
       case 'reply': {
         const { resolve, reject } = this.#calls.get(message.id)!;
         this.#calls.delete(message.id);
+        this.#updateReference();
         if (message.error) reject(unpackError(message.error));
         else resolve(message.value);
         break;

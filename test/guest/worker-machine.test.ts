@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createSharedMemory, HaxError, launch, launchInWorker, type WorkerMachine, type WorkerMachineOptions } from 'node-hax';
 import { assemble } from '../support/assemble';
 import { codeOfAsync } from '../support/codes';
+import { RunningCommand } from '../support/command';
 import { describeKvm, itIf } from '../support/hosts';
 
 jest.setTimeout(30_000);
@@ -170,6 +171,27 @@ describeKvm('a machine in a worker', () => {
     ];
     for (const [options, code] of wrong) expect(await codeOfAsync(() => boot(spin, options))).toBe(code);
     expect(await codeOfAsync(() => launchInWorker(undefined as never))).toBe('ERR_HAX_INVALID_ARGUMENT');
+  });
+
+  test('of which nobody is to wait for answers what it is asked, and is closed, before the process ends', async () => {
+    const script = module(
+      'unref.js',
+      `const { launchInWorker } = require(${JSON.stringify(path.resolve(__dirname, '../../dist/index.js'))});
+       (async () => {
+         const machine = (await launchInWorker({ kernel: Uint8Array.of(0xeb, 0xfe), format: 'flat', memory: '1M' })).unref();
+         await machine.pause();
+         console.log((await machine.statistics()).cpus, machine.state);
+         if (process.argv[2] === 'close') console.log(await machine.close());
+         setTimeout(() => console.log('end'), 20);
+       })();`,
+    );
+    for (const [word, closed] of [
+      ['close', 'undefined\n'],
+      ['leave', ''],
+    ]) {
+      const { status, stdout, stderr } = await new RunningCommand(process.execPath, [script, word]).end();
+      expect([status, stdout.toString(), stderr]).toEqual([0, `1 paused\n${closed}end\n`, '']);
+    }
   });
 
   it('shares memory on this thread too, and clears it at a reset', async () => {
