@@ -4,7 +4,7 @@ import { RunningCommand } from '../support/command';
 import { describeKvm } from '../support/hosts';
 import { bootSector, elfProgram, ending, flat16, multibootKernel, print } from './images';
 
-jest.setTimeout(120_000);
+jest.setTimeout(process.env.HAX_FUZZ_RUNS ? 4_800_000 : 120_000);
 
 /** Enough of a bzImage (Linux boot protocol) to be taken for one. */
 function bzImage(): Buffer {

@@ -4,7 +4,7 @@ import { kvmCalls } from 'node-hax';
 import { RunningCommand } from '../support/command';
 import { describeKvm } from '../support/hosts';
 
-jest.setTimeout(120_000);
+jest.setTimeout(process.env.HAX_FUZZ_RUNS ? 4_800_000 : 120_000);
 
 describeKvm('fuzzed calls of KVM', () => {
   it('return, or are refused with an error of ours, and the process goes on', async () => {
