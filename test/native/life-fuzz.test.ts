@@ -27,7 +27,7 @@ async function fuzz(
 
 describeEachBackend('random lives of vCPUs', (backend) => {
   it('all come to an end, whatever happens in them', async () => {
-    const { rounds, ends, overlaps } = await fuzz('life.js', { backend: backend.name }, 8_000);
+    const { rounds, ends, overlaps } = await fuzz('life.js', { backend: backend.name }, 5_000);
     expect({ overlaps, ran: rounds > 5 }).toEqual({ overlaps: 0, ran: true });
     const known = ['halted', 'killed', 'aborted', 'ERR_HAX_DEVICE_FAILED'];
     const thrown = /^(by a timer|of a late doorbell): (ERR_HAX_CLOSED|ERR_HAX_RUNNING|a device of the test)$/;
@@ -53,7 +53,7 @@ describeEachBackend(
   (backend) => {
     it.each([false, true])('all come to an end, whatever is done to them; in a worker: %s', async (inWorker) => {
       const code = programs.map((source) => Buffer.from(assemble(source, { origin: 0x7c00 })).toString('base64'));
-      const { rounds, ends } = await fuzz('machines.js', { backend: backend.name, inWorker, programs: code }, 4_000);
+      const { rounds, ends } = await fuzz('machines.js', { backend: backend.name, inWorker, programs: code }, 3_000);
       expect(rounds).toBeGreaterThan(5);
       const known =
         /^(halted|killed|reset|exit-code|aborted|a listener of the test|ERR_HAX_(CLOSED|RUNNING|ENDED|TIMEOUT|DEVICE_FAILED|INVALID_ARGUMENT))$/;

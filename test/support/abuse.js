@@ -200,7 +200,8 @@ async function abuseMembers(where, name, supply, share) {
     }
     if (typeof value === 'function') {
       const spoils = spoiling.test(label);
-      for (const list of some(lists, spoils ? 100 * fewer : share)) {
+      // Those take no arguments, and each call costs new objects.
+      for (const list of some(lists, spoils ? 200 * Math.min(fewer, 2) : share)) {
         const object = await get();
         const call = () =>
           callMember(
