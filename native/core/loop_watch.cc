@@ -7,11 +7,12 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <csignal>
 #include <ctime>
 #include <map>
 #include <new>
 #include <thread>
+
+#include "core/signals_blocked.h"
 
 namespace hax {
 
@@ -65,9 +66,7 @@ class Watcher {
     const int fd = epoll_create1(EPOLL_CLOEXEC);
     if (fd < 0) return Status::Os("epoll_create1", errno);
     // The thread must not take signals meant for the program.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const SignalsBlocked blocked;
     pthread_t thread;
     epoll_fd_ = fd;
     const int error = pthread_create(
@@ -77,7 +76,6 @@ class Watcher {
           return nullptr;
         },
         this);
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
     if (error != 0) {
       close(fd);
       epoll_fd_ = -1;

@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <csignal>
 
+#include "core/signals_blocked.h"
 #include "core/thread.h"
 
 namespace hax {
@@ -21,15 +21,12 @@ class PosixThread final : public Thread {
 
   int Start() {
     // Inherited by the thread: everything is blocked but what KickableThreadId() lets through.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const SignalsBlocked blocked;
     const auto run = [](void* self) -> void* {
       static_cast<PosixThread*>(self)->body_();
       return nullptr;
     };
     const int error = pthread_create(&thread_, nullptr, run, this);
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
     started_ = error == 0;
     return error;
   }

@@ -1,3 +1,7 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import * as path from 'node:path';
 import { allocateMemory, EventFd, kvmCalls, kvmConstants as C, MemFd, type Vcpu, type VirtualMachine } from 'node-hax';
 import { codeOf } from '../support/codes';
 import { describeKvm } from '../support/hosts';
@@ -62,6 +66,17 @@ describeKvm("KVM's calls: the system", (backend) => {
     expect(kvm.getMsrs(features).map(({ index }) => index)).toEqual(features);
     expect(kvm.getMsrs([])).toEqual([]);
     expect(kvm.x86GetMceCapSupported() & 0x100n).toBe(0x100n); // MCG_CTL_P
+  });
+
+  it('KVM_CREATE_VM while signals interrupt the thread, as those of a profiler do', () => {
+    const profiles = mkdtempSync(path.join(tmpdir(), 'node-hax-profile-'));
+    const script = `const hypervisor = require('node-hax').Hypervisor.open({ backend: 'kvm' });
+      for (let i = 0; i < 5; i++) hypervisor.createVm().close();
+      hypervisor.close();`;
+    const flags = ['--cpu-prof', '--cpu-prof-interval=200', `--cpu-prof-dir=${profiles}`];
+    const { status, stderr } = spawnSync(process.execPath, [...flags, '-e', script], { encoding: 'utf8' });
+    rmSync(profiles, { recursive: true });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   });
 
   it('attributes of the system', () => {
