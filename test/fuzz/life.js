@@ -8,6 +8,7 @@
 const { readFileSync } = require('node:fs');
 const { setTimeout: delay } = require('node:timers/promises');
 const { Hypervisor, realMode } = require('node-hax');
+const { chances } = require('./random.js');
 
 const { backend, seed, runs, limit = Infinity } = JSON.parse(readFileSync(0, 'utf8'));
 const PORT = 0x10;
@@ -16,14 +17,7 @@ const POSTED = 0x18;
 const LONG = 230;
 const TOO_LONG = 20_000;
 
-let state = seed;
-/** 0 to below `most`; what depends on threads is not repeated by a seed. */
-function random(most) {
-  state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
-  return (state >> 8) % most;
-}
-const oneIn = (times) => random(times) === 0;
-const pick = (list) => list[random(list.length)];
+const { random, oneIn, pick } = chances(seed);
 
 const ends = {};
 const count = (what) => void (ends[what] = (ends[what] ?? 0) + 1);
