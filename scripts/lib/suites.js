@@ -120,12 +120,12 @@ function callsOfHostB(jobs) {
 }
 
 // Tasks, functions that give runs, as many at a time as there are processors: each call of host B emulates one. A task may add others, which
-// come last. What host B itself did not live through is started again, file by file, when it has the machine to itself: that says nothing about the tests. So is a call in which a test
-// met its time limit; its second word counts.
+// come next, since what is short is last. What host B itself did not live through is started again, file by file, when it has the machine to
+// itself: that says nothing about the tests. So is a call in which a test met its time limit; its second word counts.
 async function runAll(tasks) {
   const waiting = [...tasks];
   const results = [];
-  const add = (more) => waiting.push(...more);
+  const add = (more) => waiting.unshift(...more);
   const lane = async () => {
     for (let task = waiting.shift(); task; task = waiting.shift()) results.push(...(await task(add)));
   };
