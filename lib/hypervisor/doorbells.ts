@@ -20,7 +20,6 @@ function ring(vm: VirtualMachine, write: () => void | PromiseLike<unknown>): voi
   const devices = devicesOf(vm);
   const { posted } = vm;
   let what = 'a posted write';
-  let failure: { cause: unknown } | undefined;
   devices.serving = true;
   try {
     // What the guest has written before it rang.
@@ -28,10 +27,10 @@ function ring(vm: VirtualMachine, write: () => void | PromiseLike<unknown>): voi
     what = 'a doorbell';
     write()?.then(undefined, (cause: unknown) => failRuns(vm, cause, what));
   } catch (cause) {
-    failure = { cause };
+    failRuns(vm, cause, what);
+  } finally {
+    devices.serving = false;
   }
-  devices.serving = false;
-  if (failure) failRuns(vm, failure.cause, what);
 }
 
 /** The doorbells of one VM. What waits in the event loop does not keep the VM. */

@@ -84,23 +84,15 @@ describeEachBackend(
       expect(seen).toEqual([1, 2, 9]);
     });
 
+    const fail = (): never => {
+      throw new Error('broken');
+    };
+    const reject = (): Promise<void> => Promise.reject(new Error('broken'));
     it.each([
-      [
-        'that throw',
-        false,
-        () => {
-          throw new Error('broken');
-        },
-      ],
-      [
-        'that throw, on a thread',
-        true,
-        () => {
-          throw new Error('broken');
-        },
-      ],
-      ['that reject', false, () => Promise.reject(new Error('broken'))],
-      ['that reject, on a thread', true, () => Promise.reject(new Error('broken'))],
+      ['that throw', false, fail],
+      ['that throw, on a thread', true, fail],
+      ['that reject', false, reject],
+      ['that reject, on a thread', true, reject],
     ])('%s end the run', async (_, threaded, write) => {
       const { vm, vcpu } = backend.guest('real', 'mov al, 7; out 0x40, al; 1: jmp 1b');
       vm.ports.add({ at: 0x40, length: 1, doorbells: [{ offset: 0, width: 1, value: 7 }] }, { read: () => 0, write });
