@@ -32,8 +32,15 @@ const maxEntries = 256;
 export function unpackCpuid(table: Uint32Array): CpuidEntry[] {
   const entries: CpuidEntry[] = [];
   for (let i = 0; i + words <= table.length; i += words) {
-    const [fn, index, flags, eax, ebx, ecx, edx] = table.subarray(i, i + words) as unknown as number[];
-    entries.push({ function: fn, index: index, flags: flags, eax: eax, ebx: ebx, ecx: ecx, edx: edx });
+    entries.push({
+      function: table[i],
+      index: table[i + 1],
+      flags: table[i + 2],
+      eax: table[i + 3],
+      ebx: table[i + 4],
+      ecx: table[i + 5],
+      edx: table[i + 6],
+    });
   }
   return entries;
 }
@@ -109,6 +116,10 @@ function bitsFor(count: number): number {
 export function guestCpuid(supported: readonly CpuidEntry[], options: GuestCpuidOptions): CpuidEntry[] {
   checkCpuid(supported);
   checkObject(options, 'what guestCpuid() takes');
+  return makeSane(supported, options);
+}
+
+function makeSane(supported: readonly CpuidEntry[], options: GuestCpuidOptions): CpuidEntry[] {
   const { apicId, cpus = 1, kernelApic } = options;
   const amd = vendor(supported) !== 'GenuineIntel';
   const out: CpuidEntry[] = [];
@@ -182,7 +193,7 @@ export function packedGuestCpuid(supported: readonly CpuidEntry[], options: Gues
   const shape = `${options.apicId} ${options.cpus ?? 1} ${options.kernelApic}`;
   let table = known.get(shape);
   if (!table) {
-    table = packCpuid(guestCpuid(supported, options));
+    table = packCpuid(makeSane(supported, options));
     if (known.size < maxTables) known.set(shape, table);
   }
   return table;

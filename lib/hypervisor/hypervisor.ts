@@ -4,7 +4,8 @@ import { HaxError } from '../util/errors';
 import { checkInteger } from '../util/numbers';
 import { requireFeature, type Capabilities } from './capabilities';
 import { unpackCpuid, type CpuidEntry } from './cpuid';
-import { HaxmSystem } from './haxm/system';
+import { loadHaxmSystem } from './haxm/load';
+import type { HaxmSystem } from './haxm/system';
 import { loadKvmSystem } from './kvm/load';
 import type { KvmSystem } from './kvm/system';
 import { VirtualMachine } from './vm';
@@ -84,7 +85,7 @@ export class Hypervisor {
 
   /** HAXM's own calls of /dev/HAX. Throws ERR_HAX_UNSUPPORTED on other backends. */
   get haxm(): HaxmSystem {
-    return (this.#haxm ??= new HaxmSystem(this));
+    return (this.#haxm ??= new (loadHaxmSystem())(this));
   }
 
   /** Whether close() was called. */
@@ -108,7 +109,7 @@ export class Hypervisor {
     const device = `${this.capabilities.backend} ${this.capabilities.device}`;
     let entries = supported.get(device);
     if (!entries) {
-      entries = deepFreeze(unpackCpuid(this.#native.supportedCpuid()));
+      entries = Object.freeze(unpackCpuid(this.#native.supportedCpuid()).map((entry) => Object.freeze(entry)));
       supported.set(device, entries);
     }
     return entries;

@@ -12,7 +12,8 @@ import { ExitCounters } from './exit-counters';
 import { ExitHandlers, type ExitHandler, type ServedKind } from './exit-handlers';
 import { checkTrace, type ExitTrace } from './exit-trace';
 import type { RunEnd } from './end';
-import { HaxmVcpu } from './haxm/vcpu';
+import { loadHaxmVcpu } from './haxm/load';
+import type { HaxmVcpu } from './haxm/vcpu';
 import { loadKvmVcpu } from './kvm/load';
 import type { KvmVcpu } from './kvm/vcpu';
 import { VcpuParts, type MpState, type RegistersView, type StatePart, type VcpuState, type VcpuStateInit } from './vcpu-state';
@@ -138,7 +139,7 @@ export class Vcpu {
 
   /** HAXM's own calls of a vCPU. Throws ERR_HAX_UNSUPPORTED on other backends. */
   get haxm(): HaxmVcpu {
-    return (this.#haxm ??= new HaxmVcpu(this));
+    return (this.#haxm ??= new (loadHaxmVcpu())(this));
   }
 
   /** Whether close() was called, here or by the VM. */

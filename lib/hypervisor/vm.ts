@@ -11,7 +11,8 @@ import { checkInteger, parseSize } from '../util/numbers';
 import { requireFeature } from './capabilities';
 import { checkCpuid, packedGuestCpuid, type CpuidEntry } from './cpuid';
 import { Doorbells } from './doorbells';
-import { HaxmVm } from './haxm/vm';
+import { loadHaxmVm } from './haxm/load';
+import type { HaxmVm } from './haxm/vm';
 import type { Hypervisor } from './hypervisor';
 import { loadKvmVm } from './kvm/load';
 import type { KvmVm } from './kvm/vm';
@@ -102,7 +103,7 @@ export class VirtualMachine {
 
   /** HAXM's own calls of a VM. Throws ERR_HAX_UNSUPPORTED on other backends. */
   get haxm(): HaxmVm {
-    return (this.#haxm ??= new HaxmVm(this));
+    return (this.#haxm ??= new (loadHaxmVm())(this));
   }
 
   /** Whether close() was called, here or by the hypervisor. */
