@@ -3,7 +3,8 @@ import { realMode } from '../boot/registers';
 import { Uart16550 } from '../devices/uart16550a';
 import { Hypervisor } from '../hypervisor/hypervisor';
 import { install } from '../machine/install';
-import { status } from './program';
+import { status } from './status';
+import { stderrStream, stdoutStream } from './streams';
 
 const loadAddress = 0x1000;
 
@@ -37,14 +38,14 @@ export async function demoCommand(): Promise<number> {
     const { device } = hypervisor.capabilities;
     const code = guest.flat();
     vm.memory.write(loadAddress, Uint8Array.from([...code, ...Buffer.from(`${message.replace('PLACE', device)}\0`)]));
-    const uart = new Uart16550({ output: process.stdout });
+    const uart = new Uart16550({ output: stdoutStream() });
     vm.ports.add({ at: 0x3f8, length: 8 }, uart);
     const vcpu = vm.createVcpu();
     vcpu.setState(realMode({ ip: loadAddress }));
     const end = await vcpu.run();
     uart.flush();
     const { io = 0 } = vcpu.exits.snapshot().kinds;
-    process.stderr.write(`The guest ended: ${end.reason}. It left for the UART ${io} times.\n`);
+    stderrStream().write(`The guest ended: ${end.reason}. It left for the UART ${io} times.\n`);
     return end.reason === 'halted' ? status.ok : status.crash;
   } finally {
     hypervisor.close();

@@ -5,9 +5,8 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { HaxError } from '../util/errors';
 import { commandName } from './name';
 import type { RunCommandOptions } from './run-options';
-
-/** Exit statuses that are ours; docs/cli.md has the whole table. */
-export const status = { ok: 0, error: 1, usage: 2, crash: 3, reset: 4, timeout: 124, sighup: 129, sigint: 130, sigterm: 143 } as const;
+import { status } from './status';
+import { stderrStream, stdoutStream } from './streams';
 
 /** Options of later versions: refused by name, so that a script learns what it asked for in vain. */
 const laterOptions = [
@@ -39,6 +38,11 @@ function integer(text: string): number {
 
 function collect(text: string, before: string[] = []): string[] {
   return [...before, text];
+}
+
+function collectTexts(text: string, before?: string[]): string[] {
+  if (text === '') throw new InvalidArgumentError('It must not be empty.');
+  return collect(text, before);
 }
 
 /** Commander's refusal, in two lines where it knows a better word, as one sentence of ours. */
@@ -91,8 +95,8 @@ function program(finish: (result: Promise<number>) => void): Command {
     .option('--debug-exit', 'a write of V to port 0xf4 ends the run with status (V<<1)|1')
     .option('--debug-exit-port <port>', 'another port for --debug-exit', integer)
     .option('--no-reboot', 'end with status 4 when the guest resets')
-    .option('--exit-on <text>', 'end with status 0 when the guest prints TEXT; may repeat', collect)
-    .option('--fail-on <text>', 'end with status 1 when the guest prints TEXT; may repeat', collect)
+    .option('--exit-on <text>', 'end with status 0 when the guest prints TEXT; may repeat', collectTexts)
+    .option('--fail-on <text>', 'end with status 1 when the guest prints TEXT; may repeat', collectTexts)
     .option('--timeout <seconds>', 'end with status 124 after so long', seconds)
     .option('--stats', 'print exits by kind and port at the end')
     .option('--stats-file <file>', 'write them as JSON')
@@ -107,7 +111,7 @@ function program(finish: (result: Promise<number>) => void): Command {
     .description('Tell which hypervisor devices exist, what they can do, what is wrong and what to do.')
     .option('--json', 'for scripts')
     .action((options: { json?: boolean }) => {
-      finish(import('./doctor.js').then(({ doctorCommand }) => doctorCommand({ json: options.json ?? false }, process.stdout)));
+      finish(import('./doctor.js').then(({ doctorCommand }) => doctorCommand({ json: options.json ?? false }, stdoutStream())));
     });
   hax
     .command('demo')
@@ -115,7 +119,11 @@ function program(finish: (result: Promise<number>) => void): Command {
     .action(() => finish(import('./demo.js').then(({ demoCommand }) => demoCommand())));
   for (const each of [hax, ...hax.commands]) {
     const called = each === hax ? name : `${name} ${each.name()}`;
-    each.configureOutput({ outputError: (text, write) => write(`${refusal(text, called)}\n`) });
+    each.configureOutput({
+      writeOut: (text) => stdoutStream().write(text),
+      writeErr: (text) => stderrStream().write(text),
+      outputError: (text, write) => write(`${refusal(text, called)}\n`),
+    });
   }
   hax.version((require('../../package.json') as { version: string }).version); // eslint-disable-line @typescript-eslint/no-require-imports
   return hax;
@@ -126,10 +134,6 @@ export function describeError(error: unknown): string {
   if (!(error instanceof HaxError)) return `hax: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`;
   const needsHint = error.code !== 'ERR_HAX_IMAGE' && error.code !== 'ERR_HAX_FILE' && !usageErrors.includes(error.code);
   return `hax: ${error.message}${needsHint ? `\n${error.hint}` : ''}\n`;
-}
-
-export function describeClosedOutput(error: NodeJS.ErrnoException): string {
-  return `standard output cannot be written: ${error.code === 'EPIPE' ? 'its reader is gone' : error.message}`;
 }
 
 /** Errors that only another command line can put right. */
@@ -146,7 +150,7 @@ export async function main(args: readonly string[]): Promise<number> {
     return await result;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? status.ok : status.usage;
-    process.stderr.write(describeError(error));
+    stderrStream().write(describeError(error));
     return error instanceof HaxError && usageErrors.includes(error.code) ? status.usage : status.error;
   }
 }

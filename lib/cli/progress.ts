@@ -3,9 +3,8 @@ import type { ProgressListener } from '../machine/file-source';
 /** Files below this are read before anybody could see a bar. */
 const worthShowing = 16 * 2 ** 20;
 
-/** A bar on a terminal while large files go into guest memory; nothing elsewhere. */
-export function loadProgress(stream: NodeJS.WriteStream): { listener: ProgressListener; stop: () => void } {
-  if (!stream.isTTY) return { listener: () => undefined, stop: () => undefined };
+/** A bar on a terminal while large files go into guest memory; nothing elsewhere. `open` gives standard error once it is needed. */
+export function loadProgress(open: () => NodeJS.WriteStream): { listener: ProgressListener; stop: () => void } {
   let bar: import('cli-progress').SingleBar | undefined;
   let shown: string | undefined;
   let stopped = false;
@@ -16,6 +15,8 @@ export function loadProgress(stream: NodeJS.WriteStream): { listener: ProgressLi
   const listener: ProgressListener = (name, done, total) => {
     // Later, at a reset, the terminal is the guest's.
     if (stopped || total < worthShowing) return;
+    const stream = open();
+    if (!stream.isTTY) return;
     if (shown !== name) {
       bar?.stop();
       // Loaded for the few runs that show it.

@@ -1,16 +1,17 @@
 /** `hax run`: a machine with its console on this process's own, and an exit status that tells how it ended. */
 import { createWriteStream, writeFileSync } from 'node:fs';
 import type { Writable } from 'node:stream';
-import { finished } from 'node:stream/promises';
 import { inspect } from 'node:util';
+import type { ByteSink } from '../host/byte-sink';
 import { isCrash, type RunEnd } from '../hypervisor/end';
 import { ExitTrace } from '../hypervisor/exit-trace';
+import { ConsoleText } from '../machine/console-text';
 import { install } from '../machine/install';
 import { describeLayout } from '../machine/layout';
 import { Machine, type MachineOptions } from '../machine/machine';
 import { HaxError } from '../util/errors';
 import { commandName } from './name';
-import { describeError, status } from './program';
+import { describeError } from './program';
 import { loadProgress } from './progress';
 import {
   checkMemory,
@@ -24,7 +25,10 @@ import {
   type SerialTarget,
 } from './run-options';
 import { connectSerial } from './serial';
+import { StandardOutput } from './standard-output';
 import { describeStatistics } from './statistics';
+import { status } from './status';
+import { stderrStream, stdoutStream } from './streams';
 
 /** Why we end the run, when it is not the guest's own end. */
 type Verdict = { status: number; message?: string };
@@ -40,7 +44,7 @@ export async function runCommand(image: string | undefined, options: RunCommandO
   try {
     refuseLaterOptions(options);
     if (options.printLayout) {
-      process.stdout.write(`${describeLayout(checkMemory(options.memory))}\n`);
+      stdoutStream().write(`${describeLayout(checkMemory(options.memory))}\n`);
       return status.ok;
     }
     if (image === undefined) throw new UsageError(`say which IMAGE to boot; ${commandName()} run --help has the formats`);
@@ -49,12 +53,13 @@ export async function runCommand(image: string | undefined, options: RunCommandO
     debugTarget = options.debugcon === undefined ? undefined : parseDebugConsole(options.debugcon);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`hax: ${error.message}\n`);
+    stderrStream().write(`hax: ${error.message}\n`);
     return status.usage;
   }
   install();
-  const progress = loadProgress(process.stderr);
+  const progress = loadProgress(stderrStream);
   const losses = new Losses();
+  const printed = new Printed(serial);
   const debugConsole = debugTarget && connectDebugConsole(debugTarget, losses);
   let trace: ExitTrace | undefined;
   let machine: Machine;
@@ -65,6 +70,7 @@ export async function runCommand(image: string | undefined, options: RunCommandO
       ...(debugConsole && { debugConsole }),
       ...(trace && { trace }),
       onProgress: progress.listener,
+      output: printed,
     });
   } catch (error) {
     trace?.close();
@@ -72,7 +78,7 @@ export async function runCommand(image: string | undefined, options: RunCommandO
   } finally {
     progress.stop();
   }
-  return new Run(machine, options, serial, debugConsole, trace, losses).toEnd();
+  return new Run(machine, options, serial, printed, debugConsole, trace, losses).toEnd();
 }
 
 /** Outputs beside the console that were asked for and cannot be written: the guest goes on, but the run is no success. */
@@ -81,7 +87,20 @@ class Losses {
 
   tell(message: string): void {
     this.any = true;
-    process.stderr.write(`hax: ${message}\n`);
+    stderrStream().write(`hax: ${message}\n`);
+  }
+}
+
+/** What the guest prints: to standard output where the console leads there, and to who waits for a text. */
+class Printed implements ByteSink {
+  readonly standard = new StandardOutput();
+  readonly text = new ConsoleText();
+
+  constructor(private readonly serial: SerialTarget) {}
+
+  write(bytes: Uint8Array, onDrain: () => void): boolean {
+    this.text.add(bytes);
+    return this.serial.kind !== 'stdio' || this.standard.write(bytes, onDrain);
   }
 }
 
@@ -95,6 +114,7 @@ class Run {
     private readonly machine: Machine,
     private readonly options: RunCommandOptions,
     private readonly serial: SerialTarget,
+    private readonly printed: Printed,
     private readonly debugConsole: DebugConsoleOutput | undefined,
     private readonly trace: ExitTrace | undefined,
     private readonly losses: Losses,
@@ -108,9 +128,8 @@ class Run {
     let outputs: unknown;
     try {
       undo.push(this.#onSignals());
-      const serial = await connectSerial(machine.console, this.serial, (message, code) =>
-        this.#stop({ status: code ?? status.error, message }),
-      );
+      const stop = (message: string, code: number = status.error): void => this.#stop({ status: code, message });
+      const serial = await connectSerial(machine, this.serial, this.printed.standard, stop);
       undo.push(() => serial.close());
       this.#watch(options.exitOn ?? [], options.failOn ?? []);
       if (options.timeout !== undefined) {
@@ -156,26 +175,23 @@ class Run {
   #watch(exitOn: readonly string[], failOn: readonly string[]): void {
     const texts = [...exitOn, ...failOn];
     if (texts.length === 0) return;
-    this.machine.console.waitFor(texts).then(
-      ({ index, match }) => {
-        this.#stop(
-          index < exitOn.length
-            ? { status: status.ok }
-            : { status: status.error, message: `the guest printed ${JSON.stringify(match)} (--fail-on)` },
-        );
-      },
-      () => undefined, // the guest ended first
-    );
+    void this.printed.text.waitFor(texts).then(({ index, match }) => {
+      this.#stop(
+        index < exitOn.length
+          ? { status: status.ok }
+          : { status: status.error, message: `the guest printed ${JSON.stringify(match)} (--fail-on)` },
+      );
+    });
   }
 
   #conclude(end: RunEnd | undefined, failure: unknown): number {
-    const tell = (message: string): void => void process.stderr.write(`hax: ${message}\n`);
+    const tell = (message: string): void => void stderrStream().write(`hax: ${message}\n`);
     if (this.#verdict) {
       if (this.#verdict.message) tell(this.#verdict.message);
       return this.#verdict.status;
     }
     if (!end) {
-      process.stderr.write(describeError(failure));
+      stderrStream().write(describeError(failure));
       return failure instanceof HaxError && failure.code === 'ERR_HAX_IOCTL' ? status.crash : status.error;
     }
     if (isCrash(end)) {
@@ -193,7 +209,7 @@ class Run {
     const { stats, statsFile, append } = this.options;
     if (!stats && statsFile === undefined) return;
     const statistics = { commandLine: append ?? '', ...this.machine.statistics };
-    if (stats) process.stderr.write(describeStatistics(statistics));
+    if (stats) stderrStream().write(describeStatistics(statistics));
     if (statsFile !== undefined) {
       try {
         writeFileSync(statsFile, `${JSON.stringify(statistics, null, 2)}\n`);
@@ -227,10 +243,12 @@ function openTrace(path: string | undefined, losses: Losses): ExitTrace | undefi
 type DebugConsoleOutput = NonNullable<MachineOptions['debugConsole']> & { drained(): Promise<void> };
 
 function connectDebugConsole({ port, path }: DebugConsoleTarget, losses: Losses): DebugConsoleOutput {
-  const output: Writable = path === undefined ? process.stderr : createWriteStream(path);
+  const output: Writable = path === undefined ? stderrStream() : createWriteStream(path);
   output.on('error', (error: Error) => losses.tell(`--debugcon: ${error.message}`));
   const drained = async (): Promise<void> => {
-    if (path !== undefined) await finished(output.end()).catch(() => undefined);
+    if (path === undefined) return;
+    const { finished } = await import('node:stream/promises');
+    await finished(output.end()).catch(() => undefined);
   };
   return { port, output, drained };
 }

@@ -1,11 +1,11 @@
 /** Where `--serial` leads: the guest's console and the world outside. */
 import { createWriteStream, fstatSync, unlinkSync } from 'node:fs';
-import { createServer, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Console } from '../machine/console';
-import { finished } from 'node:stream/promises';
 import { HaxError } from '../util/errors';
-import { describeClosedOutput } from './program';
 import type { SerialTarget } from './run-options';
+import { isNullDevice, type StandardOutput } from './standard-output';
+import { stderrStream } from './streams';
 
 /** Ends the run with a message; status 1 unless one is given. */
 export type StopListener = (message: string, status?: number) => void;
@@ -21,55 +21,45 @@ export interface SerialConnection {
 
 const nothing: SerialConnection = { drained: () => Promise.resolve(), close: () => undefined };
 
-export async function connectSerial(console: Console, target: SerialTarget, stop: StopListener): Promise<SerialConnection> {
+/** `standard` is where the machine's output goes if the target is standard input and output. */
+export async function connectSerial(
+  machine: { readonly console: Console },
+  target: SerialTarget,
+  standard: StandardOutput,
+  stop: StopListener,
+): Promise<SerialConnection> {
   switch (target.kind) {
     case 'null':
       return nothing;
     case 'stdio':
-      return connectStdio(console, stop);
+      return connectStdio(machine, standard, stop);
     case 'file': {
+      const { finished } = await import('node:stream/promises');
       const file = createWriteStream(target.path);
       file.on('error', (error) => stop(`--serial: ${error.message}`));
-      console.pipe(file);
+      machine.console.pipe(file);
       return { ...nothing, drained: () => finished(file).catch(() => undefined) };
     }
     case 'unix':
-      return listen(console, target.path, stop);
+      return listen(machine.console, target.path, stop);
   }
 }
 
-/** Linux's /dev/null: major 1, minor 3. */
-const nullDevice = 0x103;
+const stdinNumber = 0;
 
-/** Whether standard input is where nothing ever comes from: making a stream of it would keep the guest waiting for nothing. */
-function isInputNull(): boolean {
-  const stat = fstatSync(0);
-  return stat.isCharacterDevice() && stat.rdev === nullDevice;
-}
-
-function connectStdio(console: Console, stop: StopListener): SerialConnection {
-  const { stdout } = process;
-  // Once the guest has ended there is nothing to lose any more.
-  let broken!: () => void;
-  const unwritable = new Promise<void>((resolve) => (broken = resolve));
-  stdout.on('error', (error: NodeJS.ErrnoException) => {
-    stop(describeClosedOutput(error));
-    broken();
-  });
-  console.pipe(stdout, { end: false });
-  const written = async (): Promise<void> => {
-    await finished(console, { writable: false }).catch(() => undefined);
-    await new Promise<void>((resolve) => stdout.write('', () => resolve()));
-  };
-  const drained = (): Promise<void> => Promise.race([unwritable, written()]);
-  if (isInputNull()) return { ...nothing, drained };
+function connectStdio(machine: { readonly console: Console }, standard: StandardOutput, stop: StopListener): SerialConnection {
+  standard.onBroken = stop;
+  const drained = (): Promise<void> => standard.drained();
+  // Where nothing ever comes from: making a stream of it would keep the guest waiting for nothing.
+  if (isNullDevice(fstatSync(stdinNumber))) return { ...nothing, drained };
   const { stdin } = process;
+  const { console } = machine;
   stdin.on('error', () => undefined);
   if (!stdin.isTTY) {
     stdin.pipe(console, { end: false });
     return { drained, close: () => void stdin.unpipe(console).destroy() };
   }
-  process.stderr.write('hax: Ctrl-A X ends the machine, Ctrl-A Ctrl-A sends Ctrl-A\r\n');
+  stderrStream().write('hax: Ctrl-A X ends the machine, Ctrl-A Ctrl-A sends Ctrl-A\r\n');
   stdin.setRawMode(true);
   let escaped = false;
   const onData = (bytes: Buffer): void => {
@@ -104,6 +94,7 @@ function connectStdio(console: Console, stop: StopListener): SerialConnection {
 
 /** A socket that one client after the other may connect to; what the guest prints meanwhile is dropped. */
 async function listen(console: Console, path: string, stop: StopListener): Promise<SerialConnection> {
+  const [{ createServer }, { finished }] = await Promise.all([import('node:net'), import('node:stream/promises')]);
   let client: Socket | undefined;
   const server = createServer((socket) => {
     if (client) {

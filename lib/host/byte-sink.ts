@@ -16,6 +16,15 @@ export interface ByteSink {
 /** A sink, or just its function. */
 export type ByteOutput = ByteSink | ByteSink['write'];
 
+/** The function of an output; undefined without one. Throws ERR_HAX_INVALID_ARGUMENT for what is none. */
+export function writerOf(output: ByteOutput | undefined): ByteSink['write'] | undefined {
+  if (output === undefined || typeof output === 'function') return output;
+  if (typeof (output as Partial<ByteSink> | null)?.write !== 'function') {
+    throw invalidArgument('an output is a function or an object with write(bytes, onDrain), such as a Writable');
+  }
+  return (bytes, onDrain) => output.writableEnded === true || output.write(bytes, onDrain);
+}
+
 /** Bytes are handed on together, at most so many at a time: a write for each would cost more than the guest's exit. */
 export const maxBatch = 4096;
 
@@ -50,14 +59,7 @@ export class BatchedOutput {
     output: ByteOutput | undefined,
     private readonly onReady: () => void = () => undefined,
   ) {
-    if (typeof output === 'function') {
-      this.#write = output;
-    } else if (output !== undefined) {
-      if (typeof (output as Partial<ByteSink> | null)?.write !== 'function') {
-        throw invalidArgument('an output is a function or an object with write(bytes, onDrain), such as a Writable');
-      }
-      this.#write = (bytes, onDrain) => output.writableEnded === true || output.write(bytes, onDrain);
-    }
+    this.#write = writerOf(output);
   }
 
   /** Whether there is room for a byte; false only while the sink holds back and {@link maxBacklog} bytes wait for it. */

@@ -6,21 +6,18 @@ import { loadImage } from '../boot/image';
 import type { ImageSource } from '../boot/image-source';
 import type { ImageFormat } from '../boot/loader';
 import type { Removable } from '../bus/claim';
-import type { UserIrqchip } from '../bus/interrupts';
 import { disconnected } from '../bus/irq-line';
 import type { UnclaimedAccess } from '../bus/unclaimed';
 import { DebugConsole } from '../devices/debug-console';
 import { DebugExit } from '../devices/debug-exit';
-import { Pit8254 } from '../devices/i8254';
-import { Mc146818 } from '../devices/mc146818';
-import { SpeakerPort } from '../devices/speaker-port';
 import { TestInterrupts } from '../devices/test-interrupts';
 import { Uart16550 } from '../devices/uart16550a';
 import type { Hypervisor } from '../hypervisor/hypervisor';
 import type { VirtualMachine } from '../hypervisor/vm';
 import type { SharedMemory } from '../memory/shared-memory';
 import type { Clock } from '../time/clock';
-import type { Console } from './console';
+import type { ConsolePort } from './console-port';
+import { loadUserIrqchip } from './load';
 import { bootArea, memoryMap, ports, ramRanges } from './layout';
 import { HaxError } from '../util/errors';
 import { checkInteger } from '../util/numbers';
@@ -36,7 +33,7 @@ export interface BoardOptions {
   irqchip?: 'kernel' | 'user';
   kernel: ImageSource;
   modules: readonly ImageSource[];
-  console: Console;
+  console: ConsolePort;
   clock: Clock;
   format?: ImageFormat | 'auto';
   load?: number;
@@ -68,7 +65,7 @@ export class Board {
         this.vm.mapMemory({ gpa: start, size, ...(options.shared && { shared: options.shared, offset }) });
         offset += size;
       }
-      if (this.vm.userIrqchip) this.#addTimers(this.vm.userIrqchip, options.clock);
+      if (this.vm.userIrqchip) loadUserIrqchip().addUserTimers(this.vm, this.vm.userIrqchip, options.clock);
       this.#uart = this.#addUart(options);
       this.#debugConsole = this.#addDebugDevices(options);
       if (options.onUnclaimed) {
@@ -107,15 +104,6 @@ export class Board {
 
   close(): void {
     this.vm.close();
-  }
-
-  /** The kernel brings a timer of its own together with its interrupt controllers, and a clock that guests ask before they read the RTC. */
-  #addTimers(irqchip: UserIrqchip, clock: Clock): void {
-    const pit = new Pit8254({ clock, irq: irqchip.line(ports.pit.irq), tellsServed: true });
-    irqchip.onServed = (line) => line === ports.pit.irq && pit.served();
-    this.vm.ports.add({ at: ports.pit.at, length: ports.pit.length }, pit);
-    this.vm.ports.add(ports.speaker, new SpeakerPort(pit));
-    this.vm.ports.add(ports.cmos, new Mc146818({ clock, now: () => Date.now() }));
   }
 
   #addUart({ console, clock }: BoardOptions): Uart16550 {

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { Writable } from 'node:stream';
 import { imageFromBytes, type ImageSource } from '../boot/image-source';
 import type { ImageFormat } from '../boot/loader';
+import { deviceError } from '../hypervisor/devices';
 import { isCrash, type RunEnd } from '../hypervisor/end';
 import type { ExitStatistics } from '../hypervisor/exit-counters';
 import { checkTrace, type ExitTrace } from '../hypervisor/exit-trace';
@@ -9,13 +10,15 @@ import { Hypervisor, type BackendName } from '../hypervisor/hypervisor';
 import type { Vcpu, VcpuCounters } from '../hypervisor/vcpu';
 import type { VirtualMachine } from '../hypervisor/vm';
 import type { UnclaimedAccess } from '../bus/unclaimed';
+import type { ByteOutput } from '../host/byte-sink';
 import { createSharedMemory, sharedBytes, type SharedMemory } from '../memory/shared-memory';
 import { RealClock } from '../time/clock';
 import { checkListener, checkNames, checkSignal } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger, parseSize } from '../util/numbers';
 import { Board } from './board';
-import { Console } from './console';
+import type { Console } from './console';
+import { ConsolePort } from './console-port';
 import { FileSource, type FileInput, type ProgressListener } from './file-source';
 import { ports } from './layout';
 
@@ -65,6 +68,11 @@ export interface MachineOptions {
     /** Gets each byte as it is written. */
     output: Writable;
   };
+  /**
+   * Gets what the guest prints on its console, COM1, with back-pressure, beside `machine.console`: `output: process.stdout` for example. When it
+   * throws, `ended` rejects with ERR_HAX_DEVICE_FAILED. A machine whose console is not asked for is made without Node's streams.
+   */
+  output?: ByteOutput;
   /** Whether a guest's reset starts the machine again (the default) or ends it. */
   reboot?: boolean;
   /** Ends the machine: everything pending rejects with the signal's reason. */
@@ -97,6 +105,7 @@ export const machineOptionNames: Readonly<Record<keyof MachineOptions, true>> = 
   backend: true,
   debugExit: true,
   debugConsole: true,
+  output: true,
   reboot: true,
   signal: true,
   onProgress: true,
@@ -122,13 +131,12 @@ export class Machine extends EventEmitter<{
   /** The guest asked for a reset: VM and vCPUs are new, and have not run yet. */
   reset: [];
 }> {
-  /** The serial console, COM1. */
-  readonly console = new Console();
   /** How the guest came to its end. Rejects when a device model throws or on abort. */
   readonly ended: Promise<RunEnd>;
   readonly #options: MachineOptions;
   readonly #hypervisor: Hypervisor;
   readonly #files: FileSource[] = [];
+  readonly #port: ConsolePort;
   readonly #clock = new RealClock();
   readonly #kernel: ImageSource;
   readonly #modules: ImageSource[];
@@ -139,12 +147,17 @@ export class Machine extends EventEmitter<{
   #resets = 0;
   #referenced = true;
   #killed = false;
+  #outputError: HaxError | undefined;
   #settle!: { resolve: (end: RunEnd) => void; reject: (error: unknown) => void };
 
   /** Opens the device and loads the kernel; start() runs it. Throws what {@link launch} rejects with. */
   constructor(options: MachineOptions) {
     super();
     this.#options = checkOptions(options);
+    this.#port = new ConsolePort(options.output, (cause) => {
+      this.#outputError = deviceError(cause, 'the output of the console');
+      this.#board.processors.stop({ reason: 'killed' });
+    });
     this.ended = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
     // Whoever waits for the console learns of a failure there.
     this.ended.catch(() => undefined);
@@ -159,6 +172,11 @@ export class Machine extends EventEmitter<{
       this.#release();
       throw error;
     }
+  }
+
+  /** The serial console, COM1. */
+  get console(): Console {
+    return this.#port.stream;
   }
 
   /** Where the machine is in its life. */
@@ -253,7 +271,8 @@ export class Machine extends EventEmitter<{
       const running = processors.run(this.#options.signal);
       processors.setReferenced(this.#referenced);
       const end = await running;
-      this.console.hurry(() => this.#board.flush());
+      this.#port.hurry(() => this.#board.flush());
+      if (this.#outputError) throw this.#outputError;
       if (end.reason !== 'reset' || this.#options.reboot === false) return end;
       this.#resets++;
       this.#board.close();
@@ -265,8 +284,8 @@ export class Machine extends EventEmitter<{
 
   #finish(state: MachineState, reason: string, settle: () => void, failure?: { cause: unknown; aborted: boolean }): void {
     this.#state = state;
-    this.console.hurry(() => this.#board.flush());
-    this.console.finish(reason, failure);
+    this.#port.hurry(() => this.#board.flush());
+    this.#port.finish(reason, failure);
     settle();
   }
 
@@ -281,7 +300,7 @@ export class Machine extends EventEmitter<{
       debugExit: debugExit === true ? ports.debugExit : debugExit,
       kernel: this.#kernel,
       modules: this.#modules,
-      console: this.console,
+      console: this.#port,
       clock: this.#clock,
     });
   }

@@ -3,13 +3,15 @@ import * as path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { UnclaimedAccess } from '../bus/unclaimed';
+import { deviceError } from '../hypervisor/devices';
 import type { RunEnd } from '../hypervisor/end';
 import type { SharedMemory } from '../memory/shared-memory';
 import type { CpuState } from '../util/cpu-state';
 import { checkListener, checkNames, checkObject, checkSignal, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger } from '../util/numbers';
-import { Console } from './console';
+import type { Console } from './console';
+import { ConsolePort } from './console-port';
 import type { ProgressListener } from './file-source';
 import {
   machineOptionNames,
@@ -46,8 +48,7 @@ export class WorkerMachine extends EventEmitter<{
   /** The guest asked for a reset, and the worker starts the machine again. */
   reset: [];
 }> {
-  /** The serial console, COM1. */
-  readonly console = new Console();
+  readonly #port: ConsolePort;
   /** How the guest came to its end. Rejects when a device model throws, on abort, and when the worker ends by itself (ERR_HAX_ENDED). */
   readonly ended: Promise<RunEnd>;
   /** Guest RAM, where it was asked to be shared. */
@@ -70,10 +71,14 @@ export class WorkerMachine extends EventEmitter<{
     super();
     checkObject(options, 'what launchInWorker() takes');
     checkNames(options, optionNames, 'a machine in a worker');
-    const { signal, onProgress, onUnclaimed, setup, setupData, ...rest } = options;
+    const { signal, onProgress, onUnclaimed, output, setup, setupData, ...rest } = options;
     checkSignal(signal);
     checkListener(onProgress, 'onProgress');
     checkListener(onUnclaimed, 'onUnclaimed');
+    this.#port = new ConsolePort(output, (cause) => {
+      this.#fail(deviceError(cause, 'the output of the console'));
+      this.kill();
+    });
     this.#signal = signal;
     this.#listeners = { progress: onProgress, unclaimed: onUnclaimed };
     this.sharedMemory = sharedMemoryOf(options);
@@ -94,8 +99,13 @@ export class WorkerMachine extends EventEmitter<{
     this.#worker.on('message', (message: FromWorker) => this.#receive(message));
     this.#worker.on('error', (error) => this.#fail(error));
     this.#worker.on('exit', (status) => this.#onExit(status));
-    this.console.attach((bytes) => this.#feed(bytes));
+    this.#port.attach((bytes) => this.#feed(bytes));
     signal?.addEventListener('abort', this.#abort);
+  }
+
+  /** The serial console, COM1. */
+  get console(): Console {
+    return this.#port.stream;
   }
 
   /** Where the machine is in its life, as far as the worker has told. */
@@ -215,12 +225,12 @@ export class WorkerMachine extends EventEmitter<{
       }
       case 'output': {
         const took = (): void => this.#post({ kind: 'taken', bytes: message.bytes.length });
-        if (this.console.deliver(message.bytes, took)) took();
+        if (this.#port.deliver(message.bytes, took)) took();
         break;
       }
       case 'taken':
         this.#credit += message.bytes;
-        this.console.accept();
+        this.#port.accept();
         break;
       case 'reset':
         this.emit('reset');
@@ -257,7 +267,7 @@ export class WorkerMachine extends EventEmitter<{
     if (this.#state === 'stopped' || this.#state === 'failed') return;
     this.#state = state;
     this.#signal?.removeEventListener('abort', this.#abort);
-    this.console.finish(reason, failure);
+    this.#port.finish(reason, failure);
     settle();
   }
 }

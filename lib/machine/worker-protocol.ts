@@ -5,7 +5,7 @@ import { HaxError, type HaxErrorCode } from '../util/errors';
 import type { MachineOptions, MachineState } from './machine';
 
 /** The options that make sense in another thread as they are. */
-export type ClonedOptions = Omit<MachineOptions, 'signal' | 'onProgress' | 'onUnclaimed' | 'debugConsole' | 'trace'>;
+export type ClonedOptions = Omit<MachineOptions, 'signal' | 'onProgress' | 'onUnclaimed' | 'output' | 'debugConsole' | 'trace'>;
 
 export interface WorkerStart {
   readonly options: ClonedOptions;

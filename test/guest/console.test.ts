@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { PassThrough, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HaxError, launch, type Machine } from 'node-hax';
+import { HaxError, launch, launchInWorker, type Machine, type MachineOptions } from 'node-hax';
 import { codeOfAsync } from '../support/codes';
-import { describeKvm } from '../support/hosts';
+import { describeKvm, itIf } from '../support/hosts';
 import { bootSector, elfProgram, ending, place, print } from './images';
 
 const machines = new Set<Machine>();
@@ -14,8 +14,8 @@ afterEach(async () => {
   machines.clear();
 });
 
-async function start(kernel: Uint8Array): Promise<Machine> {
-  const machine = await launch({ kernel });
+async function start(kernel: Uint8Array, options: Partial<MachineOptions> = {}): Promise<Machine> {
+  const machine = await launch({ kernel, ...options });
   machines.add(machine);
   return machine;
 }
@@ -221,5 +221,54 @@ describeKvm('the console as a stream', () => {
     expect(seen).toBe('');
     expect(machine.console.transcript).toContain('alpha');
     expect(machine.console.lastLines(2)).toBe('gamma\n');
+  });
+});
+
+describeKvm('output', () => {
+  it('gets every byte as fast as it takes them, up to the end, beside the stream', async () => {
+    const count = 200_000;
+    const pieces: Uint8Array[] = [];
+    const output = new Writable({
+      highWaterMark: 1000,
+      write(bytes: Buffer, _encoding, done) {
+        pieces.push(bytes);
+        setImmediate(done);
+      },
+    });
+    const machine = await start(flood(count), { output });
+    let read = 0;
+    machine.console.on('data', (bytes: Buffer) => (read += bytes.length));
+    expect(await machine.ended).toEqual({ reason: 'powered-off' });
+    await once(machine.console, 'end');
+    await new Promise<void>((resolve) => output.end(resolve));
+    expect([Buffer.concat(pieces).toString() === flooded(count), read]).toEqual([true, count]);
+  });
+
+  it('that throws ends the machine: at once, and at its end', async () => {
+    for (const kernel of [flood(1e6), bootSector(`${print('x')}\n ${ending.powerOff}`)]) {
+      const thrown = new Error('no more paper');
+      const fails = (): never => {
+        throw thrown;
+      };
+      const machine = await start(kernel, { output: fails });
+      const error = (await machine.ended.catch((e: unknown) => e)) as HaxError;
+      expect([error.code, error.message, error.cause]).toEqual(['ERR_HAX_DEVICE_FAILED', expect.stringContaining('no more paper'), thrown]);
+      expect(machine.state).toBe('failed');
+    }
+  });
+
+  itIf(process.env.HAX_TEST_SOURCE !== '1', 'workers cannot load TypeScript', 'of a machine in a worker is on this thread', async () => {
+    const count = 100_000;
+    let text = '';
+    await using machine = await launchInWorker({ kernel: flood(count), output: (bytes) => (text += Buffer.from(bytes).toString()) });
+    expect(await machine.ended).toEqual({ reason: 'powered-off' });
+    expect(text === flooded(count)).toBe(true);
+    await using failing = await launchInWorker({
+      kernel: flood(1e6),
+      output: () => {
+        throw new Error('no more paper');
+      },
+    });
+    expect(await codeOfAsync(() => failing.ended)).toBe('ERR_HAX_DEVICE_FAILED');
   });
 });

@@ -35,6 +35,8 @@ describe('a command line that cannot work: status 2 and one line that names what
     ['a debug console without a port', ['run', '--debugcon', 'file:x', good], /--debugcon/],
     ['a debug console at a port that there is not', ['run', '--debugcon', '0x10000', good], /--debugcon/],
     ['a debug exit at a port that there is not', ['run', '--debug-exit-port', '70000', good], /70000/],
+    ['no text to end at', ['run', '--exit-on', '', good], /--exit-on .* must not be empty/],
+    ['no text to fail at', ['run', '--fail-on=', good], /--fail-on .* must not be empty/],
     ['no time at all', ['run', '--timeout', '0', good], /--timeout/],
     ['a negative time', ['run', '--timeout=-1', good], /--timeout/],
     ['more time than there is', ['run', '--timeout', '1e10', good], /--timeout/],

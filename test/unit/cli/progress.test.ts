@@ -22,7 +22,7 @@ const showCursor = '\x1b[?25h';
 
 it('shows a bar for each large file and gives the cursor back', () => {
   const { stream, text } = terminal(true);
-  const { listener, stop } = loadProgress(stream);
+  const { listener, stop } = loadProgress(() => stream);
   for (const name of ['kernel', 'initrd']) for (let done = 0; done <= 32; done += 8) listener(name, done * MiB, 32 * MiB);
   stop();
   expect(text()).toMatch(/loading kernel \[.*\] 50%/);
@@ -33,7 +33,7 @@ it('shows a bar for each large file and gives the cursor back', () => {
 
 it("shows nothing for small files, nor after its stop, when the terminal is the guest's", () => {
   const { stream, text } = terminal(true);
-  const { listener, stop } = loadProgress(stream);
+  const { listener, stop } = loadProgress(() => stream);
   listener('small', MiB, 2 * MiB);
   stop();
   listener('large', MiB, 32 * MiB);
@@ -42,7 +42,7 @@ it("shows nothing for small files, nor after its stop, when the terminal is the 
 
 it('shows nothing where there is no terminal', () => {
   const { stream, text } = terminal(false);
-  const { listener, stop } = loadProgress(stream);
+  const { listener, stop } = loadProgress(() => stream);
   listener('large', MiB, 32 * MiB);
   stop();
   expect(text()).toBe('');

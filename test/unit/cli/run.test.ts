@@ -9,7 +9,8 @@ import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { main } from '../../../lib/cli/program';
 import type { RunEnd } from '../../../lib/hypervisor/end';
 import { ExitTrace } from '../../../lib/hypervisor/exit-trace';
-import { Console } from '../../../lib/machine/console';
+import type { Console } from '../../../lib/machine/console';
+import { ConsolePort } from '../../../lib/machine/console-port';
 import type { MachineOptions } from '../../../lib/machine/machine';
 import { HaxError } from '../../../lib/util/errors';
 
@@ -20,11 +21,13 @@ jest.mock('node:fs', () => {
   const fs = jest.requireActual<typeof import('node:fs')>('node:fs');
   const input = { isCharacterDevice: () => true, rdev: 0x103 };
   const other = { isCharacterDevice: () => false };
-  return { ...fs, fstatSync: (fd: number) => (fd !== 0 ? fs.fstatSync(fd) : mockNoInput ? input : other) };
+  const output = { ...other, isFile: () => false, isFIFO: () => false };
+  const standard = (fd: number): object => (fd !== 0 ? output : mockNoInput ? input : other);
+  return { ...fs, fstatSync: (fd: number) => (fd <= 1 ? standard(fd) : fs.fstatSync(fd)) };
 });
 
 class MockMachine {
-  readonly console = new Console();
+  readonly port: ConsolePort;
   readonly ended: Promise<RunEnd>;
   readonly statistics = {
     ...{ handled: 3, kinds: { io: 2, mmio: 1, interrupted: 4 }, ports: { '0x3f8': 2 }, pages: { '0xd0000000': 1 }, slices: 5 },
@@ -38,10 +41,11 @@ class MockMachine {
 
   constructor(readonly options: MachineOptions) {
     mockMade.push(this);
+    this.port = new ConsolePort(options.output);
     if (mockRefusal) throw mockRefusal; // eslint-disable-line @typescript-eslint/only-throw-error
     this.ended = new Promise((resolve, reject) => ([this.#settle, this.#fail] = [resolve, reject]));
     this.ended.catch(() => undefined);
-    this.console.attach((bytes) => {
+    this.port.attach((bytes) => {
       const taken = Math.min(bytes.length, mockInput.room);
       mockInput.text += Buffer.from(bytes.subarray(0, taken)).toString('latin1');
       mockInput.room -= taken;
@@ -49,21 +53,25 @@ class MockMachine {
     });
   }
 
+  get console(): Console {
+    return this.port.stream;
+  }
+
   start(): void {
     this.started = true;
   }
 
   print(text: string): void {
-    this.console.deliver(Buffer.from(text), () => undefined);
+    this.port.deliver(Buffer.from(text), () => undefined);
   }
 
   end(end: RunEnd): void {
-    this.console.finish(end.reason);
+    this.port.finish(end.reason);
     this.#settle(end);
   }
 
   fail(error: unknown): void {
-    this.console.finish('failed');
+    this.port.finish('failed');
     this.#fail(error);
   }
 
@@ -359,7 +367,7 @@ describe('a terminal', () => {
     await turn();
     expect([mockInput.text.length, terminal.isPaused()]).toEqual([10, true]);
     mockInput.room = Infinity;
-    machine.console.accept();
+    machine.port.accept();
     await turn();
     expect([mockInput.text.length, terminal.isPaused()]).toEqual([20_000, false]);
     machine.end({ reason: 'halted' });

@@ -2,18 +2,26 @@
 import { once } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
 import { Uart16550 } from '../../../lib/devices/uart16550a';
-import { maxBacklog } from '../../../lib/host/byte-sink';
-import { Console } from '../../../lib/machine/console';
+import { maxBacklog, type ByteOutput } from '../../../lib/host/byte-sink';
+import type { Console } from '../../../lib/machine/console';
+import { ConsolePort } from '../../../lib/machine/console-port';
 
 const transmitter = 0;
 const lineStatus = 5;
 const empty = 0x20;
 
-function connected(): { console: Console; uart: Uart16550; print: (count: number) => number } {
-  const console = new Console();
-  const uart = new Uart16550({ output: (bytes, onDrain) => console.deliver(bytes, onDrain) });
-  uart.onReadyToReceive = () => console.accept();
-  console.attach((bytes) => uart.receive(bytes));
+interface Connected {
+  port: ConsolePort;
+  console: Console;
+  uart: Uart16550;
+  print: (count: number) => number;
+}
+
+function connected(output?: ByteOutput): Connected {
+  const port = new ConsolePort(output);
+  const uart = new Uart16550({ output: (bytes, onDrain) => port.deliver(bytes, onDrain) });
+  uart.onReadyToReceive = () => port.accept();
+  port.attach((bytes) => uart.receive(bytes));
   let next = 0;
   /** A guest that polls: prints until the transmitter is not empty any more; returns how many bytes went. */
   const print = (count: number): number => {
@@ -23,7 +31,14 @@ function connected(): { console: Console; uart: Uart16550; print: (count: number
     }
     return count;
   };
-  return { console, uart, print };
+  return {
+    port,
+    get console() {
+      return port.stream;
+    },
+    uart,
+    print,
+  };
 }
 
 const letters = (count: number): string => 'ABCDEFGHIJKLMNOP'.repeat(count / 16 + 1).slice(0, count);
@@ -67,7 +82,7 @@ it.each<[string, (console: Console) => Promise<void>]>([
   ],
   ['destroy()', async (console) => void console.destroy()],
 ])('%s lets a guest that was held back go on', async (_what, leave) => {
-  const { console, uart, print } = connected();
+  const { port, console, uart, print } = connected();
   console.on('readable', () => undefined);
   const held = print(1e6);
   expect(held).toBeLessThan(1e6);
@@ -77,33 +92,34 @@ it.each<[string, (console: Console) => Promise<void>]>([
   expect(print(1e5)).toBe(1e5);
   uart.flush();
   expect(console.transcript).toHaveLength(held + 1e5);
-  console.finish('powered-off');
+  port.finish('powered-off');
 });
 
 it('at the end of the machine all that a UART holds comes out, also to a reader that pauses', async () => {
-  const { console, uart, print } = connected();
+  const { port, console, uart, print } = connected();
   const chunks: Buffer[] = [];
   console.on('data', (chunk: Buffer) => chunks.push(chunk));
   console.pause();
   const sent = print(1e6);
-  console.hurry(() => uart.flush());
-  console.finish('powered-off');
-  console.finish('powered-off');
+  port.hurry(() => uart.flush());
+  port.finish('powered-off');
+  port.finish('powered-off');
   console.resume();
   await once(console, 'end');
   expect(Buffer.concat(chunks).toString()).toBe(letters(sent));
 });
 
 it('input waits while the UART is full, and before there is one', async () => {
-  const console = new Console();
+  const port = new ConsolePort();
+  const console = port.stream;
   const typed = letters(10_000);
   let written = false;
   console.write(typed, () => (written = true));
   await turn();
   expect(written).toBe(false);
   const uart = new Uart16550();
-  uart.onReadyToReceive = () => console.accept();
-  console.attach((bytes) => uart.receive(bytes));
+  uart.onReadyToReceive = () => port.accept();
+  port.attach((bytes) => uart.receive(bytes));
   let seen = '';
   while (uart.read(lineStatus) & 1) seen += String.fromCharCode(uart.read(transmitter));
   await turn();
@@ -111,25 +127,26 @@ it('input waits while the UART is full, and before there is one', async () => {
 });
 
 it('input that a UART has not taken goes to the one after a reset, and vanishes after the end', async () => {
-  const console = new Console();
-  console.attach(() => 2);
+  const port = new ConsolePort();
+  const console = port.stream;
+  port.attach(() => 2);
   let written = 0;
   console.write('abcdef', () => written++);
   const taken: string[] = [];
-  console.attach((bytes) => {
+  port.attach((bytes) => {
     taken.push(Buffer.from(bytes).toString());
     return 1;
   });
   expect(taken).toEqual(['cdef']);
-  console.finish('powered-off');
+  port.finish('powered-off');
   console.write(Buffer.from('late'), () => written++);
   await turn();
   expect(written).toBe(2);
 });
 
 it('keeps a bounded part of what nobody has waited past', async () => {
-  const { console } = connected();
-  const deliver = (text: string): boolean => console.deliver(Buffer.from(text), () => undefined);
+  const { port, console } = connected();
+  const deliver = (text: string): boolean => port.deliver(Buffer.from(text), () => undefined);
   deliver(`start${'x'.repeat(2 ** 18)}`);
   await expect(console.waitFor('start', { timeout: 1 })).rejects.toMatchObject({ code: 'ERR_HAX_TIMEOUT' });
   const wait = console.waitFor('end');
@@ -138,28 +155,113 @@ it('keeps a bounded part of what nobody has waited past', async () => {
 });
 
 it('characters that come in parts are put together', () => {
-  const { console } = connected();
-  for (const byte of Buffer.from('€ü')) console.deliver(Buffer.from([byte]), () => undefined);
+  const { port, console } = connected();
+  for (const byte of Buffer.from('€ü')) port.deliver(Buffer.from([byte]), () => undefined);
   expect(console.transcript).toBe('€ü');
 });
 
 it('a wait that has ended is forgotten by its signal', async () => {
-  const { console } = connected();
+  const { port, console } = connected();
   const controller = new AbortController();
   const wait = console.waitFor('a', { signal: controller.signal, timeout: 1000 });
-  console.deliver(Buffer.from('a'), () => undefined);
+  port.deliver(Buffer.from('a'), () => undefined);
   await wait;
   controller.abort();
   const later = console.waitFor('b');
-  console.deliver(Buffer.from('b'), () => undefined);
+  port.deliver(Buffer.from('b'), () => undefined);
   expect((await later).match).toBe('b');
 });
 
 it("an error of the stream is the stream's alone", async () => {
-  const { console } = connected();
+  const { port, console } = connected();
   console.destroy(new Error('no more'));
   await turn();
   expect(console.closed).toBe(true);
-  console.deliver(Buffer.from('x'), () => undefined);
+  port.deliver(Buffer.from('x'), () => undefined);
   expect(console.transcript).toBe('x');
+});
+
+describe('an output of the machine', () => {
+  it('gets what is printed beside the stream, and each of them holds the guest back', async () => {
+    const written: Uint8Array[] = [];
+    let onDrain: (() => void) | undefined;
+    let room = false;
+    const { port, print } = connected((bytes, drain) => {
+      written.push(bytes);
+      onDrain = drain;
+      return room;
+    });
+    const { stream } = port;
+    stream.on('data', () => undefined);
+    stream.pause();
+    const sent = print(1e6);
+    expect(sent).toBeLessThan(4 * maxBacklog);
+    room = true;
+    onDrain!();
+    await turn();
+    expect(print(1e6)).toBeGreaterThan(0); // the stream has room left
+    await turn();
+    expect(print(1e6)).toBe(0);
+    onDrain!();
+    expect(print(1)).toBe(0);
+    stream.resume();
+    await turn();
+    expect(print(1e5)).toBe(1e5);
+    await turn();
+    expect(Buffer.concat(written).toString()).toBe(port.text.transcript);
+  });
+
+  it('may call back before it returns, more than once, and after the end', () => {
+    const drains: (() => void)[] = [];
+    const { port, uart, print } = connected((_bytes, drain) => {
+      drains.push(drain);
+      drain();
+      return false;
+    });
+    expect(print(1e6)).toBe(1e6);
+    port.hurry(() => uart.flush());
+    port.finish('powered-off');
+    for (const drain of drains) drain();
+    expect(port.text.transcript).toHaveLength(1e6);
+  });
+
+  it('that holds the guest back for ever gets all the same what is left at the end', () => {
+    const written: Uint8Array[] = [];
+    const { port, uart, print } = connected((bytes) => {
+      written.push(bytes);
+      return false;
+    });
+    const sent = print(1e6);
+    port.hurry(() => uart.flush());
+    expect(Buffer.concat(written).toString()).toBe(letters(sent));
+  });
+
+  it('that is none is refused', () => {
+    expect(() => connected(7 as never)).toThrow(expect.objectContaining({ code: 'ERR_HAX_INVALID_ARGUMENT' }) as Error);
+  });
+});
+
+it('each delivery that had to wait is told when there is room: a worker has sent several by then', () => {
+  const { port, console } = connected();
+  console.on('readable', () => undefined);
+  const told: number[] = [];
+  const deliver = (n: number): boolean => port.deliver(Buffer.alloc(40_000), () => told.push(n));
+  expect([1, 2, 3, 4].map(deliver)).toEqual([true, false, false, false]);
+  expect(told).toEqual([]);
+  while (console.read() !== null);
+  expect(told).toEqual([2, 3, 4]);
+});
+
+it('a stream that is asked for after the end has ended, and takes input into nowhere', async () => {
+  const { port, print } = connected();
+  print(16);
+  await turn();
+  port.finish('powered-off');
+  const { stream } = port;
+  expect(port.stream).toBe(stream);
+  expect(stream.transcript).toBe(letters(16));
+  stream.write('late');
+  stream.resume();
+  await once(stream, 'end');
+  await expect(stream.waitFor('x')).rejects.toMatchObject({ code: 'ERR_HAX_ENDED' });
 });

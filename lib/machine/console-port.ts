@@ -1,0 +1,121 @@
+import { writerOf, type ByteOutput, type ByteSink } from '../host/byte-sink';
+import type { Console } from './console';
+import { ConsoleText } from './console-text';
+
+/** Who can ask the guest to hold back: the output that was given to the machine, and the stream. */
+type Holder = 'output' | 'stream';
+
+/**
+ * The machine's side of its console: what a UART prints goes to the text, to `output` and to the stream, and input comes from the stream.
+ * The stream is made when somebody asks for it: Node's streams take longer to load than a whole machine to be made.
+ */
+export class ConsolePort {
+  readonly text = new ConsoleText();
+  #output: ByteSink['write'] | undefined;
+  readonly #holders = new Set<Holder>();
+  #stream: Console | undefined;
+  #feed: ((bytes: Uint8Array) => number) | undefined;
+  #unsent: { bytes: Uint8Array; done: () => void } | undefined;
+  /** A worker sends more before it has learnt of the first. */
+  #onDrain: (() => void)[] = [];
+  #hurried = false;
+  #finished = false;
+
+  /** `onFailure` learns what the output threw; it gets nothing more then. */
+  constructor(
+    output?: ByteOutput,
+    private readonly onFailure: (cause: unknown) => void = () => undefined,
+  ) {
+    this.#output = writerOf(output);
+  }
+
+  get stream(): Console {
+    if (!this.#stream) {
+      // TypeScript has no synchronous import() that is not also an eager one.
+      const { Console } = require('./console') as typeof import('./console'); // eslint-disable-line @typescript-eslint/no-require-imports
+      this.#stream = new Console(this);
+      if (this.#finished) this.#stream.push(null);
+    }
+    return this.#stream;
+  }
+
+  /** Bytes that the guest has printed. False asks the machine to hold back until `onDrain`. */
+  deliver(bytes: Uint8Array, onDrain: () => void): boolean {
+    this.text.add(bytes);
+    if (this.#output) this.#toOutput(this.#output, bytes);
+    if (this.#stream && !this.#stream.receive(bytes)) this.#holders.add('stream');
+    if (this.#holders.size === 0 || this.#hurried) return true;
+    this.#onDrain.push(onDrain);
+    return false;
+  }
+
+  /** The holder takes more. */
+  release(holder: Holder): void {
+    this.#holders.delete(holder);
+    if (this.#holders.size === 0) this.#drain();
+  }
+
+  /** Takes all that a UART still holds, which is bounded, without asking it to hold back; `flush` hands it over. */
+  hurry(flush: () => void): void {
+    this.#hurried = true;
+    this.#drain();
+    flush();
+    this.#hurried = false;
+  }
+
+  /** How input reaches the guest; returns how many bytes it took. It calls accept() when it can take more. */
+  attach(feed: (bytes: Uint8Array) => number): void {
+    this.#feed = feed;
+    this.accept();
+  }
+
+  /** Input for the guest; `done` when it has all of it. */
+  send(bytes: Uint8Array, done: () => void): void {
+    this.#unsent = { bytes, done };
+    this.accept();
+  }
+
+  /** The guest can take more input. */
+  accept(): void {
+    const unsent = this.#unsent;
+    if (!unsent || !this.#feed) return;
+    const taken = this.#feed(unsent.bytes);
+    if (taken < unsent.bytes.length) {
+      unsent.bytes = unsent.bytes.subarray(taken);
+      return;
+    }
+    this.#unsent = undefined;
+    unsent.done();
+  }
+
+  /** There will be no more output; waits reject, after an abort with its reason. */
+  finish(describe: string, failure?: { cause?: unknown; aborted?: boolean }): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#feed = () => Infinity; // input to a guest that has ended vanishes
+    this.accept();
+    this.text.finish(describe, failure);
+    this.#stream?.push(null);
+  }
+
+  #toOutput(write: ByteSink['write'], bytes: Uint8Array): void {
+    // It may call back before it returns.
+    let drained = false;
+    const onDrain = (): void => {
+      drained = true;
+      this.release('output');
+    };
+    try {
+      if (write(bytes, onDrain) === false && !drained) this.#holders.add('output');
+    } catch (cause) {
+      this.#output = undefined;
+      this.onFailure(cause);
+    }
+  }
+
+  #drain(): void {
+    const waiting = this.#onDrain;
+    this.#onDrain = [];
+    for (const onDrain of waiting) onDrain();
+  }
+}

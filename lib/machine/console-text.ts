@@ -1,0 +1,177 @@
+import { checkObject, checkSignal, shown } from '../util/check';
+import { HaxError, invalidArgument } from '../util/errors';
+import { checkInteger } from '../util/numbers';
+
+/** What to wait for: the text itself, or an expression over what has been printed and not been waited past. */
+export type Pattern = string | RegExp;
+
+/** How long to wait. */
+export interface WaitOptions {
+  /** Milliseconds; without it the wait ends with the guest at the latest. */
+  timeout?: number;
+  /** Ends the wait: it rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+/** What a wait has found. */
+export interface WaitResult {
+  /** The text that matched. */
+  readonly match: string;
+  /** What came between the previous match and this one. */
+  readonly before: string;
+  /** Which pattern of an array matched; 0 for a single one. */
+  readonly index: number;
+  /** The captures of a RegExp. */
+  readonly groups: readonly (string | undefined)[];
+}
+
+/** What the guest has printed and nobody has waited past is kept up to this many characters: a guest can print for ever. */
+const maxPending = 2 ** 18;
+/** `transcript` keeps the last so many characters. */
+const maxTranscript = 2 ** 20;
+/** What a timer can wait, milliseconds: 24 days. Longer is for ever. */
+const maxTimeout = 2 ** 31 - 1;
+
+interface Waiter {
+  readonly patterns: readonly Pattern[];
+  readonly settle: (outcome: () => void) => void;
+  readonly resolve: (result: WaitResult) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** What the guest has printed on its console, as text, and who waits for more of it. */
+export class ConsoleText {
+  readonly #decoder = new TextDecoder();
+  readonly #waiters: Waiter[] = [];
+  #pending = '';
+  #transcript = '';
+  #ended: { describe: string; cause: unknown; aborted: boolean } | undefined;
+
+  /** The last part of what the guest has printed. */
+  get transcript(): string {
+    return this.#transcript;
+  }
+
+  /** See {@link Console.lastLines}. */
+  lastLines(count = 20): string {
+    checkInteger(count, 'number of lines', 1, Number.MAX_SAFE_INTEGER);
+    return this.#transcript.split(/\r?\n/).slice(-count).join('\n');
+  }
+
+  /** See {@link Console.waitFor}. */
+  async waitFor(pattern: Pattern | readonly Pattern[], options: WaitOptions = {}): Promise<WaitResult> {
+    const patterns = (Array.isArray(pattern) ? pattern : [pattern]) as readonly Pattern[];
+    checkWait(patterns, options);
+    const { timeout, signal } = options;
+    if (signal?.aborted) throw signal.reason;
+    return new Promise((resolve, reject) => {
+      let timer: NodeJS.Timeout | undefined;
+      const settle = (outcome: () => void): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', onAbort);
+        const index = this.#waiters.indexOf(waiter);
+        if (index >= 0) this.#waiters.splice(index, 1);
+        outcome();
+      };
+      const waiter: Waiter = { patterns, settle, resolve, reject };
+      const onAbort = (): void => settle(() => reject(signal!.reason as Error));
+      this.#waiters.push(waiter);
+      signal?.addEventListener('abort', onAbort);
+      if (timeout !== undefined && timeout <= maxTimeout) {
+        timer = setTimeout(() => settle(() => reject(this.#timedOut(patterns, timeout))), timeout);
+      }
+      this.#match();
+      if (this.#ended && this.#waiters.includes(waiter)) settle(() => reject(this.#endedBefore(patterns)));
+    });
+  }
+
+  /** Bytes that the guest has printed. */
+  add(bytes: Uint8Array): void {
+    const text = this.#decoder.decode(bytes, { stream: true });
+    this.#transcript = (this.#transcript + text).slice(-maxTranscript);
+    this.#pending = (this.#pending + text).slice(-maxPending);
+    this.#match();
+  }
+
+  /** There will be no more: waits reject, after an abort with its reason. */
+  finish(describe: string, { cause, aborted = false }: { cause?: unknown; aborted?: boolean } = {}): void {
+    this.#ended = { describe, cause, aborted };
+    for (const waiter of [...this.#waiters]) waiter.settle(() => waiter.reject(this.#endedBefore(waiter.patterns)));
+  }
+
+  /** Waiters are served in the order in which they came; each consumes the text up to the end of its match. */
+  #match(): void {
+    for (let waiter = this.#waiters[0]; waiter; waiter = this.#waiters[0]) {
+      const found = firstMatch(this.#pending, waiter.patterns);
+      if (!found) return;
+      const before = this.#pending.slice(0, found.at);
+      this.#pending = this.#pending.slice(found.at + found.match.length);
+      const { match, index, groups } = found;
+      const { settle, resolve } = waiter;
+      settle(() => resolve({ match, before, index, groups }));
+    }
+  }
+
+  #timedOut(patterns: readonly Pattern[], timeout: number): HaxError {
+    return new HaxError(
+      'ERR_HAX_TIMEOUT',
+      `the guest did not print ${describe(patterns)} within ${timeout} ms; its last lines:\n${this.lastLines()}`,
+      {
+        transcript: this.#transcript,
+      },
+    );
+  }
+
+  #endedBefore(patterns: readonly Pattern[]): Error {
+    const { describe: end, cause, aborted } = this.#ended!;
+    if (aborted) return cause as Error;
+    return new HaxError(
+      'ERR_HAX_ENDED',
+      `the guest ended (${end}) before it printed ${describe(patterns)}; its last lines:\n${this.lastLines()}`,
+      {
+        transcript: this.#transcript,
+        cause,
+      },
+    );
+  }
+}
+
+function checkWait(patterns: readonly Pattern[], options: WaitOptions): void {
+  if (patterns.length === 0 || !patterns.every((each) => each instanceof RegExp || (typeof each === 'string' && each !== ''))) {
+    throw invalidArgument('waitFor takes a string that is not empty, a RegExp, or an array of them');
+  }
+  checkObject(options, 'what waitFor() takes besides its patterns');
+  const { timeout, signal } = options;
+  if (timeout !== undefined && (typeof timeout !== 'number' || !(timeout >= 0))) {
+    throw invalidArgument(`timeout must be a number of milliseconds, not ${shown(timeout)}`);
+  }
+  checkSignal(signal);
+}
+
+interface Found {
+  at: number;
+  match: string;
+  index: number;
+  groups: readonly (string | undefined)[];
+}
+
+function firstMatch(text: string, patterns: readonly Pattern[]): Found | undefined {
+  let best: Found | undefined;
+  patterns.forEach((pattern, index) => {
+    let found: Found | undefined;
+    if (typeof pattern === 'string') {
+      const at = text.indexOf(pattern);
+      if (at >= 0) found = { at, match: pattern, index, groups: [] };
+    } else {
+      // Without g and y, so that lastIndex plays no part.
+      const result = new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, '')).exec(text);
+      if (result) found = { at: result.index, match: result[0], index, groups: result.slice(1) };
+    }
+    if (found && (!best || found.at < best.at)) best = found;
+  });
+  return best;
+}
+
+function describe(patterns: readonly Pattern[]): string {
+  return patterns.map((pattern) => (typeof pattern === 'string' ? JSON.stringify(pattern) : String(pattern))).join(' or ');
+}
