@@ -139,7 +139,7 @@ describeModel('the library', () => {
     expect(library(body, { HAXM_MODEL_MOVES: '3' })).toEqual(['fast-mmio', 'move', 0xa0010, 0xa0024, 2, 'hlt']);
   });
 
-  test.each([
+  const endings: [number, string][] = [
     [1, 'io'],
     [2, 'unknown'],
     [3, 'fail-entry'],
@@ -149,7 +149,8 @@ describeModel('the library', () => {
     [10, 'memory-fault'],
     [11, 'debug'],
     [12, 'unknown'],
-  ])('knows what RUN ends with: status %d is %s', (status, kind) => {
+  ];
+  test.each(kinds(endings))('knows what RUN ends with: status %d is %s', (status, kind) => {
     // The first exit fills the record of a port access.
     const body = `const { vcpu } = guest(h, ${guest}); vcpu.enter(); const { kind, rawCode } = vcpu.enter(); return { kind, rawCode };`;
     expect(library(body, { HAXM_MODEL_STATUS: `${status}:2` })).toEqual({ kind, rawCode: status });
