@@ -5,6 +5,7 @@
 #include "binding/binding.h"
 #include "binding/fast_call.h"
 #include "binding/threads.h"
+#include "core/os.h"
 
 namespace hax::binding {
 
@@ -61,6 +62,14 @@ Napi::Value AddressOf(const Napi::CallbackInfo& info) {
   return Napi::BigInt::New(info.Env(), static_cast<uint64_t>(reinterpret_cast<uintptr_t>(bytes.Data())));
 }
 
+// sendNow(socket, bytes): how many it takes without waiting, 0 where it takes none.
+Napi::Value SendNow(const Napi::CallbackInfo& info) {
+  uint32_t socket;
+  Napi::Uint8Array bytes;
+  if (!Argument(info, 0, "socket", &socket) || !Argument(info, 1, "bytes", &bytes)) return {};
+  return Napi::Number::New(info.Env(), static_cast<double>(os::SendNow(static_cast<int>(socket), bytes.Data(), bytes.ByteLength())));
+}
+
 // makeFast(): run() and nextExit() as compiled JavaScript calls them fastest, without what cannot be had. For the versions of V8
 // that fast_call.h is about.
 Napi::Value MakeFast(const Napi::CallbackInfo& info) {
@@ -98,6 +107,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports["adoptMemory"] = Napi::Function::New<AdoptMemory>(env, "adoptMemory");
   exports["detach"] = Napi::Function::New<Detach>(env, "detach");
   exports["addressOf"] = Napi::Function::New<AddressOf>(env, "addressOf");
+  exports["sendNow"] = Napi::Function::New<SendNow>(env, "sendNow");
   exports["openEventfd"] = Napi::Function::New<MakeEventfd>(env, "openEventfd");
   exports["openMemfd"] = Napi::Function::New<MakeMemfd>(env, "openMemfd");
   exports["adoptDescriptor"] = Napi::Function::New<Adopt>(env, "adoptDescriptor");

@@ -1,4 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, writeSync, type Stats } from 'node:fs';
+import { addon } from '../native/addon';
 import { describeClosedOutput, stdoutStream } from './streams';
 
 /** Linux's /dev/null: major 1, minor 3. */
@@ -9,14 +10,19 @@ export function isNullDevice(stat: Stats): boolean {
   return stat.isCharacterDevice() && stat.rdev === nullDevice;
 }
 
+/** Writes without waiting: what there is room for. Throws, or 0, where nothing can be written now. */
+interface Direct {
+  write(bytes: Uint8Array): number;
+  close?(): void;
+}
+
 /**
- * Standard output for what the guest prints: a ByteSink. Files and pipes are written without a stream until one takes no more, which is then
- * the stream's to wait for, or to complain about; terminals and sockets have the stream from the start.
+ * Standard output for what the guest prints: a ByteSink. Files, pipes and sockets are written without a stream until one takes no more, which is
+ * then the stream's to wait for, or to complain about; terminals have the stream from the start.
  */
 export class StandardOutput {
-  /** A descriptor whose write() does not wait. */
-  #direct: number | undefined;
-  #begun = false;
+  /** Null until the first write. */
+  #direct: Direct | undefined | null = null;
   #broken = false;
   #stream: NodeJS.WriteStream | undefined;
   /** Is told in one sentence when nothing can be written any more. */
@@ -40,19 +46,14 @@ export class StandardOutput {
 
   /** What is left to write. */
   #writeDirect(bytes: Uint8Array): Uint8Array {
-    if (!this.#begun) {
-      this.#begun = true;
-      this.#direct = openDirect();
-    }
+    if (this.#direct === null) this.#direct = openDirect();
     let rest = bytes;
-    while (this.#direct !== undefined && rest.length > 0) {
-      try {
-        rest = rest.subarray(writeSync(this.#direct, rest));
-      } catch {
-        // A full pipe or disk: the stream has the same to say.
-        if (this.#direct !== stdout) closeSync(this.#direct);
-        this.#direct = undefined;
-      }
+    while (this.#direct && rest.length > 0) {
+      const written = writeSome(this.#direct, rest);
+      rest = rest.subarray(written);
+      if (written > 0) continue;
+      this.#direct.close?.();
+      this.#direct = undefined;
     }
     return rest;
   }
@@ -69,15 +70,26 @@ export class StandardOutput {
   }
 }
 
+/** A full pipe or disk, or a reader that is gone: the stream has the same to say. */
+function writeSome(direct: Direct, bytes: Uint8Array): number {
+  try {
+    return direct.write(bytes);
+  } catch {
+    return 0;
+  }
+}
+
 const stdout = 1;
 
-function openDirect(): number | undefined {
+function openDirect(): Direct | undefined {
   const stat = fstatSync(stdout);
-  if (stat.isFile() || isNullDevice(stat)) return stdout;
+  if (stat.isFile() || isNullDevice(stat)) return { write: (bytes) => writeSync(stdout, bytes) };
+  if (stat.isSocket()) return { write: (bytes) => addon().sendNow(stdout, bytes) };
   if (!stat.isFIFO() || process.platform !== 'linux') return undefined;
   try {
     // The same pipe by an open file of our own, that no other process sees become non-blocking.
-    return openSync('/proc/self/fd/1', constants.O_WRONLY | constants.O_NONBLOCK);
+    const pipe = openSync('/proc/self/fd/1', constants.O_WRONLY | constants.O_NONBLOCK);
+    return { write: (bytes) => writeSync(pipe, bytes), close: () => closeSync(pipe) };
   } catch {
     return undefined; // of another user, without a reader, or without /proc
   }

@@ -125,6 +125,8 @@ export interface Addon {
   adoptMemory(bytes: Uint8Array): NativeMemory;
   /** Where the bytes are in this process, for structures that hold pointers. */
   addressOf(bytes: Uint8Array): bigint;
+  /** How many of the bytes a connected socket takes without waiting; 0 where it takes none, for whatever reason. */
+  sendNow(socket: number, bytes: Uint8Array): number;
   /** An eventfd that never blocks. */
   openEventfd(initial: number): NativeDescriptor;
   /** Anonymous memory of a fixed size. */

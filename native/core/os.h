@@ -26,6 +26,9 @@ bool FindSymbol(const char* name, F* out) {
 // How often another thread has taken the calling thread's core from it. Where the host does not tell, a number that is new each time.
 uint64_t TimesPreempted();
 
+// How many of the bytes a connected socket takes without waiting; 0 for whatever reason it takes none.
+size_t SendNow(int socket, const uint8_t* bytes, size_t size);
+
 // The size of a request's argument, from its number; 0 where the number does not tell.
 size_t IoctlArgumentSize(uint64_t request);
 

@@ -1,6 +1,7 @@
 // NetBSD and macOS. Compiled, never run.
 #include <dlfcn.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include <atomic>
 
@@ -31,6 +32,12 @@ uint64_t TimesPreempted() {
 }
 
 void* FindSymbol(const char* name) { return dlsym(RTLD_DEFAULT, name); }
+
+// Node ignores SIGPIPE.
+size_t SendNow(int socket, const uint8_t* bytes, size_t size) {
+  const ssize_t sent = send(socket, bytes, size, MSG_DONTWAIT);
+  return sent > 0 ? static_cast<size_t>(sent) : 0;
+}
 
 // Bits 28:16 (sys/ioccom.h).
 size_t IoctlArgumentSize(uint64_t request) { return request >> 16 & 0x1fff; }

@@ -1,6 +1,7 @@
 #include <dlfcn.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include "core/os.h"
 
@@ -25,6 +26,11 @@ uint64_t TimesPreempted() {
   rusage usage = {};
   getrusage(RUSAGE_THREAD, &usage);
   return static_cast<uint64_t>(usage.ru_nivcsw);
+}
+
+size_t SendNow(int socket, const uint8_t* bytes, size_t size) {
+  const ssize_t sent = send(socket, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+  return sent > 0 ? static_cast<size_t>(sent) : 0;
 }
 
 // Bits 29:16 (asm-generic/ioctl.h).

@@ -20,6 +20,8 @@ uint64_t TimesPreempted() {
 
 void* FindSymbol(const char* name) { return reinterpret_cast<void*>(GetProcAddress(GetModuleHandleA(nullptr), name)); }
 
+size_t SendNow(int, const uint8_t*, size_t) { return 0; }
+
 size_t IoctlArgumentSize(uint64_t) { return 0; }
 
 }  // namespace hax::os

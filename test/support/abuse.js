@@ -388,8 +388,8 @@ async function machines() {
 
 // Functions of the package and of the addon.
 async function functions() {
-  // initialize and setPump would replace what is ours, adoptDescriptor would take descriptors of Node's own; doctor takes a host of its tests'.
-  const unsafe = ['initialize', 'setPump', 'adoptDescriptor', 'doctor'];
+  // initialize and setPump would replace what is ours, adoptDescriptor would take descriptors of Node's own, sendNow write to them; doctor takes a host of its tests'.
+  const unsafe = ['initialize', 'setPump', 'adoptDescriptor', 'sendNow', 'doctor'];
   // Each call of these makes a thread.
   const costly = ['launchInWorker', 'WorkerMachine'];
   const isFunction = (value) => typeof value === 'function' && !isClass(value);

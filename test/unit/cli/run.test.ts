@@ -21,7 +21,7 @@ jest.mock('node:fs', () => {
   const fs = jest.requireActual<typeof import('node:fs')>('node:fs');
   const input = { isCharacterDevice: () => true, rdev: 0x103 };
   const other = { isCharacterDevice: () => false };
-  const output = { ...other, isFile: () => false, isFIFO: () => false };
+  const output = { ...other, isFile: () => false, isSocket: () => false, isFIFO: () => false };
   const standard = (fd: number): object => (fd !== 0 ? output : mockNoInput ? input : other);
   return { ...fs, fstatSync: (fd: number) => (fd <= 1 ? standard(fd) : fs.fstatSync(fd)) };
 });

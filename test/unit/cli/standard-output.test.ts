@@ -1,6 +1,8 @@
 /** Standard output without a stream, as long as it takes what it is given. */
 import { execFileSync } from 'node:child_process';
-import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync, writeFileSync, readFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -18,6 +20,19 @@ jest.mock('node:fs', () => {
     writeSync: (fd: number, bytes: Uint8Array) => fs.writeSync(fd === 1 ? mockDescriptor : fd, bytes),
   };
 });
+
+/** What a socket takes at a time, and what it got. */
+const mockSocket = { room: [] as number[], got: '' };
+
+jest.mock('../../../lib/native/addon', () => ({
+  addon: () => ({
+    sendNow: (_socket: number, bytes: Uint8Array): number => {
+      const taken = bytes.subarray(0, mockSocket.room.shift() ?? 0);
+      mockSocket.got += Buffer.from(taken).toString();
+      return taken.length;
+    },
+  }),
+}));
 
 const directory = mkdtempSync(path.join(tmpdir(), 'node-hax-output-'));
 const opened: number[] = [];
@@ -103,6 +118,19 @@ it('a pipe without a reader is told by the stream, once it is written to', async
   stream.destroy(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
   await output.drained();
   expect(told).toEqual(['standard output cannot be written: its reader is gone']);
+});
+
+it('a socket takes what it has room for, the stream the rest', async () => {
+  const server = createServer().listen(path.join(directory, 'socket'));
+  await once(server, 'listening');
+  mockDescriptor = (server as unknown as { _handle: { fd: number } })._handle.fd;
+  const output = new StandardOutput();
+  mockSocket.room = [4, 3];
+  expect(output.write(Buffer.from('one'), onDrain)).toBe(true);
+  expect(output.write(Buffer.from('two three'), onDrain)).toBe(false);
+  expect([mockSocket.got, String(stream.read())]).toEqual(['onetwo', ' three']);
+  await output.drained();
+  server.close();
 });
 
 it('anything else has the stream from the start', async () => {
