@@ -23,8 +23,10 @@ const SECONDS = path.join(root, 'test/host-b-seconds.json');
 const HOST_B = `host B, ${randomUUID()}`; // the same for all calls of this run, whose kernel may be a newer one than the last run's
 const TEST_TIMEOUT = require('../../jest.config.js').testTimeout; // milliseconds
 
+const LONG = process.env.HAX_TEST_LONG === '1';
+
 // What stands before a command so that its device is another one. Files that begin with kvm- are for KVM alone; those that begin with
-// haxm- or test- bring their own model or no device, and bench chooses its devices itself.
+// haxm- or test- bring their own model or no device, and bench chooses its devices itself. Many workers are worth the model's time at night.
 const DEVICES = {
   kvm: { name: '', label: '', before: [], env: {}, wants: () => true },
   haxm: {
@@ -32,7 +34,7 @@ const DEVICES = {
     label: ', HAXM model',
     before: [path.join(root, 'scripts/with-haxm-model')],
     env: { HAX_TEST_BACKENDS: 'haxm' },
-    wants: (file) => !/^((kvm|haxm|test)-|bench\.)/.test(path.basename(file)),
+    wants: (file) => !/^((kvm|haxm|test)-|bench\.)/.test(path.basename(file)) && (LONG || !/^many-workers\./.test(path.basename(file))),
   },
 };
 

@@ -4,6 +4,7 @@ import { constants, tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { childReport, type ChildOptions } from '../support/child';
 import { describeKvm } from '../support/hosts';
+import { kindsOfOneThread } from '../support/sanitized';
 
 interface Refusal {
   code: string;
@@ -118,11 +119,14 @@ describeKvm('a KVM of another kind', () => {
     expect(message).toMatch(/\b11\b.*\b12\b/);
   });
 
-  it.each(['KVM_CAP_IMMEDIATE_EXIT', 'KVM_CAP_USER_MEMORY', 'KVM_CAP_EXT_CPUID'])('without %s is refused', async (name) => {
-    const { code, message, operation } = await refusal(answering(`if (request == KVM_CHECK_EXTENSION && value == ${name}) return 0;`));
-    expect([code, operation]).toEqual(['ERR_HAX_UNSUPPORTED', 'KVM_CHECK_EXTENSION']);
-    expect(message).toMatch(/lacks/);
-  });
+  it.each(kindsOfOneThread(['KVM_CAP_IMMEDIATE_EXIT', 'KVM_CAP_USER_MEMORY', 'KVM_CAP_EXT_CPUID']))(
+    'without %s is refused',
+    async (name) => {
+      const { code, message, operation } = await refusal(answering(`if (request == KVM_CHECK_EXTENSION && value == ${name}) return 0;`));
+      expect([code, operation]).toEqual(['ERR_HAX_UNSUPPORTED', 'KVM_CHECK_EXTENSION']);
+      expect(message).toMatch(/lacks/);
+    },
+  );
 
   it('without other capabilities says so in its record and does without', async () => {
     const options = answering(`
@@ -142,7 +146,7 @@ describeKvm('a KVM of another kind', () => {
     expect(rest).toEqual({ whole: true, codes: ['ERR_HAX_UNSUPPORTED', 'ERR_HAX_UNSUPPORTED'], reason: 'halted' });
   });
 
-  it.each([
+  const refused: [string, string, string][] = [
     ['KVM_CREATE_VM', 'hypervisor.createVm({ irqchip: "user" })', 'KVM_CREATE_VM'],
     ['KVM_CREATE_VCPU', 'vm.createVcpu()', 'KVM_CREATE_VCPU'],
     ['KVM_SET_USER_MEMORY_REGION', 'vm.mapMemory({ gpa: 0x100000, size: 4096 })', 'KVM_SET_USER_MEMORY_REGION'],
@@ -151,7 +155,8 @@ describeKvm('a KVM of another kind', () => {
     ['KVM_GET_REGS', 'vcpu.getState()', 'KVM_GET_REGS'],
     ['KVM_SET_SREGS', 'vcpu.setState({})', 'KVM_SET_SREGS'],
     ['KVM_RUN', 'vcpu.enter()', 'KVM_RUN'],
-  ])('that refuses %s gives an error that names it, and nothing leaks', async (request, use, operation) => {
+  ];
+  it.each(kindsOfOneThread(refused))('that refuses %s gives an error that names it, and nothing leaks', async (request, use, operation) => {
     const refuse = path.join(directory, `refuse-${request}`);
     const options = answering(`if (request == ${request} && access("${refuse}", F_OK) == 0) { errno = EPERM; return -1; }`);
     const script = `

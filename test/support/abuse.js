@@ -19,7 +19,7 @@ const backend = process.argv[2];
 const scratch = workerData ?? fs.mkdtempSync(path.join(os.tmpdir(), 'node-hax-abuse-'));
 
 // Under a sanitizer a call takes several times as long.
-const fewer = process.env.HAX_SANITIZER === undefined ? 1 : 4;
+const fewer = process.env.HAX_SANITIZER === undefined ? 1 : 8;
 
 const bad = new Map();
 let calls = 0;
