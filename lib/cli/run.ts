@@ -5,7 +5,7 @@ import { inspect } from 'node:util';
 import type { ByteSink } from '../host/byte-sink';
 import { isCrash, type RunEnd } from '../hypervisor/end';
 import { ExitTrace } from '../hypervisor/exit-trace';
-import { ConsoleText } from '../machine/console-text';
+import { ConsoleText, type WaitResult } from '../machine/console-text';
 import { install } from '../machine/install';
 import { describeLayout } from '../machine/layout';
 import { Machine, type MachineOptions } from '../machine/machine';
@@ -94,12 +94,17 @@ class Losses {
 /** What the guest prints: to standard output where the console leads there, and to who waits for a text. */
 class Printed implements ByteSink {
   readonly standard = new StandardOutput();
-  readonly text = new ConsoleText();
+  #text: ConsoleText | undefined;
 
   constructor(private readonly serial: SerialTarget) {}
 
+  waitFor(texts: readonly string[]): Promise<WaitResult> {
+    this.#text ??= new ConsoleText();
+    return this.#text.waitFor(texts);
+  }
+
   write(bytes: Uint8Array, onDrain: () => void): boolean {
-    this.text.add(bytes);
+    this.#text?.add(bytes);
     return this.serial.kind !== 'stdio' || this.standard.write(bytes, onDrain);
   }
 }
@@ -175,7 +180,7 @@ class Run {
   #watch(exitOn: readonly string[], failOn: readonly string[]): void {
     const texts = [...exitOn, ...failOn];
     if (texts.length === 0) return;
-    void this.printed.text.waitFor(texts).then(({ index, match }) => {
+    void this.printed.waitFor(texts).then(({ index, match }) => {
       this.#stop(
         index < exitOn.length
           ? { status: status.ok }

@@ -21,8 +21,7 @@ interface Direct {
  * then the stream's to wait for, or to complain about; terminals have the stream from the start.
  */
 export class StandardOutput {
-  /** Null until the first write. */
-  #direct: Direct | undefined | null = null;
+  #direct = openDirect();
   #broken = false;
   #stream: NodeJS.WriteStream | undefined;
   /** Is told in one sentence when nothing can be written any more. */
@@ -46,7 +45,6 @@ export class StandardOutput {
 
   /** What is left to write. */
   #writeDirect(bytes: Uint8Array): Uint8Array {
-    if (this.#direct === null) this.#direct = openDirect();
     let rest = bytes;
     while (this.#direct && rest.length > 0) {
       const written = writeSome(this.#direct, rest);

@@ -78,3 +78,31 @@ describeKvm('without any input', () => {
     expect({ status, stdout: stdout.toString(), stderr }).toEqual({ status: 0, stdout: 'good\r\n', stderr: '' });
   });
 });
+
+describeKvm('a boot', () => {
+  const modules = files.write(
+    'modules.js',
+    `process.on('exit', () => require('node:fs').writeFileSync(process.env.MODULES, JSON.stringify(process.moduleLoadList)));`,
+  );
+  const kernel = files.write('prints-once', bootSector(`${print('printed')}\n ${ending.powerOff}`));
+
+  // A child of Node's has a socket as its standard output, one of a shell a pipe.
+  it.each([
+    [
+      'a socket',
+      (words: readonly string[], env: NodeJS.ProcessEnv) => spawnSync(process.execPath, words, { env, stdio: ['ignore', 'pipe', 'pipe'] }),
+    ],
+    [
+      'a pipe',
+      (words: readonly string[], env: NodeJS.ProcessEnv) =>
+        spawnSync('sh', ['-c', '"$@" </dev/null | cat', 'sh', process.execPath, ...words], { env, stdio: ['ignore', 'pipe', 'pipe'] }),
+    ],
+  ])("to %s has none of Node's streams and sockets in it", (_, run) => {
+    const list = path.join(path.dirname(modules), 'list');
+    const { stdout, stderr } = run(['--require', modules, commandFile, 'run', kernel], { ...process.env, MODULES: list });
+    expect([stdout.toString(), stderr.toString()]).toEqual(['printed', '']);
+    const loaded = JSON.parse(readFileSync(list, 'utf8')) as string[];
+    expect(loaded).toContain('NativeModule vm');
+    expect(loaded.filter((each) => /^NativeModule (net|tty|stream)$/.test(each))).toEqual([]);
+  });
+});
