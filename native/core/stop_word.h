@@ -35,11 +35,11 @@ class StopWord {
   bool Enter() {
     KickSlot& slot = kick_slot;
     // By number, not by the slot's address: a thread that begins may get the memory of one that has ended.
-    if (thread_.load(std::memory_order_relaxed) != slot.thread_id) Own();
+    if (__builtin_expect(thread_.load(std::memory_order_relaxed) != slot.thread_id, 0)) Own();
     SetFlag(0);
     slot.flag = flag_;
     kKicksBySignal ? std::atomic_signal_fence(std::memory_order_seq_cst) : std::atomic_thread_fence(std::memory_order_seq_cst);
-    if (word_.load(std::memory_order_seq_cst) == 0) return true;
+    if (__builtin_expect(word_.load(std::memory_order_seq_cst) == 0, 1)) return true;
     Leave();
     return false;
   }

@@ -30,7 +30,7 @@ inline bool GoesPastLibrary() {
 
 // 0, or the errno of the call that failed.
 inline int CallRun(int fd, bool direct) {
-  if (!direct) return ioctl(fd, KVM_RUN, 0) == 0 ? 0 : errno;
+  if (__builtin_expect(!direct, 0)) return ioctl(fd, KVM_RUN, 0) == 0 ? 0 : errno;
   long result = SYS_ioctl;
   // The kernel keeps all registers but these (syscall(2)).
   __asm__ volatile("syscall" : "+a"(result) : "D"(long{fd}), "S"(long{KVM_RUN}), "d"(0L) : "rcx", "r11", "memory");
