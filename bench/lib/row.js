@@ -4,6 +4,7 @@
 // `measure(options)`, and when it is started itself prints what that gives as one line of JSON.
 
 const { execFileSync } = require('node:child_process');
+const { middleOf } = require('./statistics.js');
 
 const missing = ['ERR_HAX_NO_DEVICE', 'ERR_HAX_NO_PERMISSION'];
 
@@ -33,4 +34,15 @@ function measureIn(script, options, { wrapper = [], env = {}, flags = [] } = {})
   return JSON.parse(output);
 }
 
-module.exports = { main, measureIn };
+/** The same in `count` processes, one after the other: the one in the middle by `figure`. */
+function measureInEach(count, figure, ...how) {
+  const results = [];
+  for (let i = 0; i < count; i++) {
+    const result = measureIn(...how);
+    if (result.skipped !== undefined) return result;
+    results.push(result);
+  }
+  return middleOf(results, figure);
+}
+
+module.exports = { main, measureIn, measureInEach };

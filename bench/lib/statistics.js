@@ -23,7 +23,23 @@ function paired(values, base) {
   return { median: median(differences), low: quantile(differences, 0.25), high: quantile(differences, 0.75) };
 }
 
+/** How rounds of two sides are compared: by the pairs that they are. */
+const byPairs = { typical: median, above: (values, base) => paired(values, base).median };
+
+/**
+ * By the lower tenth of each side, the rounds in which nobody else was in the way: for many short rounds on a shared machine, of which pairs
+ * differ by more than what is looked for.
+ */
+const tenth = (values) => quantile(values, 0.1);
+const byTenths = { typical: tenth, above: (values, base) => tenth(values) - tenth(base) };
+
+/** Of several processes' results the one in the middle by `figure`, and what all had: where code and memory come to lie is another each time. */
+function middleOf(results, figure) {
+  const sorted = [...results].sort((a, b) => a[figure] - b[figure]);
+  return { ...sorted[sorted.length >> 1], ofProcesses: sorted.map((result) => result[figure]) };
+}
+
 /** Whether the machine did other things meanwhile: equal work took times further apart than a quiet one's. */
 const looksBusy = (values) => quantile(values, 0.9) > 1.25 * quantile(values, 0.1);
 
-module.exports = { looksBusy, median, paired, quantile, round };
+module.exports = { byPairs, byTenths, looksBusy, median, middleOf, paired, quantile, round };

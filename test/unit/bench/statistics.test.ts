@@ -1,12 +1,21 @@
+interface Comparison {
+  typical(values: number[]): number;
+  above(values: number[], base: number[]): number;
+}
+
 interface Statistics {
+  byPairs: Comparison;
+  byTenths: Comparison;
   looksBusy(values: number[]): boolean;
   median(values: number[]): number;
+  middleOf<T extends object>(results: T[], figure: keyof T): T & { ofProcesses: number[] };
   paired(values: number[], base: number[]): { median: number; low: number; high: number };
   quantile(values: number[], p: number): number;
   round(value: number, digits?: number): number;
 }
 
-const { looksBusy, median, paired, quantile, round } = jest.requireActual<Statistics>('../../../bench/lib/statistics.js');
+const { byPairs, byTenths, looksBusy, median, middleOf, paired, quantile, round } =
+  jest.requireActual<Statistics>('../../../bench/lib/statistics.js');
 
 describe('statistics of the benchmarks', () => {
   it('finds the middle without changing the list', () => {
@@ -26,6 +35,21 @@ describe('statistics of the benchmarks', () => {
     // The machine is half as fast in the last two rounds; the difference of the medians would be 60.
     expect(paired([110, 111, 109, 230, 231], [100, 100, 100, 200, 200])).toEqual({ median: 11, low: 10, high: 30 });
     expect(() => paired([1], [1, 2])).toThrow('two sides');
+  });
+
+  it('sees a difference of a hundredth where most rounds have others in the way', () => {
+    // Ten rounds, in seven of which one side or the other was held up by more than what is looked for.
+    const base = [100, 100.1, 130, 100.2, 160, 190, 100.1, 140, 150, 100];
+    const values = [101.1, 140, 101, 180, 101.2, 101, 150, 101.1, 125, 170];
+    expect(byTenths.above(values, base)).toBeCloseTo(1, 5);
+    expect(byTenths.typical(base)).toBe(100);
+    expect(byPairs.above(values, base)).toBe(paired(values, base).median);
+    expect(Math.abs(byPairs.above(values, base) - 1)).toBeGreaterThan(2);
+  });
+
+  it('takes the process in the middle, and says what the others had', () => {
+    const results = [7, 90, 8].map((ns) => ({ ns, name: `of ${ns}` }));
+    expect(middleOf(results, 'ns')).toEqual({ ns: 8, name: 'of 8', ofProcesses: [7, 8, 90] });
   });
 
   it('tells a busy machine by the spread of equal work', () => {
