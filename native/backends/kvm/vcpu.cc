@@ -44,7 +44,7 @@ inline int KvmVcpu::Enter(ExitPage* page) {
 
 // The hot path: a port and one element. What else there may be to do is a tail call, so that this saves few registers, and out of line: an
 // exit makes the processor forget where branches lead and what code is near, so that the way through is one piece without a jump.
-[[gnu::hot, gnu::always_inline]] inline void KvmVcpu::RunGuest() {
+[[gnu::hot]] void KvmVcpu::RunGuest() {
   ExitPage& page = shared_->exit;
   if (__builtin_expect(exit_kept_, 0)) return KeptExit();
   if (__builtin_expect(reply_moves_, 0)) MoveReply(page, run_);
@@ -65,7 +65,7 @@ inline int KvmVcpu::Enter(ExitPage* page) {
   reply_moves_ = run->io.direction == KVM_EXIT_IO_IN;
 }
 
-[[gnu::hot]] void RunGuest(Vcpu* vcpu) { static_cast<KvmVcpu*>(vcpu)->KvmVcpu::RunGuest(); }
+[[gnu::hot]] void RunGuest(Vcpu* vcpu) { static_cast<KvmVcpu*>(vcpu)->RunGuest(); }
 
 void KvmVcpu::KeptExit() {
   exit_kept_ = false;
