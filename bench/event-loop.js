@@ -39,9 +39,10 @@ function measure({ one, quick = false }) {
 const describe = (figures) =>
   Object.entries({ spinning: 'a guest that spins', pio: 'a guest that does little but OUT' }).map(([name, title]) => {
     const { skipped, percent, middleHalf, ofProcesses, betweenSlicesPercent, floorPercent } = figures[name];
+    if (skipped) return [title, skipped];
     const floor = floorPercent === undefined ? '' : `; floor of dispatch alone ${floorPercent} %`;
-    const spread = ofProcesses ? `three processes: ${ofProcesses.join(', ')}` : `middle half ${middleHalf?.join(' to ')}`;
-    return [title, skipped ?? `${percent} % over C (${spread}), ${betweenSlicesPercent} % between slices${floor}`];
+    const spread = ofProcesses ? `three processes: ${ofProcesses.join(', ')}` : `middle half ${middleHalf.join(' to ')}`;
+    return [title, `${percent} % over C (${spread}), ${betweenSlicesPercent} % between slices${floor}`];
   });
 
 module.exports = { describe, measure };

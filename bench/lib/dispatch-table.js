@@ -4,7 +4,7 @@
 
 const path = require('node:path');
 const { raw, root } = require('./raw.js');
-const { measureIn, measureInEach } = require('./row.js');
+const { measureInEach } = require('./row.js');
 const { round } = require('./statistics.js');
 
 /** Enough exits that a round lasts 50 ms or more, so that it has slices and turns of the event loop in it. */
@@ -12,8 +12,8 @@ function rows(quick) {
   const rounds = quick ? 7 : 25;
   const free = { backend: 'null', floor: true, exits: quick ? 400_000 : 2_000_000, rounds };
   const slow = { backend: 'null', floor: true, entryNs: 1200, exits: quick ? 20_000 : 60_000, rounds };
-  // An exit of a software KVM takes 4 to 7 µs and the machine is never that quiet: many short rounds.
-  const kvm = { backend: 'kvm', floor: true, tenths: true, exits: 8_000, rounds: quick ? 40 : 100 };
+  // An exit of a software KVM takes 4 to 7 µs and the machine is never that quiet: many short rounds, in several processes.
+  const kvm = { backend: 'kvm', floor: true, tenths: true, exits: 8_000, rounds: quick ? 40 : 100, processes: 3 };
   // The null device behind the ioctls of the HAXM driver model.
   const haxm = { ...free, floor: false, backend: 'haxm' };
   return [
@@ -26,12 +26,9 @@ function rows(quick) {
     ['kvm', 'one', '/dev/kvm, one class', { ...kvm, devices: 1 }],
     ['kvm', 'eight', '/dev/kvm, eight classes', { ...kvm, devices: 8 }],
     ['null', 'posted', 'null device, posted writes', { ...free, floor: false, devices: 1, posted: true }],
-    ['kvm', 'posted', '/dev/kvm, posted writes', { ...kvm, devices: 1, posted: true }],
+    ['kvm', 'posted', '/dev/kvm, posted writes', { ...kvm, devices: 1, posted: true, processes: 1 }],
   ];
 }
-
-/** How many processes a row by tenths is measured in. */
-const processes = 3;
 
 /** Rows that the gate does without: what makes them worse makes the others worse. */
 const besides = ['null1200.one', 'null1200.eight', 'haxm.eight', 'kvm.eight'];
@@ -40,12 +37,11 @@ const besides = ['null1200.one', 'null1200.eight', 'haxm.eight', 'kvm.eight'];
 function measureTable({ quick, plant, check }, onRow = () => undefined) {
   raw(); // compiled once, not by each row
   const results = {};
-  for (const [device, classes, name, row] of rows(quick)) {
+  for (const [device, classes, name, { processes = 1, ...row }] of rows(quick)) {
     if (check && besides.includes(`${device}.${classes}`)) continue;
     const wrapper = row.backend === 'haxm' ? [path.join(root, 'scripts/with-haxm-model')] : [];
     const options = { wrapper, env: { HAXM_MODEL_NULL: '1' } };
-    const how = [path.join(root, 'bench/dispatch.js'), { ...row, plant }, options];
-    const result = row.tenths && !row.posted ? measureInEach(processes, 'ns', ...how) : measureIn(...how);
+    const result = measureInEach(processes, 'ns', path.join(root, 'bench/dispatch.js'), { ...row, plant }, options);
     (results[device] ??= {})[classes] = result;
     onRow(name, result);
   }
@@ -86,9 +82,10 @@ const head = () => line('ns an exit, thread CPU time', columns);
 function describeRow(name, { skipped, c, js, ns, middleHalf, ofProcesses, floor, inSlices, percent }) {
   if (skipped) return line(name, [`  skipped: ${skipped}`]);
   const cells = [c, js, ns].map((value) => value.toFixed(1));
+  const spread = ofProcesses.length > 1 ? [ofProcesses.at(0), ofProcesses.at(-1)] : middleHalf;
   return line(name, [
     ...cells,
-    [(ofProcesses ?? middleHalf).at(0), (ofProcesses ?? middleHalf).at(-1)].map((value) => value.toFixed(0)).join('..'),
+    spread.map((value) => value.toFixed(0)).join('..'),
     floor?.toFixed(1) ?? '-',
     inSlices.toFixed(1),
     percent.toFixed(1),
