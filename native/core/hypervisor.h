@@ -12,6 +12,7 @@
 #include "core/capabilities.h"
 #include "core/exit_page.h"
 #include "core/guest_memory.h"
+#include "core/kick_signal.h"
 #include "core/raw_device.h"
 #include "core/status.h"
 
@@ -44,7 +45,11 @@ class Vcpu : public RawDevice {
   virtual Status Complete() = 0;
 
   // Ends a Run() in progress, or the next one. From any thread, while the Vcpu lives.
-  virtual void Kick(InterruptReason reason) = 0;
+  virtual void Kick(InterruptReason reason) { SignalKick(MarkKick(reason)); }
+
+  // The two halves of a Kick(), for who holds a lock that the thread takes when it comes out: the kick counts from the first on, and the
+  // second, which needs no Vcpu, takes the thread out of the guest. A signal that comes late ends nothing.
+  virtual KickTarget MarkKick(InterruptReason reason) = 0;
 
   // Takes back a kick that nobody needs any more. Owner thread only.
   virtual void ForgetKick(InterruptReason reason) = 0;

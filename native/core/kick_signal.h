@@ -25,7 +25,18 @@ extern HAX_HOT_TLS KickSlot kick_slot;
 // SIGRTMIN to SIGRTMAX.
 Status InstallKickSignal();
 
+// The thread that a kick's signal goes to.
+struct KickTarget {
+  static constexpr int kNobody = -1;  // not 0, which a thread's slot has before its first entry
+  int thread_id = kNobody;
+};
+
 void SendKickSignal(int thread_id);
+
+inline void SignalKick(KickTarget target) {
+  // A thread that kicks its own vCPU is not in the guest.
+  if (target.thread_id != KickTarget::kNobody && target.thread_id != kick_slot.thread_id) SendKickSignal(target.thread_id);
+}
 
 // The calling thread's kernel id, after making sure that it does not block the signal.
 int KickableThreadId();

@@ -97,11 +97,8 @@ class Watcher {
           if (found != watches_.end()) watch = found->second;
         }
         if (!watch) continue;
-        if (events[i].data.u64 & 1) {
-          watch->OnDescriptor();
-        } else {
-          watch->OnTimer();
-        }
+        // Without the watch's lock, which the thread takes as soon as the signal has it out of the guest.
+        SignalKick(events[i].data.u64 & 1 ? watch->OnDescriptor() : watch->OnTimer());
       }
     }
   }
@@ -169,29 +166,25 @@ void LoopWatch::ArmDescriptor() {
   Watcher::Get()->Arm(this);
 }
 
-void LoopWatch::OnDescriptor() {
+KickTarget LoopWatch::OnDescriptor() {
   std::lock_guard<std::mutex> lock(mutex_);
   descriptor_armed_ = false;
-  if (!vcpu_) return;  // the loop is awake anyway; the next slice arms again
+  if (!vcpu_) return {};  // the loop is awake anyway; the next slice arms again
   pollfd descriptor = {backend_fd_, POLLIN, 0};
-  if (poll(&descriptor, 1, 0) == 0) {
-    ArmDescriptor();  // somebody has read it meanwhile
-  } else {
-    vcpu_->Kick(InterruptReason::kSlice);
-  }
+  if (poll(&descriptor, 1, 0) != 0) return vcpu_->MarkKick(InterruptReason::kSlice);
+  ArmDescriptor();  // somebody has read it meanwhile
+  return {};
 }
 
-void LoopWatch::OnTimer() {
+KickTarget LoopWatch::OnTimer() {
   std::lock_guard<std::mutex> lock(mutex_);
   uint64_t expirations;
-  if (read(timer_fd_, &expirations, sizeof expirations) < 0) return;  // set anew meanwhile
+  if (read(timer_fd_, &expirations, sizeof expirations) < 0) return {};  // set anew meanwhile
   armed_deadline_ = 0;
-  if (!vcpu_) return;
-  if (MonotonicNanoseconds() < deadline_) {
-    ArmTimer(deadline_);  // it was an earlier slice's
-  } else {
-    vcpu_->Kick(InterruptReason::kSlice);
-  }
+  if (!vcpu_) return {};
+  if (MonotonicNanoseconds() >= deadline_) return vcpu_->MarkKick(InterruptReason::kSlice);
+  ArmTimer(deadline_);  // it was an earlier slice's
+  return {};
 }
 
 }  // namespace hax

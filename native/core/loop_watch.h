@@ -34,8 +34,9 @@ class LoopWatch {
   LoopWatch(int backend_fd, int timer_fd) : backend_fd_(backend_fd), timer_fd_(timer_fd) {}
   void ArmTimer(uint64_t deadline);
   void ArmDescriptor();
-  void OnDescriptor();
-  void OnTimer();
+  // Whom to signal, after the kick has been marked.
+  KickTarget OnDescriptor();
+  KickTarget OnTimer();
 
   const int backend_fd_;
   const int timer_fd_;

@@ -23,12 +23,12 @@ class StopWord {
   // `flag` is what the device looks at when it enters the guest; it may be null. Written between Enter() and Leave() only.
   void set_device_flag(uint8_t* flag) { flag_ = flag; }
 
-  void Kick(InterruptReason reason) {
+  // Until SignalKick() of what this gives the kick waits for the next look.
+  KickTarget Mark(InterruptReason reason) {
     word_.fetch_or(Bit(reason), std::memory_order_seq_cst);
-    if (!kKicksBySignal) return SetFlag(1);
-    const int thread = thread_.load(std::memory_order_seq_cst);
-    // A thread that kicks its own vCPU is not in the guest.
-    if (thread != kNobody && thread != kick_slot.thread_id) SendKickSignal(thread);
+    if (kKicksBySignal) return {thread_.load(std::memory_order_seq_cst)};
+    SetFlag(1);
+    return {};
   }
 
   // False: a kick waits, do not enter the guest.
@@ -55,8 +55,6 @@ class StopWord {
   void Forget(InterruptReason reason) { word_.fetch_and(~Bit(reason), std::memory_order_seq_cst); }
 
  private:
-  static constexpr int kNobody = -1;  // not 0, which a thread's slot has before its first entry
-
   // The first entry by this thread: kicks go to it from here on.
   void Own() { thread_.store(KickableThreadId(), std::memory_order_seq_cst); }
   void SetFlag(uint8_t value) {
@@ -65,7 +63,7 @@ class StopWord {
   static uint32_t Bit(InterruptReason reason) { return uint32_t{1} << static_cast<uint32_t>(reason); }
 
   std::atomic<uint32_t> word_{0};
-  std::atomic<int> thread_{kNobody};  // the kernel's id of the thread that entered last
+  std::atomic<int> thread_{KickTarget::kNobody};  // the kernel's id of the thread that entered last
   uint8_t* flag_ = nullptr;
 };
 

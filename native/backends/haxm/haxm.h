@@ -90,9 +90,10 @@ class HaxmVcpu final : public Vcpu {
   void RunGuest() override;
   Status Complete() override;
   void Kick(InterruptReason reason) override {
-    stop_.Kick(reason);
+    Vcpu::Kick(reason);
     node_->Kick();
   }
+  KickTarget MarkKick(InterruptReason reason) override { return stop_.Mark(reason); }
   void ForgetKick(InterruptReason reason) override { stop_.Forget(reason); }
   Status GetState(uint32_t mask) override;
   Status SetState(uint32_t mask) override;

@@ -70,7 +70,7 @@ class KvmVcpu final : public Vcpu {
   Status Map(uint64_t offset, uint64_t length, std::shared_ptr<DeviceMapping>* out) override;
   void RunGuest() override;
   Status Complete() override;
-  void Kick(InterruptReason reason) override { stop_.Kick(reason); }
+  KickTarget MarkKick(InterruptReason reason) override { return stop_.Mark(reason); }
   void ForgetKick(InterruptReason reason) override { stop_.Forget(reason); }
   Status GetState(uint32_t mask) override;
   Status SetState(uint32_t mask) override;

@@ -63,7 +63,7 @@ class NullVcpu final : public Vcpu {
     return Status::Ok();
   }
 
-  void Kick(InterruptReason reason) override { stop_.Kick(reason); }
+  KickTarget MarkKick(InterruptReason reason) override { return stop_.Mark(reason); }
   void ForgetKick(InterruptReason reason) override { stop_.Forget(reason); }
 
   Status GetState(uint32_t mask) override {
