@@ -2,7 +2,8 @@
 
 // One row of the dispatch table: node bench/dispatch.js '{"backend":"null","devices":1,"entryNs":0,"exits":2000000,"rounds":25}'
 
-const { inTurns, openPair, outLoop } = require('./lib/pair.js');
+const { inTurns, openPair } = require('./lib/pair.js');
+const { outLoop } = require('./lib/programs.js');
 const { main } = require('./lib/row.js');
 const { byPairs, byTenths, looksBusy, paired, round } = require('./lib/statistics.js');
 const { withoutCounters } = require('./lib/uncounted.js');

@@ -1,49 +1,72 @@
 'use strict';
 
-// What of the guest's CPU time goes to the event loop and JavaScript, inline, beside a loop in C that has the thread to itself.
+// What of the guest's time goes to the event loop and JavaScript, inline, beside a loop in C that has the thread to itself.
 
 const { inTurns, openPair } = require('./lib/pair.js');
 const { main, measureIn, measureInEach } = require('./lib/row.js');
-const { byPairs, byTenths, looksBusy, quantile, round } = require('./lib/statistics.js');
+const { byPairs, byTenths, looksBusy, paired, round } = require('./lib/statistics.js');
 
-/** One guest, in a process of its own: per cent of the loop in C. */
-async function measureOne({ row, rounds }) {
+/** A guest that does little but OUT, in a process of its own: CPU time of the thread, in per cent of the loop in C. */
+async function measureWrites({ row, rounds }) {
   const times = await inTurns(openPair(row), rounds, 2);
-  const { typical, above } = row.tenths ? byTenths : byPairs;
-  const shares = times.whole.map((whole, i) => (100 * (whole - times.c[i])) / times.c[i]);
-  const percentOfC = (values, base) => round((100 * above(values, base)) / typical(times.c), 2);
+  const percentOfC = (values, base) => round((100 * byTenths.above(values, base)) / byTenths.typical(times.c), 2);
   return {
     percent: percentOfC(times.whole, times.c),
     // What the smallest loop through JavaScript loses, which never goes back to the event loop: that comes on top.
-    ...(row.floor && { floorPercent: percentOfC(times.floor, times.c) }),
-    middleHalf: [round(quantile(shares, 0.25), 2), round(quantile(shares, 0.75), 2)],
+    floorPercent: percentOfC(times.floor, times.c),
     betweenSlicesPercent: percentOfC(times.whole, times.inside),
-    cMs: round(typical(times.c) / 1e6),
+    cMs: round(byTenths.typical(times.c) / 1e6),
     rounds,
     busy: looksBusy(times.c),
   };
 }
 
-function measure({ one, quick = false }) {
-  if (one) return measureOne(one);
-  // Half a second and more a round, so that each has slices of every length that the run loop uses.
-  const spin = { backend: 'kvm', spins: quick ? 300_000 : 600_000 };
-  // All its slices are of one length, so that its rounds can be short, as those of the dispatch table are.
-  const pio = { backend: 'kvm', floor: true, tenths: true, exits: 8_000 };
+/** A guest that never exits, in a process of its own: what of its time it was not running, as it sees it itself, in per cent, over C's. */
+async function measureSpinning({ row, rounds }) {
+  const { inC, inJavaScript, lostInC, lostInJavaScript, close } = openPair(row);
+  const percent = (ticks) => (100 * ticks) / row.ticks;
+  const lost = { c: [], javascript: [] };
+  const sides = [
+    () => (inC(), lost.c.push(percent(lostInC()))),
+    async () => (await inJavaScript(), lost.javascript.push(percent(lostInJavaScript()))),
+  ];
+  for (let i = 0; i < rounds; i++) {
+    for (const side of i % 2 === 0 ? sides : sides.toReversed()) await side();
+  }
+  close();
+  const { median, low, high } = paired(lost.javascript, lost.c);
   return {
-    spinning: measureIn(__filename, { one: { row: spin, rounds: quick ? 9 : 31 } }),
+    percent: round(median, 2),
+    middleHalf: [round(low, 2), round(high, 2)],
+    cPercent: round(byPairs.typical(lost.c), 2),
+    ticks: row.ticks,
+    rounds,
+  };
+}
+
+function measure({ one, quick = false }) {
+  if (one) return one.row.ticks ? measureSpinning(one) : measureWrites(one);
+  // A second or two a round, so that each has slices of every length that the run loop uses.
+  const spin = { backend: 'kvm', ticks: quick ? 2e9 : 4e9 };
+  // All its slices are of one length, so that its rounds can be short, as those of the dispatch table are.
+  const pio = { backend: 'kvm', floor: true, exits: 8_000 };
+  return {
+    spinning: measureIn(__filename, { one: { row: spin, rounds: quick ? 7 : 15 } }),
     pio: measureInEach(3, 'percent', __filename, { one: { row: pio, rounds: quick ? 40 : 100 } }),
   };
 }
 
-const describe = (figures) =>
-  Object.entries({ spinning: 'a guest that spins', pio: 'a guest that does little but OUT' }).map(([name, title]) => {
-    const { skipped, percent, middleHalf, ofProcesses, betweenSlicesPercent, floorPercent } = figures[name];
-    if (skipped) return [title, skipped];
-    const floor = floorPercent === undefined ? '' : `; floor of dispatch alone ${floorPercent} %`;
-    const spread = ofProcesses ? `three processes: ${ofProcesses.join(', ')}` : `middle half ${middleHalf.join(' to ')}`;
-    return [title, `${percent} % over C (${spread}), ${betweenSlicesPercent} % between slices${floor}`];
-  });
+function describe({ spinning, pio }) {
+  const ofSpinning = ({ percent, middleHalf: [low, high], cPercent }) =>
+    `${percent} % over C (middle half ${low} to ${high}), which is not running for ${cPercent} % itself`;
+  const ofWrites = ({ percent, ofProcesses, betweenSlicesPercent, floorPercent }) =>
+    `${percent} % over C (three processes: ${ofProcesses.join(', ')}), ${betweenSlicesPercent} % between slices; ` +
+    `floor of dispatch alone ${floorPercent} %`;
+  return [
+    ['a guest that spins', spinning.skipped ?? ofSpinning(spinning)],
+    ['a guest that does little but OUT', pio.skipped ?? ofWrites(pio)],
+  ];
+}
 
 module.exports = { describe, measure };
 

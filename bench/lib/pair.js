@@ -4,23 +4,8 @@
 
 const { makeDevices } = require('./devices.js');
 const { openFloor, openPostedFloor } = require('./floor.js');
+const { codeAt, firstPort, kvmProgram, lostAt } = require('./programs.js');
 const { raw, root } = require('./raw.js');
-
-const firstPort = 0xb0; // eight ports eight apart from here on belong to nobody else
-const codeAt = 0x1000;
-
-/** Real mode: eight OUTs of a byte, `ecx` times, then HLT. */
-function outLoop(devices) {
-  const code = [];
-  for (let i = 0; i < 8; i++) code.push(0xe6, firstPort + 8 * (i % devices)); // out port, al
-  code.push(0x66, 0x49); // dec ecx
-  code.push(0x75, -(code.length + 2) & 0xff); // jnz to the first out
-  code.push(0xf4); // hlt
-  return Uint8Array.from(code);
-}
-
-/** Real mode: counts ecx down, then HLT. */
-const spinLoop = Uint8Array.of(0x66, 0x49, 0x75, 0xfc, 0xf4); // next: dec ecx; jnz next; hlt
 
 /** What a call of run() costs more than it should, for a look at whether the gate sees it: the planted regression. */
 function plant(addon) {
@@ -50,19 +35,13 @@ function timeSlices(addon, cpu) {
   return spent;
 }
 
-/** What the guest of a KVM row executes: its code, ecx, and how many writes that makes. */
-function programOf({ devices, exits, spins }) {
-  if (spins) return { code: spinLoop, ecx: spins, writes: 0 };
-  return { code: outLoop(devices), ecx: exits / 8, writes: exits };
-}
-
 /**
- * Opens `backend` twice, for node-hax and for C. `exits` writes to `devices` devices a run, or on KVM `spins` rounds of a loop without an
- * exit. Both sides give nanoseconds of the thread's CPU time for a whole run, and so does, with `floor`, the smallest loop through JavaScript.
+ * Opens `backend` twice, for node-hax and for C. `exits` writes to `devices` devices a run, or on KVM a loop without an exit for
+ * `ticks` of the time stamp counter. Both sides give nanoseconds of the thread's CPU time for a whole run, and so does, with `floor`, the smallest loop through JavaScript.
  */
 function openPair(row) {
   const { backend, devices: deviceCount = 1, entryNs = 0, exits = 0, posted = false } = row;
-  const { Hypervisor, guestCpuid, realMode } = require(`${root}/dist/index.js`);
+  const { Hypervisor, guestCpuid } = require(`${root}/dist/index.js`);
   const addon = require(`${root}/dist/native/addon.js`).addon();
   const c = raw();
   if (row.plant) plant(addon);
@@ -71,18 +50,19 @@ function openPair(row) {
   const vm = hypervisor.createVm({ irqchip: 'user' });
   const devices = makeDevices(deviceCount);
   devices.forEach((device, i) => vm.ports.add({ at: firstPort + 8 * i, length: 8, posted }, device));
-  const program = programOf({ ...row, devices: deviceCount });
+  let program = { writes: exits, end: 'halted' };
   let cpuid;
   let registers = { rcx: exits, rdx: firstPort, rbx: deviceCount, rdi: entryNs, rax: 0x5a };
   let prepareC = () => c.nullSet(exits, firstPort, deviceCount, entryNs);
   let runC = () => c.nullLoop();
   if (backend === 'kvm') {
+    program = kvmProgram({ ...row, devices: deviceCount });
     vm.mapMemory({ gpa: 0, size: '64K' });
-    vm.memory.write(codeAt, program.code);
-    registers = { ...realMode({ ip: codeAt }), rcx: program.ecx, rax: 0x5a };
+    vm.memory.write(0, program.memory);
+    registers = program.state;
     cpuid = guestCpuid(hypervisor.supportedCpuid(), { apicId: 0, kernelApic: false });
-    c.kvmOpen(program.code, Uint32Array.from(cpuid.flatMap((e) => [e.function, e.index, e.flags, e.eax, e.ebx, e.ecx, e.edx])));
-    prepareC = () => c.kvmSet(codeAt, program.ecx);
+    c.kvmOpen(program.memory, Uint32Array.from(cpuid.flatMap((e) => [e.function, e.index, e.flags, e.eax, e.ebx, e.ecx, e.edx])));
+    prepareC = () => c.kvmSet(codeAt, program.rcx, program.cr3);
     runC = () => c.kvmLoop();
   }
   if (backend === 'haxm') {
@@ -116,11 +96,14 @@ function openPair(row) {
     const end = await vcpu.run();
     const whole = c.threadCpuNs() - start;
     const writes = devices.reduce((sum, device) => sum + device.writes, 0) - before;
-    if (end.reason !== 'halted' || writes !== program.writes)
+    if (end.reason !== program.end || writes !== program.writes)
       throw new Error(`the guest ended as ${end.reason} after ${writes} writes of ${program.writes}`);
     return { whole, inside: spent.inside };
   };
-  return { inC, inJavaScript, inFloor: row.floor ? inFloor : () => 0, close: () => hypervisor.close() };
+  // Ticks that the guest of a row with `ticks` was not running.
+  const lostInC = () => c.kvmRead(lostAt);
+  const lostInJavaScript = () => Number(vm.memory.readU64(lostAt));
+  return { inC, inJavaScript, inFloor: row.floor ? inFloor : () => 0, lostInC, lostInJavaScript, close: () => hypervisor.close() };
 }
 
 /** `rounds` rounds of both sides in turns, the order swapped each round, after some that do not count: in those V8 compiles. */
@@ -144,4 +127,4 @@ async function inTurns({ inC, inJavaScript, inFloor, close }, rounds, warmUp = 3
   return times;
 }
 
-module.exports = { inTurns, openPair, outLoop };
+module.exports = { inTurns, openPair };

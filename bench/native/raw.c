@@ -78,6 +78,7 @@ __attribute__((always_inline)) static inline int64_t loop(int (*enter)(int, stru
         raw_device.sum += run->io.port ^ ((const uint8_t*)run)[run->io.data_offset];
         break;
       case KVM_EXIT_HLT:
+      case KVM_EXIT_SHUTDOWN:  // the HLT of a guest in user mode, which has no IDT
         return (int64_t)raw_device.writes;
       default:
         errno = EPROTO;
@@ -147,21 +148,24 @@ static napi_value null_loop(napi_env env, napi_callback_info info) {
 static int vm = -1, vcpu = -1;
 static struct kvm_run* vcpu_run;
 static struct kvm_coalesced_mmio_ring* vm_ring;
+static struct kvm_sregs after_reset;
+static uint8_t* memory;
+enum { kMemory = 0x10000 };
 
-// kvmOpen(code, cpuid): a machine of its own with 64 KiB of memory, no interrupt controller, `code` at 0x1000 and one vCPU in real mode,
-// which has the CPUID table of the other side's: KVM_RUN takes longer with some than with others. Seven words an entry.
+// kvmOpen(memory, cpuid): a machine of its own with 64 KiB of memory, `memory` at 0, no interrupt controller and one vCPU, which has the
+// CPUID table of the other side's: KVM_RUN takes longer with some than with others. Seven words an entry.
 static napi_value kvm_open(napi_env env, napi_callback_info info) {
-  enum { kMemory = 0x10000, kCode = 0x1000, kEntries = 256 };
+  enum { kEntries = 256 };
   napi_value arguments[2] = {NULL};
   size_t count = 2, length = 0, words = 0;
-  void *code = NULL, *table = NULL;
+  void *content = NULL, *table = NULL;
   napi_typedarray_type type;
   napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
-  if (napi_get_typedarray_info(env, arguments[0], NULL, &length, &code, NULL, NULL) != napi_ok || length > kCode ||
+  if (napi_get_typedarray_info(env, arguments[0], NULL, &length, &content, NULL, NULL) != napi_ok || length > kMemory ||
       napi_get_typedarray_info(env, arguments[1], &type, &words, &table, NULL, NULL) != napi_ok || type != napi_uint32_array ||
       words % 7 != 0 || words / 7 > kEntries) {
     errno = EINVAL;
-    return fail(env, "code and CPUID");
+    return fail(env, "memory and CPUID");
   }
   static struct {
     struct kvm_cpuid2 header;
@@ -176,9 +180,9 @@ static napi_value kvm_open(napi_env env, napi_callback_info info) {
   const int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
   if (kvm < 0) return fail(env, "/dev/kvm");
   if ((vm = ioctl(kvm, KVM_CREATE_VM, 0)) < 0) return fail(env, "KVM_CREATE_VM");
-  uint8_t* memory = mmap(NULL, kMemory, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  memory = mmap(NULL, kMemory, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return fail(env, "mmap");
-  memcpy(memory + kCode, code, length);
+  memcpy(memory, content, length);
   struct kvm_userspace_memory_region region = {.memory_size = kMemory, .userspace_addr = (uintptr_t)memory};
   if (ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region) != 0) return fail(env, "KVM_SET_USER_MEMORY_REGION");
   if ((vcpu = ioctl(vm, KVM_CREATE_VCPU, 0)) < 0) return fail(env, "KVM_CREATE_VCPU");
@@ -187,21 +191,50 @@ static napi_value kvm_open(napi_env env, napi_callback_info info) {
   if (vcpu_run == MAP_FAILED) return fail(env, "mmap of the vCPU");
   vm_ring = (void*)((uint8_t*)vcpu_run + ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO) * 4096);
   if (ioctl(vcpu, KVM_SET_CPUID2, &cpuid) != 0) return fail(env, "KVM_SET_CPUID2");
-  struct kvm_sregs sregs;
-  if (ioctl(vcpu, KVM_GET_SREGS, &sregs) != 0) return fail(env, "KVM_GET_SREGS");
-  sregs.cs.base = 0;
-  sregs.cs.selector = 0;
-  if (ioctl(vcpu, KVM_SET_SREGS, &sregs) != 0) return fail(env, "KVM_SET_SREGS");
+  if (ioctl(vcpu, KVM_GET_SREGS, &after_reset) != 0) return fail(env, "KVM_GET_SREGS");
   return NULL;
 }
 
-// kvmSet(rip, rcx): before each kvmLoop().
+// 64-bit user mode with these page tables and no IDT (Intel SDM vol. 3, 2.2 and 5.5).
+static void set_user_mode(struct kvm_sregs* sregs, uint64_t page_tables) {
+  const struct kvm_segment data = {.limit = 0xffffffff, .selector = 0x1b, .type = 3, .present = 1, .dpl = 3, .db = 1, .s = 1, .g = 1};
+  sregs->ds = sregs->es = sregs->ss = data;
+  sregs->cs = data;
+  sregs->cs.selector = 0x13;
+  sregs->cs.type = 11;
+  sregs->cs.db = 0;
+  sregs->cs.l = 1;
+  sregs->idt.limit = 0;
+  sregs->cr0 = 0x80000031;  // PG, NE, ET, PE
+  sregs->cr3 = page_tables;
+  sregs->cr4 = 0x20;    // PAE
+  sregs->efer = 0x500;  // LMA, LME
+}
+
+// kvmSet(rip, rcx, cr3): before each kvmLoop(). Real mode where cr3 is 0.
 static napi_value kvm_set(napi_env env, napi_callback_info info) {
-  uint64_t in[2];
-  if (!numbers(env, info, 2, in)) return NULL;
+  uint64_t in[3];
+  if (!numbers(env, info, 3, in)) return NULL;
+  struct kvm_sregs sregs = after_reset;
+  sregs.cs.base = 0;
+  sregs.cs.selector = 0;
+  if (in[2] != 0) set_user_mode(&sregs, in[2]);
+  if (ioctl(vcpu, KVM_SET_SREGS, &sregs) != 0) return fail(env, "KVM_SET_SREGS");
   struct kvm_regs regs = {.rip = in[0], .rcx = in[1], .rax = 0x5a, .rflags = 2};
   if (ioctl(vcpu, KVM_SET_REGS, &regs) != 0) return fail(env, "KVM_SET_REGS");
   return NULL;
+}
+
+// kvmRead(address): the 64-bit word there in the guest's memory.
+static napi_value kvm_read(napi_env env, napi_callback_info info) {
+  uint64_t address, word;
+  if (!numbers(env, info, 1, &address)) return NULL;
+  if (memory == NULL || address > kMemory - sizeof word) {
+    errno = EFAULT;
+    return fail(env, "kvmRead");
+  }
+  memcpy(&word, memory + address, sizeof word);
+  return number(env, (double)word);
 }
 
 // kvmLoop(): runs until HLT; how many writes were served.
@@ -358,6 +391,7 @@ NAPI_MODULE_INIT() {
                    {"nullLoop", null_loop},
                    {"kvmOpen", kvm_open},
                    {"kvmSet", kvm_set},
+                   {"kvmRead", kvm_read},
                    {"kvmLoop", kvm_loop},
                    {"kvmPost", kvm_post},
                    {"kvmPostedLoop", kvm_posted_loop},
