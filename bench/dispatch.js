@@ -13,21 +13,20 @@ async function measure(row) {
   if (row.uncounted) withoutCounters();
   const times = await inTurns(openPair(row), row.rounds);
   const each = (values) => values.map((value) => value / row.exits);
-  const [whole, inside, inC] = [each(times.whole), each(times.inside), each(times.c)];
+  const [js, c] = [each(times.js), each(times.c)];
   const { typical, above } = row.tenths ? byTenths : byPairs;
-  const pairs = paired(whole, inC);
+  const pairs = paired(js, c);
   return {
-    ns: round(above(whole, inC)),
-    percent: round((100 * above(whole, inC)) / typical(inC), 2),
+    ns: round(above(js, c)),
+    percent: round((100 * above(js, c)) / typical(c), 2),
     pairs: round(pairs.median),
     middleHalf: [round(pairs.low), round(pairs.high)],
-    inSlices: round(above(inside, inC)),
-    c: round(typical(inC)),
-    js: round(typical(whole)),
-    ...(row.floor && { floor: round(above(each(times.floor), inC)) }),
+    c: round(typical(c)),
+    js: round(typical(js)),
+    ...(row.floor && { floor: round(above(each(times.floor), c)) }),
     exits: row.exits,
     rounds: row.rounds,
-    busy: looksBusy(inC),
+    busy: looksBusy(c),
   };
 }
 

@@ -11,10 +11,9 @@ async function measureWrites({ row, rounds }) {
   const times = await inTurns(openPair(row), rounds, 2);
   const percentOfC = (values, base) => round((100 * byTenths.above(values, base)) / byTenths.typical(times.c), 2);
   return {
-    percent: percentOfC(times.whole, times.c),
+    percent: percentOfC(times.js, times.c),
     // What the smallest loop through JavaScript loses, which never goes back to the event loop: that comes on top.
     floorPercent: percentOfC(times.floor, times.c),
-    betweenSlicesPercent: percentOfC(times.whole, times.inside),
     cMs: round(byTenths.typical(times.c) / 1e6),
     rounds,
     busy: looksBusy(times.c),
@@ -59,9 +58,8 @@ function measure({ one, quick = false }) {
 function describe({ spinning, pio }) {
   const ofSpinning = ({ percent, middleHalf: [low, high], cPercent }) =>
     `${percent} % over C (middle half ${low} to ${high}), which is not running for ${cPercent} % itself`;
-  const ofWrites = ({ percent, ofProcesses, betweenSlicesPercent, floorPercent }) =>
-    `${percent} % over C (three processes: ${ofProcesses.join(', ')}), ${betweenSlicesPercent} % between slices; ` +
-    `floor of dispatch alone ${floorPercent} %`;
+  const ofWrites = ({ percent, ofProcesses, floorPercent }) =>
+    `${percent} % over C (three processes: ${ofProcesses.join(', ')}); floor of dispatch alone ${floorPercent} %`;
   return [
     ['a guest that spins', spinning.skipped ?? ofSpinning(spinning)],
     ['a guest that does little but OUT', pio.skipped ?? ofWrites(pio)],

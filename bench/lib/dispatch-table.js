@@ -75,21 +75,15 @@ function asJson(results) {
   };
 }
 
-const columns = ['raw C', 'node-hax', 'over C', 'spread', 'floor', 'in slices', '%'];
+const columns = ['raw C', 'node-hax', 'over C', 'spread', 'floor', '%'];
 const line = (name, cells) => `${name.padEnd(38)}${cells.map((cell) => cell.padStart(12)).join('')}\n`;
 const head = () => line('ns an exit, thread CPU time', columns);
 
-function describeRow(name, { skipped, c, js, ns, middleHalf, ofProcesses, floor, inSlices, percent }) {
+function describeRow(name, { skipped, c, js, ns, middleHalf, ofProcesses, floor, percent }) {
   if (skipped) return line(name, [`  skipped: ${skipped}`]);
   const cells = [c, js, ns].map((value) => value.toFixed(1));
   const spread = ofProcesses.length > 1 ? [ofProcesses.at(0), ofProcesses.at(-1)] : middleHalf;
-  return line(name, [
-    ...cells,
-    spread.map((value) => value.toFixed(0)).join('..'),
-    floor?.toFixed(1) ?? '-',
-    inSlices.toFixed(1),
-    percent.toFixed(1),
-  ]);
+  return line(name, [...cells, spread.map((value) => value.toFixed(0)).join('..'), floor?.toFixed(1) ?? '-', percent.toFixed(1)]);
 }
 
 const isBusy = (results) =>

@@ -17,24 +17,6 @@ function plant(addon) {
   };
 }
 
-/** Counts the thread's CPU time inside slices: what is spent between them is the event loop's. */
-function timeSlices(addon, cpu) {
-  const { SliceRunner } = addon;
-  const spent = { inside: 0 };
-  addon.SliceRunner = function (vcpu, slice, cap) {
-    const timed = () => {
-      const start = cpu();
-      try {
-        return slice();
-      } finally {
-        spent.inside += cpu() - start;
-      }
-    };
-    return new SliceRunner(vcpu, timed, cap);
-  };
-  return spent;
-}
-
 /**
  * Opens `backend` twice, for node-hax and for C. `exits` writes to `devices` devices a run, or on KVM a loop without an exit for
  * `ticks` of the time stamp counter. Both sides give nanoseconds of the thread's CPU time for a whole run, and so does, with `floor`, the smallest loop through JavaScript.
@@ -45,7 +27,6 @@ function openPair(row) {
   const addon = require(`${root}/dist/native/addon.js`).addon();
   const c = raw();
   if (row.plant) plant(addon);
-  const spent = timeSlices(addon, c.threadCpuNs);
   const hypervisor = Hypervisor.open({ backend });
   const vm = hypervisor.createVm({ irqchip: 'user' });
   const devices = makeDevices(deviceCount);
@@ -91,14 +72,13 @@ function openPair(row) {
   const inJavaScript = async () => {
     vcpu.setState(registers);
     const before = devices.reduce((sum, device) => sum + device.writes, 0);
-    spent.inside = 0;
     const start = c.threadCpuNs();
     const end = await vcpu.run();
-    const whole = c.threadCpuNs() - start;
+    const spent = c.threadCpuNs() - start;
     const writes = devices.reduce((sum, device) => sum + device.writes, 0) - before;
     if (end.reason !== program.end || writes !== program.writes)
       throw new Error(`the guest ended as ${end.reason} after ${writes} writes of ${program.writes}`);
-    return { whole, inside: spent.inside };
+    return spent;
   };
   // Ticks that the guest of a row with `ticks` was not running.
   const lostInC = () => c.kvmRead(lostAt);
@@ -108,7 +88,7 @@ function openPair(row) {
 
 /** `rounds` rounds of both sides in turns, the order swapped each round, after some that do not count: in those V8 compiles. */
 async function inTurns({ inC, inJavaScript, inFloor, close }, rounds, warmUp = 3) {
-  const times = { c: [], whole: [], inside: [], floor: [] };
+  const times = { c: [], js: [], floor: [] };
   try {
     for (let i = -warmUp; i < rounds; i++) {
       let c = i % 2 === 0 ? inC() : undefined;
@@ -117,8 +97,7 @@ async function inTurns({ inC, inJavaScript, inFloor, close }, rounds, warmUp = 3
       const floor = inFloor();
       if (i < 0) continue;
       times.c.push(c);
-      times.whole.push(js.whole);
-      times.inside.push(js.inside);
+      times.js.push(js);
       times.floor.push(floor);
     }
   } finally {

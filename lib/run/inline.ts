@@ -163,8 +163,9 @@ class InlineRun extends GuestRun {
       this.#cap = cap;
       this.#runner.setCap(cap);
     }
+    if (!quiet) return;
     const now = nowNs();
-    if (!quiet || now - this.#lastHaltCheck < haltCheckInterval) return;
+    if (now - this.#lastHaltCheck < haltCheckInterval) return;
     this.#lastHaltCheck = now;
     if (isHaltedForEver(this.vcpu)) this.end({ reason: 'halted' });
   }
