@@ -26,9 +26,12 @@ const portCount = 0x10000;
 /** An access of 4 bytes to the last port reaches 3 further; nobody is there. */
 const beyond = 3;
 
-const tables = new TablePool(() => new Uint16Array(portCount + beyond));
+const indexBits = 16;
+const indexMask = 0xffff;
+
+const tables = new TablePool(() => new Uint32Array(portCount + beyond));
 /** Of buses that were cleared: nobody anywhere. Never written to but with zeros. */
-const empty = new Uint16Array(portCount + beyond);
+const empty = new Uint32Array(portCount + beyond);
 
 /**
  * The 64 Ki I/O ports. An access wider than its handler takes is split, low part first; one that reaches beyond the end of its range
@@ -36,7 +39,10 @@ const empty = new Uint16Array(portCount + beyond);
  * What a handler throws passes through.
  */
 export class PortBus {
-  /** The claim of every port, as an index; 0 is nobody. Flat, because a table is faster than a search or a Map. */
+  /**
+   * The claim of every port, as an index in bits 15:0, and the widths of an access there that one call serves in bits 18:16; 0 is nobody. Flat,
+   * because a table is faster than a search or a Map.
+   */
   #table = tables.take();
   readonly #claims: Claim[] = [nobody];
   readonly #free: number[] = [];
@@ -61,14 +67,16 @@ export class PortBus {
     const { range } = claim;
     for (let port = range.first; port <= range.last; port++) {
       const owner = this.#table[port];
-      if (owner !== 0) throw overlap('ports', claim, this.#claims[owner]);
+      if (owner !== 0) throw overlap('ports', claim, this.#claims[owner & indexMask]);
     }
     if (this.#free.length === 0 && this.#claims.length >= portCount)
       throw new HaxError('ERR_HAX_OVERLAP', `the port bus holds at most ${portCount - 1} handlers`);
     const extras = this.#extras(request, range);
     const index = this.#free.pop() ?? this.#claims.length;
     this.#claims[index] = claim;
-    this.#table.fill(index, range.first, range.last + 1);
+    const entry = (left: number): number => index | (widthsThatFit(claim.maxWidth, left) << indexBits);
+    this.#table.fill(entry(4), range.first, range.last + 1);
+    for (let left = 1; left < Math.min(4, range.length + 1); left++) this.#table[range.last + 1 - left] = entry(left);
     return removable(() => {
       extras.remove();
       if (this.#claims[index] !== claim) return; // cleared meanwhile
@@ -122,14 +130,15 @@ export class PortBus {
   /** The owner's name of a port, if it has one. */
   ownerOf(port: number): string | undefined {
     const index = typeof port === 'number' ? this.#table[port] : undefined;
-    return index === undefined || index === 0 ? undefined : this.#claims[index].name;
+    return index === undefined || index === 0 ? undefined : this.#claims[index & indexMask].name;
   }
 
   /** An IN of `width` bytes from port 0 to 0xffff; unsigned. A promise when the handler gave one. */
   read(port: number, width: Width): number | PromiseLike<number> {
-    const claim = this.#claims[this.#table[port]];
-    const offset = port - claim.base;
-    if (width <= claim.maxWidth && offset + width <= claim.end) {
+    const entry = this.#table[port];
+    const claim = this.#claims[entry & indexMask];
+    if ((entry >>> indexBits) & width) {
+      const offset = port - claim.base;
       const value = claim.read(offset, width);
       return typeof value === 'number' ? (value & (-1 >>> (32 - (width << 3)))) >>> 0 : settleRead(claim, value, offset, width);
     }
@@ -138,10 +147,10 @@ export class PortBus {
 
   /** An OUT of the low `width` bytes of `value` to port 0 to 0xffff. A promise when the handler gave one. */
   write(port: number, value: number, width: Width): void | PromiseLike<void> {
-    const claim = this.#claims[this.#table[port]];
-    const offset = port - claim.base;
-    if (width <= claim.maxWidth && offset + width <= claim.end) {
-      const pending = claim.write(offset, (value & (-1 >>> (32 - (width << 3)))) >>> 0, width);
+    const entry = this.#table[port];
+    const claim = this.#claims[entry & indexMask];
+    if ((entry >>> indexBits) & width) {
+      const pending = claim.write(port - claim.base, (value & (-1 >>> (32 - (width << 3)))) >>> 0, width);
       // A handler written as an arrow function may give back anything.
       return pending !== undefined && isPromiseLike(pending) ? pending : undefined;
     }
@@ -182,5 +191,11 @@ export class PortBus {
   }
 }
 
-/** Owner of the ports without one: no width fits it, so that the fast path needs no test of its own. */
+/** The widths of an access, each a bit, that a handler takes whole with `left` ports to its end. */
+function widthsThatFit(maxWidth: number, left: number): number {
+  const widest = Math.min(maxWidth, left);
+  return widest >= 4 ? 7 : widest >= 2 ? 3 : 1;
+}
+
+/** Owner of the ports without one, which no width fits. */
 const nobody = new Claim(AddressRange.of(0, portCount), 'nobody', { read: () => 0xffffffff, write: () => undefined }, 0, 0);

@@ -173,7 +173,7 @@ export abstract class GuestRun implements RunInProgress {
   }
 
   /** A port access: one element, as nearly all are, or a string of them. The hot path has page and bus in its hands. */
-  protected access(port: number, u32 = this.u32, bus = this.ports): void {
+  protected access(port: number, u32: Uint32Array, bus: PortBus): void {
     if (u32[countAt] !== 1) return this.#string(port);
     const size = u32[sizeAt] as Width;
     try {

@@ -105,7 +105,7 @@ export class ThreadedRun extends GuestRun {
       this.#watchPosted();
       this.vcpu.exits.count(kind, u32[portAt]);
       if (!this.drainPosted()) this.#active = true;
-      else if (kind === (ExitKind.Io as number)) this.access(u32[portAt]);
+      else if (kind === (ExitKind.Io as number)) this.access(u32[portAt], u32, this.ports);
       else if (kind !== interrupted) this.serve(kind);
     } catch (error) {
       this.fail(error);
