@@ -56,7 +56,7 @@ class StopWord {
 
  private:
   // The first entry by this thread: kicks go to it from here on.
-  void Own() { thread_.store(KickableThreadId(), std::memory_order_seq_cst); }
+  [[gnu::noinline, gnu::cold]] void Own() { thread_.store(KickableThreadId(), std::memory_order_seq_cst); }
   void SetFlag(uint8_t value) {
     if (flag_) __atomic_store_n(flag_, value, __ATOMIC_RELAXED);
   }
