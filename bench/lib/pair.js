@@ -18,8 +18,9 @@ function plant(addon) {
 }
 
 /**
- * Opens `backend` twice, for node-hax and for C. `exits` writes to `devices` devices a run, or on KVM a loop without an exit for
- * `ticks` of the time stamp counter. Both sides give nanoseconds of the thread's CPU time for a whole run, and so does, with `floor`, the smallest loop through JavaScript.
+ * Opens `backend` twice, for node-hax and for C. `exits` writes to `devices` devices a run, or on KVM a loop without an exit for `ticks` of
+ * the time stamp counter. Both sides give nanoseconds of the thread's CPU time for a whole run, and so does, with `floor`, the smallest loop
+ * through JavaScript.
  */
 function openPair(row) {
   const { backend, devices: deviceCount = 1, entryNs = 0, exits = 0, posted = false } = row;

@@ -29,7 +29,7 @@ const beyond = 3;
 const indexBits = 16;
 const indexMask = 0xffff;
 
-const tables = new TablePool(() => new Uint32Array(portCount + beyond));
+const tables = new TablePool(portCount + beyond);
 /** Of buses that were cleared: nobody anywhere. Never written to but with zeros. */
 const empty = new Uint32Array(portCount + beyond);
 

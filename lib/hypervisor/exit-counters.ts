@@ -32,7 +32,7 @@ export function sumStatistics(all: readonly ExitStatistics[]): ExitStatistics {
 }
 
 const portCount = 0x10000;
-const tables = new TablePool(() => new Uint32Array(portCount));
+const tables = new TablePool(portCount);
 /** Of a vCPU that was closed: counting into it has no effect. */
 const closed = new Uint32Array(0);
 

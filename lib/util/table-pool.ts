@@ -5,17 +5,17 @@ const maxSpare = 4;
  * Large zeroed typed arrays that come and go with VMs. They live outside the JavaScript heap, so that a program which opens and closes
  * VMs would hold tens of MiB of them before the collector sees a reason to run.
  */
-export class TablePool<Table extends Uint16Array | Uint32Array> {
-  readonly #spare: Table[] = [];
+export class TablePool {
+  readonly #spare: Uint32Array[] = [];
 
-  constructor(private readonly make: () => Table) {}
+  constructor(private readonly length: number) {}
 
-  take(): Table {
-    return this.#spare.pop() ?? this.make();
+  take(): Uint32Array {
+    return this.#spare.pop() ?? new Uint32Array(this.length);
   }
 
   /** Takes a table back; nobody may use it after that. */
-  give(table: Table): void {
+  give(table: Uint32Array): void {
     if (this.#spare.length >= maxSpare) return;
     table.fill(0);
     this.#spare.push(table);
