@@ -5,16 +5,15 @@
 const { inTurns, openPair } = require('./lib/pair.js');
 const { outLoop } = require('./lib/programs.js');
 const { main } = require('./lib/row.js');
-const { byPairs, byTenths, looksBusy, paired, round } = require('./lib/statistics.js');
+const { above, looksBusy, paired, round, typical } = require('./lib/statistics.js');
 const { withoutCounters } = require('./lib/uncounted.js');
 
-/** A row of the table; nanoseconds an exit. With `tenths` its sides are compared by the lower tenths of their rounds. */
+/** A row of the table; nanoseconds an exit. */
 async function measure(row) {
   if (row.uncounted) withoutCounters();
   const times = await inTurns(openPair(row), row.rounds);
   const each = (values) => values.map((value) => value / row.exits);
   const [js, c] = [each(times.js), each(times.c)];
-  const { typical, above } = row.tenths ? byTenths : byPairs;
   const pairs = paired(js, c);
   return {
     ns: round(above(js, c)),

@@ -4,17 +4,17 @@
 
 const { inTurns, openPair } = require('./lib/pair.js');
 const { main, measureIn, measureInEach } = require('./lib/row.js');
-const { byPairs, byTenths, looksBusy, paired, round } = require('./lib/statistics.js');
+const { above, looksBusy, median, paired, round, typical } = require('./lib/statistics.js');
 
 /** A guest that does little but OUT, in a process of its own: CPU time of the thread, in per cent of the loop in C. */
 async function measureWrites({ row, rounds }) {
   const times = await inTurns(openPair(row), rounds, 2);
-  const percentOfC = (values, base) => round((100 * byTenths.above(values, base)) / byTenths.typical(times.c), 2);
+  const percentOfC = (values, base) => round((100 * above(values, base)) / typical(times.c), 2);
   return {
     percent: percentOfC(times.js, times.c),
     // What the smallest loop through JavaScript loses, which never goes back to the event loop: that comes on top.
     floorPercent: percentOfC(times.floor, times.c),
-    cMs: round(byTenths.typical(times.c) / 1e6),
+    cMs: round(typical(times.c) / 1e6),
     rounds,
     busy: looksBusy(times.c),
   };
@@ -33,11 +33,11 @@ async function measureSpinning({ row, rounds }) {
     for (const side of i % 2 === 0 ? sides : sides.toReversed()) await side();
   }
   close();
-  const { median, low, high } = paired(lost.javascript, lost.c);
+  const { median: percentOverC, low, high } = paired(lost.javascript, lost.c);
   return {
-    percent: round(median, 2),
+    percent: round(percentOverC, 2),
     middleHalf: [round(low, 2), round(high, 2)],
-    cPercent: round(byPairs.typical(lost.c), 2),
+    cPercent: round(median(lost.c), 2),
     ticks: row.ticks,
     rounds,
   };

@@ -7,13 +7,15 @@ const { raw, root } = require('./raw.js');
 const { measureInEach } = require('./row.js');
 const { round } = require('./statistics.js');
 
-/** Enough exits that a round lasts 50 ms or more, so that it has slices and turns of the event loop in it. */
+/**
+ * Enough exits that a round has slices and turns of the event loop in it; many of them, in several processes, because machines change their
+ * speed meanwhile.
+ */
 function rows(quick) {
-  const rounds = quick ? 7 : 25;
-  const free = { backend: 'null', floor: true, exits: quick ? 400_000 : 2_000_000, rounds };
-  const slow = { backend: 'null', floor: true, entryNs: 1200, exits: quick ? 20_000 : 60_000, rounds };
-  // An exit of a software KVM takes 4 to 7 µs and the machine is never that quiet: many short rounds, in several processes.
-  const kvm = { backend: 'kvm', floor: true, tenths: true, exits: 8_000, rounds: quick ? 40 : 100, processes: 3 };
+  const often = { floor: true, rounds: quick ? 40 : 60, processes: 3 };
+  const free = { ...often, backend: 'null', exits: quick ? 400_000 : 2_000_000 };
+  const slow = { ...often, backend: 'null', entryNs: 1200, exits: quick ? 8_000 : 30_000 };
+  const kvm = { ...often, backend: 'kvm', exits: 8_000, rounds: quick ? 40 : 100 };
   // The null device behind the ioctls of the HAXM driver model.
   const haxm = { ...free, floor: false, backend: 'haxm' };
   return [

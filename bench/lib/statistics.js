@@ -23,15 +23,12 @@ function paired(values, base) {
   return { median: median(differences), low: quantile(differences, 0.25), high: quantile(differences, 0.75) };
 }
 
-/** How rounds of two sides are compared: by the pairs that they are. */
-const byPairs = { typical: median, above: (values, base) => paired(values, base).median };
-
 /**
- * By the lower tenth of each side, the rounds in which nobody else was in the way: for many short rounds on a shared machine, of which pairs
- * differ by more than what is looked for.
+ * What a side of many short rounds takes: the lower tenth, the rounds in which nobody else was in the way. On a shared machine pairs differ by
+ * more than what is looked for.
  */
-const tenth = (values) => quantile(values, 0.1);
-const byTenths = { typical: tenth, above: (values, base) => tenth(values) - tenth(base) };
+const typical = (values) => quantile(values, 0.1);
+const above = (values, base) => typical(values) - typical(base);
 
 /** Of several processes' results the one in the middle by `figure`, and what all had: where code and memory come to lie is another each time. */
 function middleOf(results, figure) {
@@ -42,4 +39,4 @@ function middleOf(results, figure) {
 /** Whether the machine did other things meanwhile: equal work took times further apart than a quiet one's. */
 const looksBusy = (values) => quantile(values, 0.9) > 1.25 * quantile(values, 0.1);
 
-module.exports = { byPairs, byTenths, looksBusy, median, middleOf, paired, quantile, round };
+module.exports = { above, looksBusy, median, middleOf, paired, quantile, round, typical };
