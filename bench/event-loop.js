@@ -22,22 +22,13 @@ async function measureWrites({ row, rounds }) {
 
 /** A guest that never exits, in a process of its own: what of its time it was not running, as it sees it itself, in per cent, over C's. */
 async function measureSpinning({ row, rounds }) {
-  const { inC, inJavaScript, lostInC, lostInJavaScript, close } = openPair(row);
-  const percent = (ticks) => (100 * ticks) / row.ticks;
-  const lost = { c: [], javascript: [] };
-  const sides = [
-    () => (inC(), lost.c.push(percent(lostInC()))),
-    async () => (await inJavaScript(), lost.javascript.push(percent(lostInJavaScript()))),
-  ];
-  for (let i = 0; i < rounds; i++) {
-    for (const side of i % 2 === 0 ? sides : sides.toReversed()) await side();
-  }
-  close();
-  const { median: percentOverC, low, high } = paired(lost.javascript, lost.c);
+  const lost = await inTurns(openPair(row), rounds, 1);
+  const percent = (ticks) => ticks.map((each) => (100 * each) / row.ticks);
+  const { median: percentOverC, low, high } = paired(percent(lost.js), percent(lost.c));
   return {
     percent: round(percentOverC, 2),
     middleHalf: [round(low, 2), round(high, 2)],
-    cPercent: round(median(lost.c), 2),
+    cPercent: round(median(percent(lost.c)), 2),
     ticks: row.ticks,
     rounds,
   };

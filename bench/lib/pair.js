@@ -20,7 +20,7 @@ function plant(addon) {
 /**
  * Opens `backend` twice, for node-hax and for C. `exits` writes to `devices` devices a run, or on KVM a loop without an exit for `ticks` of
  * the time stamp counter. Both sides give nanoseconds of the thread's CPU time for a whole run, and so does, with `floor`, the smallest loop
- * through JavaScript.
+ * through JavaScript; with `ticks` they give how many of them the guest was not running.
  */
 function openPair(row) {
   const { backend, devices: deviceCount = 1, entryNs = 0, exits = 0, posted = false } = row;
@@ -60,7 +60,7 @@ function openPair(row) {
     const writes = runC();
     const spentInC = c.threadCpuNs() - start;
     if (writes !== program.writes) throw new Error(`the loop in C saw ${writes} writes, not ${program.writes}`);
-    return spentInC;
+    return row.ticks ? c.kvmRead(lostAt) : spentInC;
   };
   // Not on HAXM: its tunnel is C's alone. Devices of its own, so that V8 learns of them as of the others.
   const serveFloor =
@@ -79,12 +79,9 @@ function openPair(row) {
     const writes = devices.reduce((sum, device) => sum + device.writes, 0) - before;
     if (end.reason !== program.end || writes !== program.writes)
       throw new Error(`the guest ended as ${end.reason} after ${writes} writes of ${program.writes}`);
-    return spent;
+    return row.ticks ? Number(vm.memory.readU64(lostAt)) : spent;
   };
-  // Ticks that the guest of a row with `ticks` was not running.
-  const lostInC = () => c.kvmRead(lostAt);
-  const lostInJavaScript = () => Number(vm.memory.readU64(lostAt));
-  return { inC, inJavaScript, inFloor: row.floor ? inFloor : () => 0, lostInC, lostInJavaScript, close: () => hypervisor.close() };
+  return { inC, inJavaScript, inFloor: row.floor ? inFloor : () => 0, close: () => hypervisor.close() };
 }
 
 /** `rounds` rounds of both sides in turns, the order swapped each round, after some that do not count: in those V8 compiles. */

@@ -76,8 +76,7 @@ export class Claim {
   readonly base: number;
   /** The first offset beyond the range. */
   readonly end: number;
-  /** 0 where nobody is: no access fits. */
-  readonly maxWidth: Width | 0;
+  readonly maxWidth: Width;
   readonly read: Read;
   readonly write: Write;
   readonly read64: Read64 | undefined;
@@ -88,13 +87,12 @@ export class Claim {
     readonly name: string,
     handler: IoHandler,
     offset = 0,
-    maxWidth: Width | 0 = handler.maxWidth ?? 4,
   ) {
     this.first = range.first;
     this.last = range.last;
     this.base = range.first - offset;
     this.end = offset + range.length;
-    this.maxWidth = maxWidth;
+    this.maxWidth = handler.maxWidth ?? 4;
     this.read = handler.read.bind(handler);
     this.write = handler.write.bind(handler);
     this.read64 = handler.read64?.bind(handler);

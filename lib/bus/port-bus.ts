@@ -197,5 +197,5 @@ function widthsThatFit(maxWidth: number, left: number): number {
   return widest >= 4 ? 7 : widest >= 2 ? 3 : 1;
 }
 
-/** Owner of the ports without one, which no width fits. */
-const nobody = new Claim(AddressRange.of(0, portCount), 'nobody', { read: () => 0xffffffff, write: () => undefined }, 0, 0);
+/** Owner of the ports without one: their entry of the table, 0, has no width. */
+const nobody = new Claim(AddressRange.of(0, portCount), 'nobody', { read: () => 0xffffffff, write: () => undefined });
