@@ -107,7 +107,8 @@ class InlineRun extends GuestRun {
     let handled = 0;
     try {
       if (!this.waits) {
-        this.over = false;
+        // The first exit ends a long slice: what its handler leaves to promises and ticks is not to wait for the rest.
+        this.over = this.#cap > shortCap;
         handled = this.#runUntilYield();
       }
     } catch (error) {
@@ -150,7 +151,7 @@ class InlineRun extends GuestRun {
         if (kind === interrupted) return handled;
         this.serve(kind);
       }
-      if (this.over) return handled;
+      if (this.over) return handled + 1;
     }
   }
 

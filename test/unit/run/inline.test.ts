@@ -534,6 +534,24 @@ describe('slices', () => {
     made.vcpu.stop();
   });
 
+  it('end with the first exit where they would be long, so that its promises need not wait', () => {
+    const { vcpu, ports } = bench();
+    let served = 0;
+    ports.add({ at: 1, length: 1 }, { read: () => 0, write: () => void served++ });
+    void vcpu.run();
+    mockScript.push(out(1, 1), out(1, 1), out(1, 1));
+    mockSlice();
+    expect(served).toBe(3);
+    mockSlice(); // a quiet one: the next would be long
+    mockScript.push(out(1, 1), out(1, 1), out(1, 1));
+    mockSlice();
+    expect(served).toBe(4);
+    expect(mockRunner.caps.at(-1)).toBe(10e6);
+    mockSlice();
+    expect(served).toBe(6);
+    vcpu.stop();
+  });
+
   it('find a guest that is halted for good under the controllers of the kernel', async () => {
     const now = jest.spyOn(process.hrtime, 'bigint').mockReturnValue(0n);
     try {
