@@ -35,6 +35,8 @@ class LoopMark {
     // One branch: each costs after an exit.
     uint64_t changed = (loop_->active_handles ^ handles_) | (loop_->active_reqs.count ^ requests_) | (loop_->timer_counter ^ timers_);
     changed |= reinterpret_cast<uintptr_t>(loop_->closing_handles) | uint64_t{!IsEmpty(loop_->watcher_queue)};
+    // An immediate is an idle handle: set while another handle is stopped or unreferenced, it leaves active_handles as it was.
+    changed |= uint64_t{!IsEmpty(loop_->idle_handles)};
     return changed == 0;
   }
 

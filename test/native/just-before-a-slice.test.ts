@@ -121,6 +121,9 @@ describeEachBackend('opened in the callback before a slice', (backend) => {
 describeEachBackend('given to the loop by an exit handler in the middle of a slice', (backend) => {
   it.each([
     ['an immediate', '', '(done) => setImmediate(done)'],
+    // The loop has as many handles after these as before.
+    ['an immediate beside a timer that is cleared', 'begin();', '(done) => { clearTimeout(later); setImmediate(done); }'],
+    ['an immediate beside a timer that is unreferenced', 'begin();', '(done) => { later.unref(); setImmediate(done); }'],
     ['a handle that closes', 'const server = net.createServer().listen(0, "127.0.0.1", begin);', '(done) => server.close(done)'],
     ['a handle that was never active and closes', 'begin();', '(done) => dgram.createSocket("udp4").close(done)'],
     ['a request that fails at once', '', '(done) => net.connect("/nowhere/at/all").on("error", done)'],
@@ -129,6 +132,7 @@ describeEachBackend('given to the loop by an exit handler in the middle of a sli
       const [dgram, net] = [require('node:dgram'), require('node:net')];
       const { vcpu, vm } = make('${backend.name}', 'outForEver');
       const open = ${open};
+      const later = setTimeout(() => undefined, 1000000);
       let count = 0;
       vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => {
         if (++count === 20) open(() => { report(count); vcpu.stop(); });
