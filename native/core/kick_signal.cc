@@ -23,18 +23,24 @@ namespace hax {
 
 namespace {
 
+// Real-time signals are queued, and a user's queue has an end (RLIMIT_SIGPENDING), which other programs of that user may have reached. This
+// one has a place of its own; a program that does not handle it does not notice it.
+constexpr int kSpareSignal = SIGURG;
+
 int kick_signal = 0;
 struct sigaction previous;
+struct sigaction previous_spare;
 
 // An ioctl that has begun returns because a signal was handled; one that has not finds the flag set. What was installed before sees
 // the signal too.
 HAX_HANDLER void Handle(int number, siginfo_t* info, void* context) {
   // SAFETY: between StopWord::Enter and Leave the device's page is mapped, and both run on this thread.
   if (uint8_t* flag = kick_slot.flag) __atomic_store_n(flag, 1, __ATOMIC_RELAXED);
-  if (previous.sa_flags & SA_SIGINFO) {
-    if (previous.sa_sigaction) previous.sa_sigaction(number, info, context);
-  } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN && previous.sa_handler) {
-    previous.sa_handler(number);
+  const struct sigaction& before = number == kSpareSignal ? previous_spare : previous;
+  if (before.sa_flags & SA_SIGINFO) {
+    if (before.sa_sigaction) before.sa_sigaction(number, info, context);
+  } else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN && before.sa_handler) {
+    before.sa_handler(number);
   }
 }
 
@@ -62,14 +68,18 @@ Status InstallKickSignal() {
   // SA_RESTART keeps synchronous file calls of device models whole; KVM_RUN returns EINTR all the same.
   action.sa_flags = SA_SIGINFO | SA_RESTART;
   sigemptyset(&action.sa_mask);
-  if (HAX_SIGACTION(number, &action, &previous) != 0) return Status::Os("sigaction", errno);
+  if (HAX_SIGACTION(number, &action, &previous) != 0 || HAX_SIGACTION(kSpareSignal, &action, &previous_spare) != 0) {
+    return Status::Os("sigaction", errno);
+  }
   kick_signal = number;
   return Status::Ok();
 }
 
 void SendKickSignal(int thread_id) {
   // tgkill, not pthread_kill: a thread that has ended meanwhile is ESRCH, not undefined behaviour.
-  syscall(SYS_tgkill, getpid(), thread_id, kick_signal);
+  if (syscall(SYS_tgkill, getpid(), thread_id, kick_signal) != 0 && errno == EAGAIN) {
+    syscall(SYS_tgkill, getpid(), thread_id, kSpareSignal);
+  }
 }
 
 int KickableThreadId() {
@@ -77,6 +87,7 @@ int KickableThreadId() {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, kick_signal);
+    sigaddset(&set, kSpareSignal);
     pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
     kick_slot.thread_id = static_cast<int>(syscall(SYS_gettid));
   }

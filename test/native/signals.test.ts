@@ -53,6 +53,18 @@ describeEachBackend('signals', (backend) => {
     }
   }, 30_000);
 
+  it.each([false, true])('kick though the user has as many waiting as he may have (threaded: %s)', async (threaded) => {
+    const script = `
+      require('node:child_process').execFileSync('prlimit', ['--sigpending=0', '--pid', String(process.pid)]);
+      const { vcpu } = make('${backend.name}', 'spin');
+      const run = vcpu.run({ threaded: ${threaded} });
+      let timers = 0;
+      const next = () => (++timers < 20 ? setTimeout(next, 1) : vcpu.stop());
+      next();
+      run.then(({ reason }) => report({ reason, timers }));`;
+    expect(await childReport(script, { env: { HAX_PLAIN_WATCH: '1' }, limit: 20_000 })).toEqual({ reason: 'killed', timers: 20 });
+  });
+
   it('for the kick may be another real-time signal', async () => {
     const script = `
       const { vcpu } = make('${backend.name}', 'spin');
@@ -103,9 +115,9 @@ describeKvm('a signal between two entries', () => {
       const { vcpu, vm } = make('kvm', 'pattern');
       let wrong = false;
       vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => { wrong = true; } });
-      process.on('SIGWINCH', () => {});
       const run = vcpu.run();
-      const sender = new Worker('setInterval(() => process.kill(process.pid, "SIGWINCH"), 1)', { eval: true });
+      // The signal of a kick that nobody waits for. One that libuv handles would end the slice.
+      const sender = new Worker('setInterval(() => process.kill(process.pid, 41), 1)', { eval: true });
       const enough = () => vm.memory.readU32(0x6000) > 10 && vcpu.counters.interrupted > 3;
       const timer = setInterval(() => { if (enough() || wrong) vcpu.stop(); }, 10);
       run.then(async ({ reason }) => { clearInterval(timer); await sender.terminate(); report({ reason, wrong, enough: enough() }); });`;
