@@ -76,6 +76,15 @@ function variety(vcpu: Vcpu): void {
 }
 
 describeKvm("KVM's calls: registers of a vCPU", (backend) => {
+  it.each(['user', 'kernel'] as const)('CR8 outlives the entries after it was set (irqchip: %s)', (irqchip) => {
+    const { vcpu } = backend.guest('real', '1: out 0x10, al; jmp 1b', { irqchip });
+    for (const cr8 of [9n, 0n, 15n]) {
+      vcpu.setState({ cr8 });
+      expect(vcpu.enter().kind).toBe('io');
+      expect(vcpu.getState().cr8).toBe(cr8);
+    }
+  });
+
   it('KVM_GET_REGS, KVM_SET_REGS', () => {
     const vcpu = backend.vm().createVcpu();
     const wanted = Object.fromEntries(general.map((name, i) => [name, 0x0101_0203_0405_0607n * BigInt(i + 1)])) as never;
