@@ -1,4 +1,5 @@
 /** Memory slots and the tracking of writes, in the scenarios of the kernel's own tests of dirty logs, dirty rings and memory regions. */
+import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { allocateMemory, kvmConstants as C, type Vcpu, type VirtualMachine } from 'node-hax';
 import { codeOf } from '../support/codes';
@@ -340,6 +341,8 @@ describeKvm('memory: regions', (backend) => {
     userMode(vcpu);
     const memfd = kvm.createGuestMemfd(4 * page, flags);
     const bytes = memfd.map(0, 4 * page);
+    // O_CLOEXEC: a child that had it would keep the VM.
+    expect(parseInt(/^flags:\t(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${memfd.fd}`, 'utf8'))![1], 8) & 0o2000000).not.toBe(0);
     const region = {
       slot,
       flags: C.KVM_MEM_GUEST_MEMFD,

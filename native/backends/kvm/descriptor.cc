@@ -117,6 +117,8 @@ Status AdoptDescriptor(uint32_t number, std::shared_ptr<Descriptor>* out) {
   const int fd = static_cast<int>(number);
   if (number > INT_MAX || fcntl(fd, F_GETFD) < 0)
     return Status::Error(Code::kInvalidArgument, "adopt", "there is no such descriptor", EBADF);
+  // Children would inherit KVM_CREATE_GUEST_MEMFD's, and with it keep the VM.
+  fcntl(fd, F_SETFD, FD_CLOEXEC);
   return kvm::Make(Fd(fd), "adopt", out);
 }
 
