@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { childReport, type ChildOptions } from '../support/child';
-import { describeKvm } from '../support/hosts';
+import { describeKvm, itIf } from '../support/hosts';
 import { kindsOfOneThread } from '../support/sanitized';
 
 interface Refusal {
@@ -96,6 +96,18 @@ describe('a KVM device', () => {
     expect([code, operation, errno]).toEqual(['ERR_HAX_NO_PERMISSION', 'open', constants.errno.EACCES]);
     expect(message).toContain(file);
     expect(hint).toMatch(/group/);
+  });
+
+  itIf(process.getuid?.() === 0, 'only root can change the user', 'whose VMs get no thread of their own', async () => {
+    // Newer kernels make one at a VM's first KVM_RUN, which says EAGAIN then, each time; for others there is nothing to refuse.
+    const script = `
+      const { vcpu } = make('kvm', 'halt');
+      void make('null', 'halt').vcpu.run(); // which makes the threads that a run of ours needs
+      process.setgroups([]); process.setgid(54321); process.setuid(54321);
+      require('node:child_process').execFileSync('prlimit', ['--nproc=1:1', '--pid', String(process.pid)]);
+      vcpu.run().then(({ reason }) => report({ reason }), ({ code, operation, errno }) => report({ code, operation, errno }));`;
+    const outcome = await childReport<{ reason?: string }>(script, { limit: 20_000 });
+    if (outcome.reason !== 'halted') expect(outcome).toEqual({ code: 'ERR_HAX_IOCTL', operation: 'KVM_RUN', errno: constants.errno.EAGAIN });
   });
 
   it('is found by default only when nothing else is, and never replaced when it was asked for', async () => {

@@ -88,6 +88,7 @@ class KvmVcpu final : public Vcpu {
   void KeptExit();
   void Interrupted();
   int Enter(ExitPage* page);
+  bool IsRunnable() const;
 
   Status GetRegs(kvm_regs* regs);
   Status SetRegs(const kvm_regs& regs);

@@ -9,6 +9,13 @@
 
 namespace hax::kvm {
 
+namespace {
+
+// How often KVM_RUN may say EAGAIN before it is asked why.
+constexpr int kMaxRefusals = 16;
+
+}  // namespace
+
 Status KvmVcpu::Create(std::shared_ptr<KvmVm> vm, Fd fd, size_t run_size, std::shared_ptr<Vcpu>* out) {
   std::shared_ptr<KvmVcpu> vcpu(new KvmVcpu(std::move(vm), std::move(fd)));
   void* run = mmap(nullptr, run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd_.get(), 0);
@@ -24,6 +31,12 @@ Status KvmVcpu::Create(std::shared_ptr<KvmVm> vm, Fd fd, size_t run_size, std::s
   vcpu->shared_->exit.version = kExitPageVersion;
   *out = std::move(vcpu);
   return Status::Ok();
+}
+
+// The host gives the VM no thread of its own (pids.max, RLIMIT_NPROC): KVM_RUN says EAGAIN to that, too, and would for ever.
+bool KvmVcpu::IsRunnable() const {
+  kvm_mp_state state = {};
+  return ioctl(fd_.get(), KVM_GET_MP_STATE, &state) != 0 || state.mp_state == KVM_MP_STATE_RUNNABLE;
 }
 
 KvmVcpu::~KvmVcpu() {
@@ -75,10 +88,11 @@ void KvmVcpu::KeptExit() {
 // After a KVM_RUN that failed, most often because of a signal: until there is an exit or a kick.
 void KvmVcpu::EnterAgain(int error) {
   ExitPage& page = shared_->exit;
+  int refusals = 0;
   do {
     reply_waits_ = reply_moves_ = false;  // an entry that was interrupted has still taken the reply
     // EAGAIN: an application processor that has just had its SIPI (api.rst 4.10).
-    if (error != EINTR && error != EAGAIN) return EntryFailed(error);
+    if (error != EINTR && (error != EAGAIN || (++refusals >= kMaxRefusals && IsRunnable()))) return EntryFailed(error);
     if (stop_.pending()) return Interrupted();
     page.interrupted++;
     if (!stop_.Enter()) return Interrupted();
