@@ -54,6 +54,12 @@ class Vcpu : public RawDevice {
   // Takes back a kick that nobody needs any more. Owner thread only.
   virtual void ForgetKick(InterruptReason reason) = 0;
 
+  // Has the device's own means end the entries of a slice as a kick of InterruptReason::kSlice does, when `loop_fd` becomes readable or at
+  // `deadline`, CLOCK_MONOTONIC nanoseconds; false where it has none. Of that until EndSlice(); owner thread only.
+  virtual bool BeginSlice(int /*loop_fd*/, uint64_t /*deadline*/) { return false; }
+  virtual void AdvanceSlice(uint64_t /*deadline*/) {}
+  virtual void EndSlice() {}
+
   // Moves the parts named by a StateMask between the vCPU and shared()->state.
   virtual Status GetState(uint32_t mask) = 0;
   virtual Status SetState(uint32_t mask) = 0;

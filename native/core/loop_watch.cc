@@ -81,6 +81,7 @@ class Watcher {
       epoll_fd_ = -1;
       return Status::Os("pthread_create", error);
     }
+    pthread_setname_np(thread, "hax watcher");
     pthread_detach(thread);
     return Status::Ok();
   }
@@ -126,8 +127,13 @@ void LoopWatch::Remove() {
 }
 
 void LoopWatch::Begin(std::shared_ptr<Vcpu> vcpu, uint64_t deadline) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  End();
   vcpu->ForgetKick(InterruptReason::kSlice);
+  if (backend_fd_ >= 0 && vcpu->BeginSlice(backend_fd_, deadline)) {
+    by_itself_ = std::move(vcpu);
+    return;
+  }
+  std::lock_guard<std::mutex> lock(mutex_);
   vcpu_ = std::move(vcpu);
   deadline_ = deadline;
   // Set under the mutex: otherwise an expiry that is being handled could undo it.
@@ -136,17 +142,22 @@ void LoopWatch::Begin(std::shared_ptr<Vcpu> vcpu, uint64_t deadline) {
 }
 
 void LoopWatch::End() {
+  if (by_itself_) by_itself_->EndSlice();
+  by_itself_.reset();
   std::lock_guard<std::mutex> lock(mutex_);
   vcpu_.reset();
 }
 
 void LoopWatch::Forget(const Vcpu* vcpu) {
   std::shared_ptr<Vcpu> closing;  // not under the lock
+  if (by_itself_.get() == vcpu) closing.swap(by_itself_);
+  if (closing) closing->EndSlice();
   std::lock_guard<std::mutex> lock(mutex_);
   if (vcpu_.get() == vcpu) closing.swap(vcpu_);
 }
 
 void LoopWatch::Advance(uint64_t deadline) {
+  if (by_itself_) return by_itself_->AdvanceSlice(deadline);
   std::lock_guard<std::mutex> lock(mutex_);
   if (deadline >= deadline_) return;
   deadline_ = deadline;

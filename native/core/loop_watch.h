@@ -38,11 +38,12 @@ class LoopWatch {
   KickTarget OnDescriptor();
   KickTarget OnTimer();
 
+  std::shared_ptr<Vcpu> by_itself_;  // of the slice in progress, if the vCPU does
   const int backend_fd_;
   const int timer_fd_;
   uint64_t id_ = 0;
   std::mutex mutex_;
-  std::shared_ptr<Vcpu> vcpu_;  // of the slice in progress
+  std::shared_ptr<Vcpu> vcpu_;  // of the slice in progress, if the watcher is to end it
   uint64_t deadline_ = 0;
   uint64_t armed_deadline_ = 0;  // 0: the timer is not set
   bool descriptor_armed_ = false;

@@ -33,10 +33,15 @@ class StopWord {
 
   // False: a kick waits, do not enter the guest.
   bool Enter() {
+    SetFlag(0);
+    return EnterAsFlagIs();
+  }
+  // The same where the flag may have been set by somebody else, who means it: it is for ClearFlag() to end that, when the device has come
+  // back without an exit.
+  bool EnterAsFlagIs() {
     KickSlot& slot = kick_slot;
     // By number, not by the slot's address: a thread that begins may get the memory of one that has ended.
     if (__builtin_expect(thread_.load(std::memory_order_relaxed) != slot.thread_id, 0)) Own();
-    SetFlag(0);
     slot.flag = flag_;
     kKicksBySignal ? std::atomic_signal_fence(std::memory_order_seq_cst) : std::atomic_thread_fence(std::memory_order_seq_cst);
     if (__builtin_expect(word_.load(std::memory_order_seq_cst) == 0, 1)) return true;
@@ -44,6 +49,7 @@ class StopWord {
     return false;
   }
   void Leave() { kick_slot.flag = nullptr; }
+  void ClearFlag() { SetFlag(0); }
 
   bool pending() const { return word_.load(std::memory_order_acquire) != 0; }
 

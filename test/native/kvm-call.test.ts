@@ -17,11 +17,10 @@ const reason = process.arch !== 'x64' ? 'not an x86-64 build' : hasObjdump ? und
 (reason ? describe.skip : describe)(`the way of run() into KVM and back${reason ? ` [skipped: ${reason}]` : ''}`, () => {
   it('is a direct jump, not the virtual call of other backends', () => {
     expect(branchesOf('hax::binding::Run(void*)')).toContain('jmp <hax::kvm::RunGuest(hax::Vcpu*)>');
-    expect(branchesOf('hax::kvm::RunGuest(hax::Vcpu*)')).toEqual(['jmp <hax::kvm::KvmVcpu::RunGuest()>']);
   });
 
   it('has no call or jump through a pointer', () => {
-    const branches = branchesOf('hax::kvm::KvmVcpu::RunGuest()');
+    const branches = branchesOf('hax::kvm::RunGuest(hax::Vcpu*)');
     expect(branches).toContain('jmp <hax::kvm::KvmVcpu::FillExit()>');
     expect(branches.filter((branch) => /^\S+ +\*/.test(branch))).toEqual([]);
   });

@@ -107,7 +107,8 @@ describe('a KVM device', () => {
       require('node:child_process').execFileSync('prlimit', ['--nproc=1:1', '--pid', String(process.pid)]);
       vcpu.run().then(({ reason }) => report({ reason }), ({ code, operation, errno }) => report({ code, operation, errno }));`;
     const outcome = await childReport<{ reason?: string }>(script, { limit: 20_000 });
-    if (outcome.reason !== 'halted') expect(outcome).toEqual({ code: 'ERR_HAX_IOCTL', operation: 'KVM_RUN', errno: constants.errno.EAGAIN });
+    if (outcome.reason !== 'halted')
+      expect(outcome).toEqual({ code: 'ERR_HAX_IOCTL', operation: 'KVM_RUN', errno: constants.errno.EAGAIN });
   });
 
   it('is found by default only when nothing else is, and never replaced when it was asked for', async () => {

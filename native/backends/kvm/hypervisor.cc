@@ -131,8 +131,13 @@ Status KvmHypervisor::CreateVm(const VmOptions& options, std::shared_ptr<Vm>* ou
   int fd = -1;
   {
     // Any signal interrupts it where the kernel takes locks of the process's memory (mm_take_all_locks()); those of a profiler come faster.
+    // So does a ring of another vCPU, which nothing blocks, once.
     const SignalsBlocked blocked;
-    HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_CREATE_VM, static_cast<unsigned long>(options.type), &fd));
+    Status status;
+    do {
+      status = HAX_KVM_CALL(fd_, KVM_CREATE_VM, static_cast<unsigned long>(options.type), &fd);
+    } while (status.os_code == EINTR);
+    if (!status.ok()) return status;
   }
   const int slots = Extension(KVM_CAP_NR_MEMSLOTS);
   auto vm = std::make_shared<KvmVm>(shared_from_this(), Fd(fd), slots > 0 ? static_cast<uint32_t>(slots) : 32);

@@ -8,6 +8,7 @@
 
 #include "backends/kvm/ioctl.h"
 #include "core/hypervisor.h"
+#include "core/slice_ring.h"
 #include "core/stop_word.h"
 
 namespace hax::kvm {
@@ -72,6 +73,9 @@ class KvmVcpu final : public Vcpu {
   Status Complete() override;
   KickTarget MarkKick(InterruptReason reason) override { return stop_.Mark(reason); }
   void ForgetKick(InterruptReason reason) override { stop_.Forget(reason); }
+  bool BeginSlice(int loop_fd, uint64_t deadline) override;
+  void AdvanceSlice(uint64_t deadline) override { ring_->Advance(deadline); }
+  void EndSlice() override { ring_ends_slice_ = false; }
   Status GetState(uint32_t mask) override;
   Status SetState(uint32_t mask) override;
   Status SyncState(uint32_t mask) override;
@@ -88,6 +92,7 @@ class KvmVcpu final : public Vcpu {
   void KeptExit();
   void Interrupted();
   int Enter(ExitPage* page);
+  void LookAtRing();
   bool IsRunnable() const;
 
   Status GetRegs(kvm_regs* regs);
@@ -103,7 +108,10 @@ class KvmVcpu final : public Vcpu {
   kvm_run* run_ = nullptr;
   size_t run_size_ = 0;
   StopWord stop_;
-  bool direct_ = false;  // CallRun() goes past the C library
+  std::unique_ptr<SliceRing> ring_;
+  bool ring_is_made_ = false;     // or there is none to be had
+  bool ring_ends_slice_ = false;  // a slice is in progress that it ends
+  bool direct_ = false;           // CallRun() goes past the C library
   // Sync regs (api.rst 5, kvm_valid_regs). All are StateMasks.
   uint32_t sync_mask_ = 0;    // what travels with each exit
   uint32_t synced_ = 0;       // what of run_->s.regs is the vCPU's state now

@@ -40,6 +40,7 @@ bool KvmVcpu::IsRunnable() const {
 }
 
 KvmVcpu::~KvmVcpu() {
+  ring_.reset();  // which writes to what is unmapped now
   if (run_) munmap(run_, run_size_);
 }
 
@@ -57,11 +58,11 @@ inline int KvmVcpu::Enter(ExitPage* page) {
 
 // The hot path: a port and one element. What else there may be to do is a tail call, so that this saves few registers, and out of line: an
 // exit makes the processor forget where branches lead and what code is near, so that the way through is one piece without a jump.
-[[gnu::hot]] void KvmVcpu::RunGuest() {
+[[gnu::hot, gnu::always_inline]] inline void KvmVcpu::RunGuest() {
   ExitPage& page = shared_->exit;
   if (__builtin_expect(exit_kept_, 0)) return KeptExit();
   if (__builtin_expect(reply_moves_, 0)) MoveReply(page, run_);
-  if (__builtin_expect(!stop_.Enter(), 0)) return Interrupted();
+  if (__builtin_expect(!stop_.EnterAsFlagIs(), 0)) return Interrupted();
   const int error = Enter(&page);
   if (__builtin_expect(error != 0, 0)) return EnterAgain(error);
   const kvm_run* run = run_;
@@ -93,19 +94,33 @@ void KvmVcpu::EnterAgain(int error) {
     reply_waits_ = reply_moves_ = false;  // an entry that was interrupted has still taken the reply
     // EAGAIN: an application processor that has just had its SIPI (api.rst 4.10).
     if (error != EINTR && (error != EAGAIN || (++refusals >= kMaxRefusals && IsRunnable()))) return EntryFailed(error);
+    stop_.ClearFlag();
+    LookAtRing();
     if (stop_.pending()) return Interrupted();
     page.interrupted++;
-    if (!stop_.Enter()) return Interrupted();
+    if (!stop_.EnterAsFlagIs()) return Interrupted();
     error = Enter(&page);
   } while (error != 0);
   FillExit();
 }
 
-void KvmVcpu::Interrupted() {
+[[gnu::noinline]] void KvmVcpu::Interrupted() {
   ExitPage& page = shared_->exit;
+  stop_.ClearFlag();
   page.kind = static_cast<uint32_t>(ExitKind::kInterrupted);
   page.subcode = static_cast<uint32_t>(stop_.Consume());
   page.kicks++;
+}
+
+bool KvmVcpu::BeginSlice(int loop_fd, uint64_t deadline) {
+  if (!ring_is_made_) ring_ = SliceRing::Create(&run_->immediate_exit);
+  ring_is_made_ = true;
+  return ring_ends_slice_ = ring_ && ring_->Begin(loop_fd, deadline);
+}
+
+// The ring may have set the flag that has been cleared since.
+void KvmVcpu::LookAtRing() {
+  if (ring_ends_slice_ && ring_->Ended()) stop_.Mark(InterruptReason::kSlice);
 }
 
 Status KvmVcpu::Complete() {
@@ -118,6 +133,7 @@ Status KvmVcpu::Complete() {
   } while (result != 0 && errno == EAGAIN);
   const int error = errno;
   __atomic_store_n(&run_->immediate_exit, 0, __ATOMIC_SEQ_CST);
+  LookAtRing();
   reply_waits_ = reply_moves_ = false;
   synced_ = sync_mask_;
   regs_wait_ = false;
