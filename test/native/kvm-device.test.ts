@@ -104,7 +104,7 @@ describe('a KVM device', () => {
       const { vcpu } = make('kvm', 'halt');
       void make('null', 'halt').vcpu.run(); // which makes the threads that a run of ours needs
       process.setgroups([]); process.setgid(54321); process.setuid(54321);
-      require('node:child_process').execFileSync('prlimit', ['--nproc=1:1', '--pid', String(process.pid)]);
+      require('node:child_process').execFileSync('prlimit', ['--nproc=1:1', '--pid', String(process.pid)], { env: { PATH: process.env.PATH } });
       vcpu.run().then(({ reason }) => report({ reason }), ({ code, operation, errno }) => report({ code, operation, errno }));`;
     const outcome = await childReport<{ reason?: string }>(script, { limit: 20_000 });
     if (outcome.reason !== 'halted')

@@ -55,7 +55,7 @@ describeEachBackend('signals', (backend) => {
 
   it.each([false, true])('kick though the user has as many waiting as he may have (threaded: %s)', async (threaded) => {
     const script = `
-      require('node:child_process').execFileSync('prlimit', ['--sigpending=0', '--pid', String(process.pid)]);
+      require('node:child_process').execFileSync('prlimit', ['--sigpending=0', '--pid', String(process.pid)], { env: { PATH: process.env.PATH } });
       const { vcpu } = make('${backend.name}', 'spin');
       const run = vcpu.run({ threaded: ${threaded} });
       let timers = 0;
