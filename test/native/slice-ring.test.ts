@@ -87,18 +87,17 @@ describeKvm('slices that io_uring ends', () => {
       `const first = make('null', 'spin').vcpu;
        void first.run();
        first.stop();
-       const taken = [];
-       try { for (;;) taken.push(fs.openSync('/dev/null')); } catch {}
-       setTimeout(() => taken.forEach((fd) => fs.closeSync(fd)), 5);`,
+       try { for (;;) taken.push(fs.openSync('/dev/null')); } catch {}`,
     ],
   ])('are ended by the watcher where %s', async (_, env, before) => {
     const script = `${rings}${work}
       const { vcpu } = make('kvm', 'spin');
-      vcpu.enter; // all that a first use loads
+      const taken = [];
       ${before}
       const run = vcpu.run();
       (async () => {
         await delay(20);
+        for (const fd of taken) fs.closeSync(fd);
         const [during, asleep] = [countRings(), watched()];
         const done = await work();
         const woken = watched() > asleep + 10;
