@@ -103,6 +103,17 @@ describeHaxm('the driver by hand', (backend) => {
     expect(vcpu.haxm.getMsrs([0x174, 0x12345, 0x175])).toEqual([39n]);
   });
 
+  it('refuses reserved bits of MXCSR, of which the kernel would crash', () => {
+    const { vcpu } = backend.guest('real', 'hlt');
+    const before = vcpu.getFpu();
+    const image = before.slice();
+    image[26] = 1;
+    expect(() => vcpu.setFpu(image)).toThrow('mxcsr has no bits above 15');
+    expect(codeOf(() => vcpu.haxm.setFpu(image))).toBe('ERR_HAX_INVALID_ARGUMENT');
+    expect(vcpu.getFpu()).toEqual(before);
+    expect(vcpu.enter().kind).toBe('hlt');
+  });
+
   it('maps memory of every kind, and forgets what it maps alone', () => {
     const { vm, vcpu } = backend.guest('real', 'mov al, [0x9000]; mov ah, [0xa000]; mov [0xb000], al; out 0xe9, al; hlt', { ram: 0x9000 });
     const memory = vm.haxm.allocate(0x3000);

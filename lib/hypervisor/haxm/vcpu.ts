@@ -36,6 +36,8 @@ export const debugControl = {
 const ENOSYS = 38;
 const EINVAL = 22;
 const fxsaveSize = 512;
+/** MXCSR in an FXSAVE image. */
+const mxcsrAt = 24;
 const pauseReason = 8;
 /** The value in the record of an MMIO exit. */
 const mmioValueAt = 8;
@@ -171,11 +173,15 @@ export class HaxmVcpu {
     return Uint8Array.from(this.#call(requests.getFpu, structure(fxsaveSize)));
   }
 
-  /** HAX_VCPU_IOCTL_SET_FPU. */
+  /** HAX_VCPU_IOCTL_SET_FPU. The driver restores the image unseen: a reserved bit of MXCSR, which would crash the kernel, is refused. */
   setFpu(image: Uint8Array): void {
+    const check = new Checker(requests.setFpu);
     checkBytes(image, 'an FXSAVE image');
-    if (image.length !== fxsaveSize) new Checker(requests.setFpu).refuse(`an FXSAVE image has ${fxsaveSize} bytes, not ${image.length}`);
-    this.#call(requests.setFpu, Buffer.from(image));
+    if (image.length !== fxsaveSize) check.refuse(`an FXSAVE image has ${fxsaveSize} bytes, not ${image.length}`);
+    const bytes = Buffer.from(image);
+    const mxcsr = bytes.readUInt32LE(mxcsrAt);
+    if (mxcsr > 0xffff) check.refuse(`mxcsr has no bits above 15, not ${hex(mxcsr)}`);
+    this.#call(requests.setFpu, bytes);
   }
 
   /** HAX_VCPU_IOCTL_GET_MSRS, 31 at a time: values up to the first that the driver refuses. */

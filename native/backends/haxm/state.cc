@@ -17,6 +17,9 @@ constexpr uint32_t kApicBase = 0x1b;
 constexpr uint64_t kEferLma = 0x400;
 constexpr uint64_t kCr0Pe = 1;
 constexpr uint64_t kCr0Pg = 0x80000000;
+// Where MXCSR is in an FXSAVE image, and what it has (Intel SDM vol. 1, 10.2.3).
+constexpr size_t kMxcsrOffset = 24;
+constexpr uint32_t kMxcsrBits = 0xffff;
 // An MSR that means nothing on this processor: Intel's SYSCALL exists in 64-bit mode only (SDM vol. 3, 5.8.8).
 constexpr uint32_t kCstar = 0xc0000083;
 
@@ -59,6 +62,14 @@ Status ExplainRegisters(Status status) {
                     "(KVM, VirtualBox, VMware) owns VT-x; stop its guests and unload it";
   }
   return status;
+}
+
+// The driver restores the image as it is, in the kernel: a reserved bit faults there.
+Status CheckFpu(const uint8_t* image) {
+  uint32_t mxcsr;
+  std::memcpy(&mxcsr, image + kMxcsrOffset, sizeof mxcsr);
+  if ((mxcsr & ~kMxcsrBits) == 0) return Status::Ok();
+  return Status::Error(Code::kIoctl, kSetFpu.name, "mxcsr has no bits above 15", EINVAL);
 }
 
 }  // namespace
@@ -159,6 +170,10 @@ Status HaxmVcpu::GetSystem(const VcpuState& from) {
 Status HaxmVcpu::SetState(uint32_t mask) {
   StateBlock& state = shared_->state;
   if (mask & kStateMp) return Status::Error(Code::kUnsupported, "mpState", "HAXM cannot set what a halted vCPU does");
+  if (mask & kStateFpu) {
+    Status status = CheckFpu(state.fxsave);
+    if (!status.ok()) return status;
+  }
   if (mask & (kStateGeneral | kStateSystem)) {
     VcpuState to;
     Status status = GetRegisters(&to);

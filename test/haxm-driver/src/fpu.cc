@@ -44,7 +44,7 @@ void Vcpu::FlushFpu() {
   uint8_t* bytes = area.bytes;
   uint32_t mxcsr;
   memcpy(&mxcsr, fpu_.bytes + kMxcsr, sizeof mxcsr);
-  mxcsr &= kMxcsrBits;
+  if (mxcsr & ~kMxcsrBits) Oops("RUN with reserved bits in MXCSR");
   memcpy(bytes, fpu_.bytes, kMxcsr);
   memcpy(bytes + kMxcsr, &mxcsr, sizeof mxcsr);
   memcpy(bytes + 32, fpu_.bytes + 32, kImageUsed - 32);

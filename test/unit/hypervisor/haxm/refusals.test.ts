@@ -233,6 +233,7 @@ describe('a vCPU', () => {
     expectRefusal(() => vcpu.setRegs({ ...registers, cs: { ...registers.cs, ar: 0x20000 } }), 'cs.ar');
     expectRefusal(() => vcpu.setRegs({ rax: 0n } as never), 'rcx');
     expectRefusal(() => vcpu.setFpu(new Uint8Array(511)), '512');
+    expectRefusal(() => vcpu.setFpu(new Uint8Array(512).fill(1, 26, 27)), 'mxcsr has no bits above 15');
     expectRefusal(() => vcpu.interrupt(256), 'vector');
     expectRefusal(() => vcpu.setMsrs([[0x10, 2n ** 64n]]), 'MSR 0x10');
     vcpu.setMsrs(Array.from({ length: 32 }, () => [0x10, 0n] as const));
