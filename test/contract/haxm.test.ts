@@ -114,6 +114,18 @@ describeHaxm('the driver by hand', (backend) => {
     expect(vcpu.enter().kind).toBe('hlt');
   });
 
+  it('refuses addresses in MSRs that no processor loads, and sets those before them', () => {
+    const { vcpu } = backend.guest('real', 'hlt');
+    for (const index of [0x175, 0x176, 0xc0000082, 0xc0000083, 0xc0000100, 0xc0000101, 0xc0000102]) {
+      const list = [[0x174, index & 0xff], [index, 1n << 47n], [0x174, 0]] as const; // prettier-ignore
+      expect(() => vcpu.setMsrs(list)).toThrow(`refuses MSR 0x${index.toString(16)}`);
+      expect(vcpu.getMsrs([0x174, index])).toEqual([BigInt(index & 0xff), 0n]);
+      expect(codeOf(() => vcpu.haxm.setMsrs(list))).toBe('ERR_HAX_INVALID_ARGUMENT');
+      vcpu.setMsrs([[index, 0xffff_8000_0000_0000n], [index, 0x7fff_ffff_ffffn], [index, 0]]); // prettier-ignore
+    }
+    expect(vcpu.enter().kind).toBe('hlt');
+  });
+
   it('maps memory of every kind, and forgets what it maps alone', () => {
     const { vm, vcpu } = backend.guest('real', 'mov al, [0x9000]; mov ah, [0xa000]; mov [0xb000], al; out 0xe9, al; hlt', { ram: 0x9000 });
     const memory = vm.haxm.allocate(0x3000);

@@ -39,6 +39,8 @@ const fxsaveSize = 512;
 /** MXCSR in an FXSAVE image. */
 const mxcsrAt = 24;
 const pauseReason = 8;
+/** SYSENTER_ESP and _EIP, LSTAR, CSTAR, and the bases of FS, GS and SWAPGS. */
+const addressMsrs = new Set([0x175, 0x176, 0xc0000082, 0xc0000083, 0xc0000100, 0xc0000101, 0xc0000102]);
 /** The value in the record of an MMIO exit. */
 const mmioValueAt = 8;
 
@@ -198,13 +200,19 @@ export class HaxmVcpu {
     return values;
   }
 
-  /** HAX_VCPU_IOCTL_SET_MSRS, 31 at a time. The driver stops at one that it refuses and does not say so: `vcpu.setMsrs()` finds out. */
+  /**
+   * HAX_VCPU_IOCTL_SET_MSRS, 31 at a time. The driver stops at one that it refuses and does not say so: `vcpu.setMsrs()` finds out. An address
+   * that is not canonical, which the driver takes and dies of, is refused.
+   */
   setMsrs(values: readonly (readonly [index: number, value: Unsigned])[]): void {
     const check = new Checker(requests.setMsrs);
     const list = check.list(values, 'values').map((pair) => {
       const [index, value] = check.list<Unsigned>(pair, 'an index and its value');
       const wide = check.unsigned(index, 'index', 32);
-      return [Number(wide), check.unsigned(value, `MSR ${hex(wide)}`, 64)] as const;
+      const bits = check.unsigned(value, `MSR ${hex(wide)}`, 64);
+      if (addressMsrs.has(Number(wide)) && BigInt.asUintN(64, BigInt.asIntN(48, bits)) !== bits)
+        check.refuse(`MSR ${hex(wide)} must be a canonical address, not ${hex(bits)}`);
+      return [Number(wide), bits] as const;
     });
     for (let at = 0; at < list.length; at += msrBatch) this.#call(requests.setMsrs, packMsrs(list.slice(at, at + msrBatch)));
   }

@@ -72,6 +72,17 @@ Status CheckFpu(const uint8_t* image) {
   return Status::Error(Code::kIoctl, kSetFpu.name, "mxcsr has no bits above 15", EINVAL);
 }
 
+// Sign-extended from bit 47 (Intel SDM vol. 1, 3.3.7.1).
+bool IsCanonical(uint64_t address) { return static_cast<uint64_t>(static_cast<int64_t>(address << 16) >> 16) == address; }
+
+// SYSENTER_ESP and _EIP, LSTAR, CSTAR, and the bases of FS, GS and SWAPGS. The driver takes any value: releases before 7.7 load it in the
+// kernel, which faults, and with later ones the vCPU dies at the next entry.
+bool IsLoadable(const MsrState& msr) {
+  const bool address = msr.index == 0x175 || msr.index == 0x176 || msr.index == 0xc0000082 || msr.index == kCstar ||
+                       (msr.index >= 0xc0000100 && msr.index <= 0xc0000102);
+  return !address || IsCanonical(msr.value);
+}
+
 }  // namespace
 
 Status HaxmVcpu::GetRegisters(VcpuState* state) {
@@ -281,8 +292,9 @@ Status HaxmVcpu::SetBatch(const MsrState* list, uint32_t count, uint32_t* done) 
 // In batches. A list stops at the first MSR that is refused.
 Status HaxmVcpu::MoveMsrs(bool set) {
   StateBlock& state = shared_->state;
-  const uint32_t wanted = std::min<uint32_t>(state.msr_count, hax::kMaxMsrs);
+  uint32_t wanted = std::min<uint32_t>(state.msr_count, hax::kMaxMsrs);
   const uint32_t batch = set ? haxm::kMaxMsrs - 1 : haxm::kMaxMsrs;
+  if (set) wanted = static_cast<uint32_t>(std::find_if_not(state.msrs, state.msrs + wanted, IsLoadable) - state.msrs);
   state.msr_count = 0;
   for (uint32_t first = 0; first < wanted; first += batch) {
     const uint32_t asked = std::min(wanted - first, batch);

@@ -92,7 +92,7 @@ bool Vcpu::Pause() {
 
 // Gives KVM the state that the client has set.
 void Vcpu::Flush() {
-  if ((sregs_dirty_ || regs_dirty_) && !Enterable()) {
+  if (((sregs_dirty_ || regs_dirty_) && !Enterable()) || !unloadable_.empty()) {
     Panic("invalid guest state");
     return;
   }

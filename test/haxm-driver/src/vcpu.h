@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 
@@ -174,6 +175,7 @@ class Vcpu {
   kvm_segment flushed_[kTr + 1] = {};  // and as KVM gave them back
   uint64_t apic_base_ = 0;
   StoredMsrs stored_;
+  std::map<uint32_t, uint64_t> unloadable_;  // MSRs that the client has set to what no processor takes
 
   bool debug_registers_stale_ = false;
   kvm_debugregs debug_registers_{};

@@ -31,6 +31,11 @@ bool KvmMsr(int fd, unsigned long request, uint32_t index, uint64_t* value) {
   return done == 1;
 }
 
+// Addresses, which the processor wants sign-extended from bit 47.
+bool IsAddress(uint32_t index) {
+  return index == 0x175 || index == 0x176 || index == 0xc0000082 || index == 0xc0000083 || (index >= kFsBase && index <= 0xc0000102);
+}
+
 bool IsPat(uint64_t value) {
   for (int i = 0; i < 8; i++, value >>= 8) {
     const uint64_t type = value & 0xff;
@@ -42,7 +47,10 @@ bool IsPat(uint64_t value) {
 }  // namespace
 
 bool Vcpu::ReadMsr(uint32_t index, uint64_t* value) {
-  if (index == kApicBase) {
+  const auto unloadable = unloadable_.find(index);
+  if (unloadable != unloadable_.end()) {
+    *value = unloadable->second;
+  } else if (index == kApicBase) {
     *value = apic_base_;
   } else if (index == kEfer) {
     *value = Efer();
@@ -60,6 +68,13 @@ bool Vcpu::ReadMsr(uint32_t index, uint64_t* value) {
 }
 
 bool Vcpu::WriteMsr(uint32_t index, uint64_t value) {
+  if (IsAddress(index)) {
+    unloadable_.erase(index);
+    if (static_cast<uint64_t>(static_cast<int64_t>(value << 16) >> 16) != value) {
+      unloadable_[index] = value;
+      return true;
+    }
+  }
   switch (index) {
     case kApicBase:
       if (value & ~kApicBaseBits || (value & 0xfffff000) != kApicBaseAddress || (value & kApicBaseBsp && id_ != 0)) return false;

@@ -236,6 +236,7 @@ describe('a vCPU', () => {
     expectRefusal(() => vcpu.setFpu(new Uint8Array(512).fill(1, 26, 27)), 'mxcsr has no bits above 15');
     expectRefusal(() => vcpu.interrupt(256), 'vector');
     expectRefusal(() => vcpu.setMsrs([[0x10, 2n ** 64n]]), 'MSR 0x10');
+    expectRefusal(() => vcpu.setMsrs([[0xc0000082, 1n << 47n]]), 'MSR 0xc0000082 must be a canonical address');
     vcpu.setMsrs(Array.from({ length: 32 }, () => [0x10, 0n] as const));
     expect(driver.calls).toBe(2);
   });
