@@ -56,11 +56,14 @@ function explainNoVm(thrown: unknown, probe: HostProbe): Finding {
     : error('haxm-refused', message, 'dmesg says why; VMs that were made and never opened stay until the module is loaded anew.');
 }
 
-/** The driver makes VMs while another hypervisor owns VT-x; its vCPUs cannot be loaded then. */
+/**
+ * The driver makes VMs while another hypervisor owns VT-x; its vCPUs cannot be loaded then. Setting registers tries it: GET_REGS gives those
+ * of a new vCPU without, and never fails.
+ */
 function tryVm(opened: OpenedHaxm): void {
   const vm = opened.createVm();
   try {
-    vm.createVcpu().getState();
+    vm.createVcpu().setState({});
   } finally {
     vm.close();
   }

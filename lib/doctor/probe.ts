@@ -27,7 +27,7 @@ export interface OpenedDevice {
 
 /** An opened /dev/HAX. */
 export interface OpenedHaxm extends OpenedDevice {
-  createVm(): { createVcpu(): { getState(): unknown }; close(): void };
+  createVm(): { createVcpu(): { setState(state: object): void }; close(): void };
   readonly haxm: { capability(): Pick<HaxmCapability, 'wstatus' | 'winfo' | 'features'> };
 }
 

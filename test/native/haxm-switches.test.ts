@@ -29,7 +29,7 @@ describeModel('hax doctor tells', () => {
     ['no EPT', { HAXM_MODEL_CAPS: '0x3fe' }, 'haxm-refused', 'lacks extended page tables'],
     ['API version 3', { HAXM_MODEL_API: '3' }, 'api-version', 'speaks HAXM API versions 1 to 3, node-hax needs 4'],
     ['no room for a VM', { HAXM_MODEL_MAX_VMS: '0' }, 'haxm-refused', 'makes no VM'],
-    ['a processor that another hypervisor owns', { HAXM_MODEL_FAIL: 'GET_REGS:EFAULT' }, 'haxm-refused', 'another hypervisor'],
+    ['a processor that another hypervisor owns', { HAXM_MODEL_FAIL: 'SET_REGS:EFAULT' }, 'haxm-refused', 'another hypervisor'],
     ['a driver whose objects are gone', { HAXM_MODEL_FAIL: 'CREATE_VM:ENODEV' }, 'haxm-refused', 'makes no VM'],
     ['a device without its driver', { HAXM_MODEL_OPEN: 'ENODEV' }, 'haxm-blocked', 'is not there'],
   ];
@@ -177,9 +177,9 @@ describeModel('the library', () => {
     expect(library(body, { HAXM_MODEL_MAX_VMS: '0' })).toEqual(expected);
   });
 
-  test('says who may be in the way when the driver cannot load a vCPU', () => {
+  test.each(kinds(['512', '520']))('says who may be in the way when the driver cannot load a vCPU: registers of %s bytes', (size) => {
     const body = `const { vcpu } = guest(h, ${guest});`;
-    expect(library(body, { HAXM_MODEL_FAIL: 'GET_REGS:EFAULT' })).toEqual({
+    expect(library(body, { HAXM_MODEL_FAIL: 'SET_REGS:EFAULT', HAXM_MODEL_REGS: size })).toEqual({
       code: 'ERR_HAX_IOCTL',
       message: containing('another hypervisor'),
     });

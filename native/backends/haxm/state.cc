@@ -117,11 +117,11 @@ Status HaxmVcpu::SetRegisters(const VcpuState& state) {
   // XCR0 goes back as the driver has it.
   uint8_t wide[kVcpuStateWithXcr0Size] = {};
   Status status = node_->Call(kGetRegsWithXcr0, wide);
-  if (!status.ok()) return status;
+  if (!status.ok()) return ExplainRegisters(std::move(status));
   const auto* bytes = reinterpret_cast<const uint8_t*>(&state);
   std::memcpy(wide, bytes, kXcr0Offset);
   std::memcpy(wide + kXcr0Offset + sizeof(uint64_t), bytes + kXcr0Offset, kVcpuStateSize - kXcr0Offset);
-  return node_->Call(kSetRegsWithXcr0, wide);
+  return ExplainRegisters(node_->Call(kSetRegsWithXcr0, wide));
 }
 
 Status HaxmVcpu::ClearUpperRax() {

@@ -137,9 +137,9 @@ describe('/dev/HAX', () => {
   });
 
   test('makes VMs whose vCPUs cannot be loaded: who owns VT-x', () => {
-    const host = new FakeHost({ nodes, haxmVcpuRefusal: new HaxError('ERR_HAX_IOCTL', 'HAX_VCPU_GET_REGS failed') });
+    const host = new FakeHost({ nodes, haxmVcpuRefusal: new HaxError('ERR_HAX_IOCTL', 'HAX_VCPU_SET_REGS failed') });
     const { haxm, findings } = doctor(host);
-    expect([haxm.usable, haxm.blockedBy]).toEqual([false, '/dev/HAX opens, but makes no VM that runs: HAX_VCPU_GET_REGS failed']);
+    expect([haxm.usable, haxm.blockedBy]).toEqual([false, '/dev/HAX opens, but makes no VM that runs: HAX_VCPU_SET_REGS failed']);
     expect(findings[0]).toMatchObject({ code: 'haxm-refused', remedy: expect.stringContaining('modprobe -r kvm_intel') as string });
     expect(host.open).toBe(0);
   });

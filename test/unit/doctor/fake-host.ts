@@ -99,12 +99,12 @@ export class FakeHost implements HostProbe {
     // As the driver answered: docs/backends/haxm.md.
     const words = Buffer.from('0300ff03000000000000000000000100', 'hex');
     const opened = this.#opened(this.#options.haxmFailure, this.#options.haxmRefusal, haxmCapabilities);
-    const getState = (): void => {
+    const setState = (): void => {
       if (this.#options.haxmVcpuRefusal) throw this.#options.haxmVcpuRefusal;
     };
     return {
       ...opened,
-      createVm: () => ({ ...opened.createVm(), createVcpu: () => ({ getState }) }),
+      createVm: () => ({ ...opened.createVm(), createVcpu: () => ({ setState }) }),
       haxm: { capability: () => unpackCapability(words) },
     };
   }
