@@ -126,6 +126,7 @@ class HaxmVcpu final : public Vcpu {
   Status GetRegisters(VcpuState* state);
   Status ReadRegisters(VcpuState* state);
   Status SetRegisters(const VcpuState& state);
+  Status WriteRegisters(const VcpuState& state);
   Status GetSystem(const VcpuState& from);
   Status PrepareSystem(VcpuState* to);
   Status MoveMsrs(bool set);
@@ -153,9 +154,10 @@ class HaxmVcpu final : public Vcpu {
   bool moves_ = false;      // and it is the write of a move between two devices, which the driver leaves to us
   uint64_t move_target_ = 0;
   uint64_t moved_ = 0;
-  bool halted_ = false;     // the guest stands behind an HLT that exited
-  bool halt_read_ = false;  // and its registers have been read since
-  bool dead_ = false;       // status 7 is for ever
+  bool halted_ = false;         // the guest stands behind an HLT that exited
+  bool halt_read_ = false;      // and its registers have been read since
+  bool debug_by_hand_ = false;  // a raw call may have set debug registers
+  bool dead_ = false;           // status 7 is for ever
 };
 
 }  // namespace hax::haxm

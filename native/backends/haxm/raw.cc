@@ -37,6 +37,7 @@ Status HaxmVcpu::Ioctl(uint64_t request, uintptr_t argument, int* result) {
     WriteTunnel(changes);
     return Status::Ok();
   }
+  if (Is(request, kVcpuDebug) || Is(request, kSetRegs) || Is(request, kSetRegsWithXcr0)) debug_by_hand_ = true;
   return request == RequestCode(kRun) ? RawRun(request, result) : node_->RawCall(request, argument, result);
 }
 

@@ -109,7 +109,19 @@ Status HaxmVcpu::ReadRegisters(VcpuState* state) {
   return Status::Ok();
 }
 
+// A SET_REGS that changes no debug register makes the driver forget those that wait to be loaded at the next entry. So it is made to change
+// one.
 Status HaxmVcpu::SetRegisters(const VcpuState& state) {
+  if (debug_by_hand_) {
+    VcpuState other = state;
+    other.dr0 ^= 1;
+    Status status = WriteRegisters(other);
+    if (!status.ok()) return status;
+  }
+  return WriteRegisters(state);
+}
+
+Status HaxmVcpu::WriteRegisters(const VcpuState& state) {
   if (!with_xcr0_) {
     VcpuState copy = state;
     return ExplainRegisters(node_->Call(kSetRegs, &copy));

@@ -91,6 +91,10 @@ constexpr uint32_t kDebugStep = 2;
 constexpr uint32_t kDebugSoftware = 4;
 constexpr uint32_t kDebugHardware = 8;
 
+// What is always set in the two debug registers.
+constexpr uint64_t kDr6Set = 0xFFFF0FF0;
+constexpr uint64_t kDr7Set = 0x400;
+
 constexpr uint32_t kMaxVms = 64;
 constexpr uint32_t kMaxVcpus = 16;
 constexpr uint32_t kMaxMsrs = 32;  // 31 usable

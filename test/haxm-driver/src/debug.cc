@@ -1,7 +1,9 @@
 // VCPU_DEBUG. KVMs differ in what they do with INT3, and some never stop at a hardware breakpoint, so there the guest goes by single
 // steps and the model looks at each instruction before it is executed.
 #include <cerrno>
+#include <cstring>
 
+#include "config.h"
 #include "kvm.h"
 #include "sys.h"
 #include "vcpu.h"
@@ -10,7 +12,6 @@ namespace haxm_model {
 
 namespace {
 
-constexpr uint64_t kDr7Set = 0x400;
 constexpr uint64_t kDr6Causes = 0xe00f;
 constexpr uint8_t kInt3 = 0xcc;
 constexpr uint8_t kHlt = 0xf4;
@@ -20,7 +21,6 @@ constexpr uint8_t kHlt = 0xf4;
 int Vcpu::SetDebug(uint64_t argument) {
   DebugInfo info;
   if (CopyIn(&info, argument)) return -EFAULT;
-  VcpuState state{};
   debug_ = DebugInfo{};
   if (info.control & kDebugEnable) {
     debug_.control = info.control;
@@ -30,9 +30,46 @@ int Vcpu::SetDebug(uint64_t argument) {
     }
   }
   debug_.dr[7] |= kDr7Set;
-  TakeDebug(state);  // the guest's own are reset by every call
+  debug_registers_ = kvm_debugregs{};  // the guest's own are reset by every call
+  debug_registers_.dr6 = kDr6Set;
+  debug_registers_.dr7 = kDr7Set;
+  debug_registers_stale_ = false;
+  debug_registers_wait_ = true;
   debug_armed_ = false;
   return 0;
+}
+
+// As GET_REGS gives them.
+const kvm_debugregs& Vcpu::DebugRegisters() {
+  if (debug_registers_stale_ && haxm_model::Ioctl(fd_, KVM_GET_DEBUGREGS, &debug_registers_) == 0) debug_registers_stale_ = false;
+  return debug_registers_;
+}
+
+// Of SET_REGS. One that changes none of them keeps those that wait from the processor, for good.
+void Vcpu::TakeDebug(const VcpuState& state) {
+  kvm_debugregs wanted{};
+  for (int i = 0; i < 4; i++) wanted.db[i] = state.dr[i];
+  wanted.dr6 = static_cast<uint32_t>(state.dr6) | kDr6Set;
+  wanted.dr7 = static_cast<uint32_t>(state.dr7) | kDr7Set;
+  const bool changed = memcmp(&wanted, &DebugRegisters(), sizeof wanted) != 0;
+  if (debug_registers_wait_ && !changed) {
+    Log("haxm-model: SET_REGS keeps debug registers from the processor that were to be loaded");
+    debug_registers_lost_ = true;
+  }
+  debug_registers_ = wanted;
+  debug_registers_wait_ = changed;
+}
+
+// At an entry: what the processor has is what KVM gives the guest.
+void Vcpu::LoadDebugRegisters() {
+  if (!debug_registers_wait_) return;
+  kvm_debugregs wanted = debug_registers_;
+  if (debug_.control & kDebugHardware) {
+    for (int i = 0; i < 4; i++) wanted.db[i] = debug_.dr[i];
+    wanted.dr7 = debug_.dr[7];
+  }
+  haxm_model::Ioctl(fd_, KVM_SET_DEBUGREGS, &wanted);
+  debug_registers_wait_ = debug_registers_lost_ = false;
 }
 
 // Does the model have to look for breakpoints itself?

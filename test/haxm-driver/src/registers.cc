@@ -11,8 +11,6 @@ namespace haxm_model {
 
 namespace {
 
-constexpr uint64_t kDr6Set = 0xFFFF0FF0;
-constexpr uint64_t kDr7Set = 0x400;
 constexpr uint64_t kReservedFlags = ~uint64_t{0x3fffff} | 0x8028;  // must be 0
 constexpr uint64_t kAlwaysFlag = 2;
 
@@ -119,10 +117,10 @@ void Vcpu::ShowState(VcpuState* state) {
     state->dr7 = debug_.dr[7];
     return;
   }
-  if (debug_registers_stale_ && haxm_model::Ioctl(fd_, KVM_GET_DEBUGREGS, &debug_registers_) == 0) debug_registers_stale_ = false;
-  for (int i = 0; i < 4; i++) state->dr[i] = debug_registers_.db[i];
-  state->dr6 = debug_registers_.dr6;
-  state->dr7 = debug_registers_.dr7;
+  const kvm_debugregs& debug = DebugRegisters();
+  for (int i = 0; i < 4; i++) state->dr[i] = debug.db[i];
+  state->dr6 = debug.dr6;
+  state->dr7 = debug.dr7;
 }
 
 int Vcpu::GetRegs(uint64_t argument, bool wide) {
@@ -205,17 +203,6 @@ bool Vcpu::TakeSystem(const VcpuState& state) {
   sregs().cr4 = state.cr4;
   if (state.cr0 & kCr0Pg && !(state.cr4 & kCr4Pae)) sregs().efer = 0;
   return true;
-}
-
-void Vcpu::TakeDebug(const VcpuState& state) {
-  kvm_debugregs wanted{};
-  for (int i = 0; i < 4; i++) wanted.db[i] = state.dr[i];
-  wanted.dr6 = static_cast<uint32_t>(state.dr6) | kDr6Set;
-  wanted.dr7 = static_cast<uint32_t>(state.dr7) | kDr7Set;
-  if (!debug_registers_stale_ && memcmp(&wanted, &debug_registers_, sizeof wanted) == 0) return;
-  debug_registers_ = wanted;
-  debug_registers_stale_ = false;
-  if (fd_ >= 0) haxm_model::Ioctl(fd_, KVM_SET_DEBUGREGS, &wanted);
 }
 
 // What VMX checks at an entry, as far as KVM would let it pass.

@@ -102,6 +102,7 @@ void Vcpu::Flush() {
     return;
   }
   if (fpu_dirty_) FlushFpu();
+  LoadDebugRegisters();
   ArmDebug();
 }
 
@@ -115,7 +116,7 @@ long Vcpu::Enter(bool immediate) {
   vm_->gate().Leave();
   EndRun(&runner_, run_);
   fpu_stale_ = !fpu_dirty_;
-  debug_registers_stale_ = true;
+  debug_registers_stale_ = !debug_registers_lost_;
   window_known_ = true;
   return result;
 }

@@ -116,7 +116,6 @@ class Vcpu {
   int SetRegs(uint64_t argument, bool wide);
   void TakeGeneral(const VcpuState& state);
   bool TakeSystem(const VcpuState& state);
-  void TakeDebug(const VcpuState& state);
   bool Enterable() const;
   bool FlushSystem();
   uint64_t Efer() const;
@@ -134,6 +133,9 @@ class Vcpu {
 
   // debug.cc
   int SetDebug(uint64_t argument);
+  const kvm_debugregs& DebugRegisters();
+  void TakeDebug(const VcpuState& state);
+  void LoadDebugRegisters();
   void ArmDebug();
   bool Watches() const;
   bool AtBreakpoint();
@@ -178,6 +180,8 @@ class Vcpu {
   std::map<uint32_t, uint64_t> unloadable_;  // MSRs that the client has set to what no processor takes
 
   bool debug_registers_stale_ = false;
+  bool debug_registers_wait_ = false;  // for an entry to load them
+  bool debug_registers_lost_ = false;  // they have not been loaded: the processor has others
   kvm_debugregs debug_registers_{};
   DebugInfo debug_{};
   bool debug_armed_ = true;
