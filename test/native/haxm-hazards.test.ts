@@ -1,5 +1,6 @@
 /** What crashes the driver, or the vCPU: that the model shows it to whoever makes the raw calls, and that the library keeps from it. */
-import { describeModel, library, onModel, scriptOf } from '../support/haxm-model';
+import { describeModel, library, onModel, root, scriptOf } from '../support/haxm-model';
+import { kinds } from '../support/sanitized';
 
 /** The driver's kernel crashes of `body`, for this reason. */
 function expectOops(body: string, reason: string, env: NodeJS.ProcessEnv = {}): void {
@@ -30,6 +31,52 @@ function afterBreakpoint(after: string): { end: unknown; log: string } {
   expect(status).toBe(0);
   return { end: JSON.parse(stdout), log: stderr };
 }
+
+/** A guest that spins and one that exits, on threads of their own, while `changes`, of which each gets a number, are made ten times. */
+function whileTwoRun(changes: string, env: NodeJS.ProcessEnv) {
+  const script = `const { Hypervisor, realMode, protectFlags } = require(${JSON.stringify(root)});
+    const main = async () => {
+      const h = Hypervisor.open({ backend: 'haxm' }); const vm = h.createVm({ irqchip: 'user' });
+      vm.mapMemory({ gpa: 0, size: 0x10000 });
+      vm.memory.write(0x1000, Uint8Array.from([0xe6, 0x10, 0xeb, 0xfc])); // 1: out 0x10, al; jmp 1b
+      vm.memory.write(0x2000, Uint8Array.from([0xeb, 0xfe])); // 1: jmp 1b
+      let exits = 0;
+      vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => void exits++ });
+      const vcpus = [0x1000, 0x2000].map((ip) => { const vcpu = vm.createVcpu(); vcpu.setState(realMode({ ip })); return vcpu; });
+      const memory = vm.haxm.allocate('64K');
+      const changes = ${changes};
+      const runs = vcpus.map((vcpu) => vcpu.run({ threaded: true }));
+      for (let i = 0; i < 10; i++) {
+        const before = exits;
+        while (exits === before) await new Promise((done) => setTimeout(done, 1));
+        for (const change of changes) change(i);
+      }
+      vcpus.forEach((vcpu) => vcpu.stop());
+      console.log((await Promise.all(runs)).map(({ reason }) => reason).join());
+      h.close();
+    };
+    main();`;
+  const { status, signal, stdout, stderr } = onModel(['-e', script], env);
+  return { status, signal, stdout, stderr };
+}
+
+const memoryChanges: [string, string][] = [
+  ['regions', '[(i) => { const region = vm.mapMemory({ gpa: 0x20000 + i * 0x1000, size: 0x1000 }); if (i % 2) vm.unmapMemory(region); }]'],
+  ['protection', '[(i) => vm.haxm.protectRam({ paStart: 0x8000, size: 0x1000, flags: i % 2 ? protectFlags.all : protectFlags.none })]'],
+  [
+    'raw calls',
+    '[(i) => { vm.haxm.addRamblock({ startVa: memory.va + BigInt(i * 0x1000), size: 0x1000 }); vm.haxm.setRam({ paStart: 0x20000, size: 0x1000, va: memory.va + BigInt(i * 0x1000) }); }]',
+  ],
+];
+
+describeModel('the library lets no vCPU run while memory changes', () => {
+  test.each(kinds(memoryChanges))('%s', (_, changes) => {
+    for (const tick of ['4000', '200']) {
+      const end = whileTwoRun(changes, { HAXM_MODEL_TICK_US: tick });
+      expect(end).toEqual({ status: 0, signal: null, stdout: 'killed,killed\n', stderr: '' });
+    }
+  });
+});
 
 describeModel('the library keeps the vCPU from it', () => {
   test('registers that are set after a breakpoint was switched off, which would stay on', () => {

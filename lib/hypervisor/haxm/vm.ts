@@ -127,7 +127,7 @@ export class HaxmVm {
 
   /**
    * HAX_VM_IOCTL_PROTECT_RAM: with `protectFlags.none` the guest's next touch of the range exits as `memory-fault`, with
-   * `protectFlags.all` it may again. Not while a vCPU runs.
+   * `protectFlags.all` it may again.
    */
   protectRam(options: { paStart: Unsigned; size: Unsigned; flags: number; reserved?: Unsigned }): void {
     const check = new Checker(requests.protectRam);

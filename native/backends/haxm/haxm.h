@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "backends/haxm/memory_gate.h"
 #include "backends/haxm/os.h"
 #include "core/hypervisor.h"
 #include "core/stop_word.h"
@@ -54,6 +55,7 @@ class HaxmVm final : public Vm, public std::enable_shared_from_this<HaxmVm> {
   const HaxmHypervisor& hypervisor() const { return *hypervisor_; }
   const Node& node() const { return node_; }
   uint32_t id() const { return id_; }
+  MemoryGate* gate() { return &gate_; }
 
  private:
   Status MakeNode(uint32_t id, std::shared_ptr<Node>* out);
@@ -72,6 +74,7 @@ class HaxmVm final : public Vm, public std::enable_shared_from_this<HaxmVm> {
   // By start. The driver has no call to forget a block: the memory stays until the VM is gone. Before node_, so that the node closes first.
   std::map<uint64_t, Block> blocks_;
   MemoryMap map_;
+  MemoryGate gate_;
   uint32_t id_ = 0;
   Node node_;
   // vCPU 0 owns what the others share: it is made first, also when another is asked for, and goes last.
@@ -115,6 +118,7 @@ class HaxmVcpu final : public Vcpu {
   void Expect(uint32_t size, uint32_t count);
   Status EntryFailed(int os_code);
   void Failed(int os_code);
+  int RunOnce();
   void Interrupted();
 
   // raw.cc

@@ -17,6 +17,8 @@ bool Is(uint64_t request, const Request& known) { return request == RequestCode(
 Status HaxmVm::Ioctl(uint64_t request, uintptr_t argument, int* result) {
   // SAFETY: the binding has checked that the buffer has the size that the number says.
   if (!Is(request, kVmNumbers)) {
+    // It may change memory.
+    const MemoryGate::Change change(&gate_);
     Status status = node_.RawCall(request, argument, result);
     if (status.ok() && Is(request, kVcpuCreate)) made_by_hand_ |= 1u << (*reinterpret_cast<const uint32_t*>(argument) % kMaxVcpus);
     return status;
@@ -50,7 +52,11 @@ Status HaxmVcpu::RawRun(uint64_t request, int* result) {
     (void)stop_.Consume();
     tunnel_->user_event_pending = 1;
   }
-  Status status = node_->RawCall(request, 0, result);
+  Status status;
+  {
+    const MemoryGate::Passage passage(vm_->gate());
+    status = node_->RawCall(request, 0, result);
+  }
   stop_.Leave();
   if (stop_.pending()) (void)stop_.Consume();
   dead_ = dead_ || tunnel_->exit_status == kExitStatechange;

@@ -60,11 +60,16 @@ void HaxmVcpu::RunGuest() {
   if (dead_) return Failed(0);
   MoveReply();
   for (;;) {
-    if (!stop_.Enter()) return Interrupted();
-    page.entries++;
-    tunnel_->request_interrupt_window = page.request_window != 0;
-    const int error = node_->Run();
-    stop_.Leave();
+    int error;
+    {
+      // Before the stop word: a kick that comes while the gate is closed is seen.
+      const MemoryGate::Passage passage(vm_->gate());
+      if (!stop_.Enter()) return Interrupted();
+      page.entries++;
+      tunnel_->request_interrupt_window = page.request_window != 0;
+      error = node_->Run();
+      stop_.Leave();
+    }
     reply_waits_ = false;
     halted_ = error == 0 && tunnel_->exit_status == kExitHlt;
     halt_read_ = false;
@@ -90,6 +95,12 @@ void HaxmVcpu::Failed(int os_code) {
   if (!status.ok()) RunFailed(std::move(status));
 }
 
+// RUN beside the way of each exit.
+int HaxmVcpu::RunOnce() {
+  const MemoryGate::Passage passage(vm_->gate());
+  return node_->Run();
+}
+
 // With reason 8 the driver finishes what is outstanding and does not enter the guest; but an instruction that reads memory and writes it
 // comes back with its write. Releases before 7.5.4 know no pause and run on: whatever they come back with is kept all the same.
 Status HaxmVcpu::Complete() {
@@ -100,7 +111,7 @@ Status HaxmVcpu::Complete() {
   }
   MoveReply();
   tunnel_->exit_reason = kReasonPause;
-  const int error = node_->Run();
+  const int error = RunOnce();
   tunnel_->exit_reason = 0;
   reply_waits_ = false;
   if (error != 0 && tunnel_->exit_status != kExitStatechange) return Status::Os(kRun.name, error);
@@ -132,7 +143,7 @@ Status HaxmVcpu::HaltAgain() {
   if (!status.ok()) return status;
   tunnel_->request_interrupt_window = 1;
   for (int attempt = 0; attempt < kMaxAttempts; attempt++) {
-    const int error = node_->Run();
+    const int error = RunOnce();
     if (error != 0) return Status::Os(kRun.name, error);
     if (tunnel_->exit_status == kExitHlt) return Status::Ok();
     if (tunnel_->exit_status != kExitInterrupt) {

@@ -120,6 +120,7 @@ Status HaxmVm::MapMemory(Mapping mapping) {
     std::snprintf(text, sizeof text, "HAXM maps guest memory below 0x%" PRIx64 " only on this processor", hypervisor_->max_gpa());
     return Status::Error(Code::kInvalidArgument, kSetRam2.name, text);
   }
+  const MemoryGate::Change change(&gate_);
   status = Register(mapping.memory);
   if (!status.ok()) return status;
   status = Map(mapping);
@@ -139,6 +140,7 @@ Status HaxmVm::UnmapMemory(uint64_t gpa) {
     std::snprintf(text, sizeof text, "no memory range starts at 0x%" PRIx64, gpa);
     return Status::Error(Code::kInvalidArgument, "unmapMemory", text);
   }
+  const MemoryGate::Change change(&gate_);
   Status status = SetRam(mapping->gpa, mapping->size, 0, kRamInvalid);
   if (status.ok()) map_.Erase(gpa);
   return status;

@@ -18,6 +18,7 @@ constexpr uint8_t kSti = 0xfb;
 long Vcpu::Run() {
   const std::lock_guard<std::mutex> lock(run_lock_);
   running_thread_ = static_cast<int>(Syscall(SYS_gettid));
+  vm_->BeginRun();
   runner_.runs++;
   long result = 0;
   if (!TheConfig().unrestricted_guest && !(sregs().cr0 & kCr0Pe)) {
@@ -32,6 +33,7 @@ long Vcpu::Run() {
     result = -EINVAL;
   }
   tunnel_->apic_base = apic_base_;
+  vm_->EndRun();
   running_thread_ = 0;
   return result;
 }

@@ -70,15 +70,11 @@ int Vm::Ioctl(const std::shared_ptr<Vm>& self, uint32_t request, uint64_t argume
     case kVcpuCreateOrig:
       return CreateVcpu(self, argument);
     case kAllocRam:
-      return AllocRam(argument);
     case kAddRamblock:
-      return AddRamblock(argument);
     case kSetRam:
-      return SetRam(argument);
     case kSetRam2:
-      return SetRam2(argument);
     case kProtectRam:
-      return ProtectRam(argument);
+      return ChangeMemory(request, argument);
     case kNotifyQemuVersion: {
       uint64_t versions;
       return CopyIn(&versions, argument);
@@ -87,6 +83,36 @@ int Vm::Ioctl(const std::shared_ptr<Vm>& self, uint32_t request, uint64_t argume
       Log("haxm_error: Unknown VM IOCTL %#x", request);
       return 0;  // VCPU_DESTROY too
   }
+}
+
+// The driver's lists of memory have no lock: a vCPU in RUN reads what is freed here.
+void Vm::BeginRun() {
+  running_++;
+  if (changing_ && TheConfig().races) Oops("RUN beside a change of the VM's memory");
+}
+
+void Vm::EndRun() { running_--; }
+
+int Vm::ChangeMemory(uint32_t request, uint64_t argument) {
+  changing_++;
+  if (running_ && TheConfig().races) Oops("a change of the VM's memory beside a RUN");
+  const auto change = [&] {
+    switch (request) {
+      case kAllocRam:
+        return AllocRam(argument);
+      case kAddRamblock:
+        return AddRamblock(argument);
+      case kSetRam:
+        return SetRam(argument);
+      case kSetRam2:
+        return SetRam2(argument);
+      default:
+        return ProtectRam(argument);
+    }
+  };
+  const int result = change();
+  changing_--;
+  return result;
 }
 
 int Vm::AllocRam(uint64_t argument) {

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -63,9 +64,13 @@ class Vm {
   Gate& gate() { return gate_; }
   GuestCpuid& cpuid() { return cpuid_; }
   uint32_t NextKvmId() { return next_kvm_id_++; }
+  // Around each RUN of its vCPUs.
+  void BeginRun();
+  void EndRun();
 
  private:
   bool Open();
+  int ChangeMemory(uint32_t request, uint64_t argument);
   int AllocRam(uint64_t argument);
   int AddRamblock(uint64_t argument);
   int SetRam(uint64_t argument);
@@ -86,6 +91,8 @@ class Vm {
   std::vector<KnownSlot> known_;
   std::vector<uint32_t> free_numbers_;
   uint32_t next_number_ = 0;
+  std::atomic<int> running_{0};   // vCPUs in RUN
+  std::atomic<int> changing_{0};  // requests that change memory
 };
 
 }  // namespace haxm_model
