@@ -101,6 +101,21 @@ describeModel('the library', () => {
     expect(library(body, { HAXM_MODEL_MOVES: '3' })).toEqual(['fast-mmio', 'move', 0xa0010, 0xa0024, 2, 'hlt']);
   });
 
+  test('goes on where the driver skips a write to ROM and repeats the exit before it', () => {
+    // in al, 0x60; mov al, 7; mov [0x1000], al; out 0x10, al; mov [0x1000], al; sti; hlt; mov [0x1000], al; out 0x11, al; hlt
+    const code = '[0xe4, 0x60, 0xb0, 7, 0xa2, 0, 0x10, 0xe6, 0x10, 0xa2, 0, 0x10, 0xfb, 0xf4, 0xa2, 0, 0x10, 0xe6, 0x11, 0xf4]';
+    const body = `const vm = h.createVm({ irqchip: 'user' }); const vcpu = vm.createVcpu(); const seen = [];
+      vm.mapMemory({ gpa: 0, size: 0x1000 }); const rom = vm.mapMemory({ gpa: 0x1000, size: 0x1000, readOnly: true });
+      vm.memory.write(0x1000, Uint8Array.from(${code})); vcpu.setState(realMode({ ip: 0x1000 }));
+      for (let i = 0; i < 5; i++) {
+        const exit = vcpu.enter(); seen.push(exit.kind);
+        if (exit.kind === 'io') { seen.push(exit.port); if (exit.direction === 'in') exit.data[0] = 5; else seen.push(exit.data[0]); }
+      }
+      return [seen, rom.bytes[0]];`;
+    const expected = [['io', 0x60, 'io', 0x10, 7, 'hlt', 'io', 0x11, 7, 'hlt'], 0xe4];
+    expect(library(body, { HAXM_MODEL_SKIP_ROM_WRITES: '1' })).toEqual(expected);
+  });
+
   const endings: [number, string][] = [
     [1, 'io'],
     [2, 'unknown'],

@@ -106,8 +106,9 @@ enum ExitStatus : uint32_t {
   kExitDebug = 11,
 };
 
-inline constexpr uint32_t kReasonInterruptWindow = 7;  // VMX basic exit reason
-inline constexpr uint32_t kReasonPause = 8;            // written by the client: finish what is pending, do not enter the guest
+inline constexpr uint32_t kReasonInterruptWindow = 7;  // VMX basic exit reasons
+inline constexpr uint32_t kReasonEptViolation = 48;
+inline constexpr uint32_t kReasonPause = 8;  // written by the client: finish what is pending, do not enter the guest
 
 enum IoDirection : uint8_t { kIoOut = 0, kIoIn = 1 };
 enum IoFlags : uint8_t { kIoString = 1 };

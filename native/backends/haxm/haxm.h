@@ -119,6 +119,7 @@ class HaxmVcpu final : public Vcpu {
   Status EntryFailed(int os_code);
   void Failed(int os_code);
   int RunOnce();
+  void DropStaleStatus();
   void Interrupted();
 
   // raw.cc

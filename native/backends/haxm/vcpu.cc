@@ -70,6 +70,7 @@ void HaxmVcpu::RunGuest() {
       error = node_->Run();
       stop_.Leave();
     }
+    DropStaleStatus();
     reply_waits_ = false;
     halted_ = error == 0 && tunnel_->exit_status == kExitHlt;
     halt_read_ = false;
@@ -98,7 +99,17 @@ void HaxmVcpu::Failed(int os_code) {
 // RUN beside the way of each exit.
 int HaxmVcpu::RunOnce() {
   const MemoryGate::Passage passage(vm_->gate());
-  return node_->Run();
+  const int error = node_->Run();
+  DropStaleStatus();
+  return error;
+}
+
+// Releases before 7.5.2 skip a guest's write to ROM and come back with the status of the exit before it, of which they would complete an IN
+// once more. None of these statuses has this reason. That of an MMIO exit or a page fault has it too: there is no telling then.
+void HaxmVcpu::DropStaleStatus() {
+  if (tunnel_->exit_reason != kReasonEptViolation) return;
+  const uint32_t status = tunnel_->exit_status;
+  if (status == kExitIo || status == kExitHlt || status == kExitDebug) tunnel_->exit_status = kExitInterrupt;
 }
 
 // With reason 8 the driver finishes what is outstanding and does not enter the guest; but an instruction that reads memory and writes it

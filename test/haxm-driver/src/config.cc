@@ -141,6 +141,7 @@ Config Read() {
   config.races = !Flag("HAXM_MODEL_ALLOW_RACES");
   config.check_fork = Flag("HAXM_MODEL_FORK");
   config.null_device = Flag("HAXM_MODEL_NULL");
+  config.skips_rom_writes = Flag("HAXM_MODEL_SKIP_ROM_WRITES");
   config.moves = static_cast<uint8_t>(Number("HAXM_MODEL_MOVES", 0));
   ReadLateNodes(&config);
   ReadStatus(&config);

@@ -84,6 +84,8 @@ Vcpu::Next Vcpu::DeliverMmio() {
       return Fault(gpa, write ? kAccessWrite : kAccessRead);
     }
     case PageKind::kRom:
+      if (write && TheConfig().skips_rom_writes) return Next::kReturn;
+      return write ? DeliverWrite(gpa, length, data) : DeliverRead(gpa, length);
     case PageKind::kUnmapped:
       return write ? DeliverWrite(gpa, length, data) : DeliverRead(gpa, length);
     default:

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "config.h"
 #include "kvm.h"
 #include "vcpu.h"
 
@@ -203,6 +204,15 @@ void Vcpu::FinishIo() {
     regs_dirty_ = true;
   }
   operation_ = Operation();
+}
+
+// The tunnel is all that the driver goes by: a status that is not this exit's own has the IN of an earlier one completed again.
+void Vcpu::RepeatIn() {
+  const auto& io = tunnel_->io;
+  const bool stale = tunnel_->exit_status == kStatusIo && tunnel_->exit_reason == kReasonEptViolation;
+  if (!TheConfig().skips_rom_writes || !stale || io.direction != kIn || io.flags == 1) return;
+  memcpy(&regs().rax, io_buffer_, io.size);
+  regs_dirty_ = true;
 }
 
 }  // namespace haxm_model

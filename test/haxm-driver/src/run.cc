@@ -62,6 +62,7 @@ long Vcpu::Execute() {
 bool Vcpu::FinishBeforeEntry() {
   switch (operation_.kind) {
     case Operation::Kind::kNone:
+      RepeatIn();
       return false;
     case Operation::Kind::kOut:
       // A step is to stop behind the next instruction, not behind this one.

@@ -97,6 +97,7 @@ class Vcpu {
   Next DeliverInString(const Insn& insn);
   bool FindOutString(Insn* insn, bool* unfinished);
   void FinishIo();
+  void RepeatIn();
   void Settle();
 
   // memory_exit.cc
