@@ -103,6 +103,14 @@ describeHaxm('the driver by hand', (backend) => {
     expect(vcpu.haxm.getMsrs([0x174, 0x12345, 0x175])).toEqual([39n]);
   });
 
+  it('refuses memory that ends where the driver has no bits for its pages', () => {
+    const vm = backend.vm();
+    const end = process.platform === 'linux' ? 2 ** 37 - 2 ** 18 : 2 ** 43 - 4096;
+    expect(() => vm.mapMemory({ gpa: end - 4096, size: 8192 })).toThrow('HAXM maps guest memory below 0x');
+    expect(() => vm.haxm.setRam2({ paStart: end - 4096, size: 8192, va: 0, flags: ramFlags.invalid })).toThrow('must end at or below');
+    vm.haxm.setRam2({ paStart: end - 4096, size: 4096, va: 0, flags: ramFlags.invalid });
+  });
+
   it('refuses reserved bits of MXCSR, of which the kernel would crash', () => {
     const { vcpu } = backend.guest('real', 'hlt');
     const before = vcpu.getFpu();

@@ -5,8 +5,8 @@ import { hex } from '../../util/numbers';
 import type { Request } from './requests';
 
 export const pageSize = 4096;
-/** The driver counts guest pages in 31 bits. */
-export const maxGpa = 1n << 43n;
+/** Where guest-physical addresses end: the driver counts pages in 31 bits, and that of Linux has no memory for their bits above 128 GiB. */
+export const maxGpa = process.platform === 'linux' ? (1n << 37n) - (1n << 18n) : (1n << 43n) - 4096n;
 
 /** An unsigned number of a structure. */
 export type Unsigned = number | bigint;

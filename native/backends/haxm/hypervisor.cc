@@ -28,9 +28,6 @@ constexpr uint32_t kApiVersion = 4;
 // The driver has no limit of its own on mappings; this one bounds our table.
 constexpr uint32_t kMappings = 4096;
 
-// The end of a guest-physical range, from the driver's page numbers of 31 bits.
-constexpr uint64_t kMaxGpa = uint64_t{1} << 43;
-
 #if defined(__x86_64__) || defined(__i386__)
 
 // CPUID leaf 7, EBX bit 20.
@@ -91,7 +88,7 @@ Status HaxmHypervisor::Probe() {
                          SystemNode() + " cannot run guests: " + (why.empty() ? "it does not say why" : why));
   }
   cpuid_is_safe_ = Has(kCpuid) && CpuidCallsWork();
-  max_gpa_ = std::min(kMaxGpa, uint64_t{1} << std::min<uint32_t>(PhysicalBits(), 52));
+  max_gpa_ = std::min(MaxGpa(), uint64_t{1} << std::min<uint32_t>(PhysicalBits(), 52));
   capabilities_.backend = "haxm";
   capabilities_.device = SystemNode();
   capabilities_.api_version = version.cur_version;

@@ -54,6 +54,12 @@ std::string VcpuNode(uint32_t vm, uint32_t vcpu);
 // How many VMs the driver of this host can have.
 uint32_t MaxVms();
 
+// Where the driver of this host has guest-physical addresses end.
+uint64_t MaxGpa();
+
+// The same where nothing else is in the way: the driver counts pages up to the end in 31 bits.
+inline constexpr uint64_t kMaxGpa = (uint64_t{1} << 43) - 4096;
+
 // Whether the vCPU does not know a request at all: how the two layouts of the registers are told apart.
 bool IsUnknownRequest(const Status& status);
 

@@ -17,6 +17,8 @@ const char* MissingNodeHint() { return "; is the kernel extension com.intel.kext
 
 uint32_t MaxVms() { return 64; }
 
+uint64_t MaxGpa() { return kMaxGpa; }
+
 void KeepFromFork(void* address, size_t size) { minherit(address, size, VM_INHERIT_NONE); }
 
 // Nothing is known of what is left mapped here.

@@ -16,6 +16,8 @@ const char* MissingNodeHint() { return "; run haxm-mknod, which makes the nodes"
 
 uint32_t MaxVms() { return 8; }
 
+uint64_t MaxGpa() { return kMaxGpa; }
+
 void KeepFromFork(void* address, size_t size) { minherit(address, size, MAP_INHERIT_NONE); }
 
 // Nothing is known of what is left mapped here.

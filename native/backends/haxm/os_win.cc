@@ -117,6 +117,8 @@ std::string VcpuNode(uint32_t vm, uint32_t vcpu) { return Format("\\\\.\\hax_vm%
 
 uint32_t MaxVms() { return 64; }
 
+uint64_t MaxGpa() { return kMaxGpa; }
+
 // A buffer that is too short for the registers of the driver; a driver with the smaller ones takes the larger.
 bool IsUnknownRequest(const Status& status) { return status.os_code == EINVAL; }
 

@@ -117,7 +117,7 @@ Status HaxmVm::MapMemory(Mapping mapping) {
   if (!status.ok()) return status;
   if (mapping.gpa + mapping.size > hypervisor_->max_gpa()) {
     char text[96];
-    std::snprintf(text, sizeof text, "HAXM maps guest memory below 0x%" PRIx64 " only on this processor", hypervisor_->max_gpa());
+    std::snprintf(text, sizeof text, "HAXM maps guest memory below 0x%" PRIx64 " only on this host", hypervisor_->max_gpa());
     return Status::Error(Code::kInvalidArgument, kSetRam2.name, text);
   }
   const MemoryGate::Change change(&gate_);

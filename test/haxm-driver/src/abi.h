@@ -102,7 +102,8 @@ constexpr uint32_t kMaxCpuidEntries = 64;
 constexpr uint32_t kIoBufferSize = 64;
 constexpr uint64_t kPageSize = 4096;
 constexpr uint64_t kUnlimitedQuota = uint64_t{1} << 48;
-constexpr uint64_t kMaxGuestPages = uint64_t{1} << 31;
+constexpr uint64_t kMaxGuestPages = (uint64_t{1} << 31) - 1;    // up to the end of a range
+constexpr uint64_t kMaxBitmapPages = (uint64_t{1} << 25) - 64;  // for which the kernel has memory: 4 MiB of bits
 
 struct ModuleVersion {
   uint32_t compat;

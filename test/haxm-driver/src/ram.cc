@@ -66,7 +66,11 @@ int Ram::SetMapping(uint64_t gpa, uint64_t size, uint64_t va, uint32_t flags) {
   if (!unmap && va == 0) return -EINVAL;
   const uint64_t first = gpa >> kShift;
   const uint64_t pages = size >> kShift;
-  if (pages == 0 || first >= kMaxGuestPages || pages > kMaxGuestPages - first) return -EINVAL;
+  if (pages == 0 || first + pages > kMaxGuestPages) return -EINVAL;
+  if (first + pages > kMaxBitmapPages) {
+    Log("haxm_error: gpa_space_adjust_prot_bitmap: Not enough memory for new protection bitmap");
+    return -ENOMEM;
+  }
   if (!unmap && flags & kRamStandalone) {
     const int result = AddBlock(va, size, true);
     if (result) return result;

@@ -1,4 +1,5 @@
 /** What the driver would answer with EINVAL, or take and regret: refused by name, and no call is made. */
+import { maxGpa } from '../../../../lib/hypervisor/haxm/check';
 import { code, ours } from '../../../../lib/hypervisor/haxm/requests';
 import { HaxmSystem } from '../../../../lib/hypervisor/haxm/system';
 import { HaxmVcpu, type HaxmDebugOptions } from '../../../../lib/hypervisor/haxm/vcpu';
@@ -114,7 +115,7 @@ describe('memory of a VM', () => {
     const refused: [object, string][] = [
       [{ paStart: 0x10 }, 'paStart'],
       [{ paStart: 2n ** 52n }, 'paStart'],
-      [{ paStart: 2n ** 43n - 0x1000n, size: 0x2000 }, 'paStart and size'],
+      [{ paStart: maxGpa - 0x1000n, size: 0x2000 }, 'paStart and size'],
       [{ size: 0 }, 'size'],
       [{ size: 0xfff }, 'size'],
       [{ size: 0x9000 }, 'va and size'],
