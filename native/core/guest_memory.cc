@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cinttypes>
 #include <cstdio>
+#include <iterator>
 #include <new>
 #include <vector>
 
@@ -95,6 +96,13 @@ Status MemoryMap::Check(Mapping* mapping) const {
 const Mapping* MemoryMap::Find(uint64_t gpa) const {
   auto found = by_gpa_.find(gpa);
   return found == by_gpa_.end() ? nullptr : &found->second;
+}
+
+const Mapping* MemoryMap::Holding(uint64_t gpa) const {
+  const auto next = by_gpa_.upper_bound(gpa);
+  if (next == by_gpa_.begin()) return nullptr;
+  const Mapping& mapping = std::prev(next)->second;
+  return gpa - mapping.gpa < mapping.size ? &mapping : nullptr;
 }
 
 }  // namespace hax

@@ -53,6 +53,8 @@ class MemoryMap {
   void Erase(uint64_t gpa) { by_gpa_.erase(gpa); }
   // The mapping that starts at gpa.
   const Mapping* Find(uint64_t gpa) const;
+  // The mapping that the address is in.
+  const Mapping* Holding(uint64_t gpa) const;
   void Clear() { by_gpa_.clear(); }
 
  private:

@@ -250,6 +250,20 @@ describeHaxm('what the driver leaves to its client', (backend) => {
     }
   });
 
+  it('reads what a read-modify-write of ROM works on from the ROM', () => {
+    const { vm, vcpu } = backend.guest('real', 'mov bx, 0x2000; mov ds, bx; add word ptr [0x24], 0x101; xor byte ptr [0xfff], 1; hlt');
+    const rom = vm.mapMemory({ gpa: 0x20000, size: 0x1000, readOnly: true });
+    rom.bytes.set([0x34, 0x12], 0x24);
+    const next = (): unknown[] => {
+      const exit = vcpu.enter();
+      return exit.kind === 'mmio' ? [exit.address, exit.direction, ...exit.data.subarray(0, exit.size)] : [exit.kind];
+    };
+    expect(next()).toEqual([0x20024, 'out', 0x35, 0x13]);
+    expect(next()).toEqual([0x20fff, 'out', 1]);
+    expect(vcpu.enter().kind).toBe('hlt');
+    expect([...rom.bytes.subarray(0x24, 0x26)]).toEqual([0x34, 0x12]);
+  });
+
   it.each(['sti; hlt', 'sti; nop; hlt'])('injects an interrupt right behind %s, also when registers have been read', (sleep) => {
     for (const read of [false, true]) {
       const { vcpu } = backend.guest(

@@ -101,6 +101,22 @@ describeModel('the model shows', () => {
     expectOops(body, 'RUN with reserved bits in MXCSR');
   });
 
+  // mov ax, 0x2000; mov es, ax; mov ds, ax; mov dx, 0x60; mov cx, 2; xor di, di; then the bytes; hlt
+  const prologue = [0xb8, 0, 0x20, 0x8e, 0xc0, 0x8e, 0xd8, 0xba, 0x60, 0, 0xb9, 2, 0, 0x31, 0xff];
+  const written: [string, number[], string[]][] = [
+    ['stosb', [0xaa], ['mmio', 'hlt']],
+    ['rep stosb', [0xf3, 0xaa], ['shutdown']],
+    ['movsb', [0xa4], ['shutdown']],
+    ['pop [0x10]', [0x8f, 0x06, 0x10, 0], ['shutdown']],
+    ['insb', [0x6c], ['io', 'shutdown']],
+  ];
+  test.each(kinds(written))('what %s into ROM comes to', (_, bytes, expected) => {
+    const body = `const { vm, vcpu } = guest(h, ${JSON.stringify([...prologue, ...bytes, 0xf4])}); vcpu.setState({ rsp: 0x8000 });
+      vm.mapMemory({ gpa: 0x20000, size: 0x1000, readOnly: true });
+      const kinds = []; do kinds.push(vcpu.enter().kind); while (kinds.length < 5 && !/hlt|shutdown/.test(kinds.at(-1))); return kinds;`;
+    expect(library(body, {})).toEqual(expected);
+  });
+
   test('a vCPU that dies of an address in an MSR that no processor loads', () => {
     const list = Buffer.alloc(520);
     list.writeUInt16LE(1, 0);

@@ -75,7 +75,7 @@ bool HaxmVcpu::FillIo() {
 // The members of the record that this release does not fill hold what was there before: only four are looked at.
 bool HaxmVcpu::FillMmio() {
   ExitPage& page = shared_->exit;
-  const auto* mmio = reinterpret_cast<const FastMmio*>(io_buffer_);
+  auto* mmio = reinterpret_cast<FastMmio*>(io_buffer_);
   const uint32_t size = mmio->size;
   if (mmio->direction > kMmioMoveBack || (size != 1 && size != 2 && size != 4 && size != 8)) {
     SetKind(&page, ExitKind::kUnknown);
@@ -83,6 +83,11 @@ bool HaxmVcpu::FillMmio() {
   }
   switch (mmio->direction) {
     case kMmioRead:
+      // Of an instruction that goes on to write there. The driver takes what it reads from its client, too.
+      if (vm_->ReadRom(mmio->gpa, size, &mmio->value)) {
+        Expect(size, 0);
+        return false;
+      }
       FillMmioRead(mmio->gpa, size);
       break;
     case kMmioWrite:

@@ -56,6 +56,8 @@ class HaxmVm final : public Vm, public std::enable_shared_from_this<HaxmVm> {
   const Node& node() const { return node_; }
   uint32_t id() const { return id_; }
   MemoryGate* gate() { return &gate_; }
+  // What is in read-only memory; false where there is none. On any vCPU's thread.
+  bool ReadRom(uint64_t gpa, uint32_t size, uint64_t* value);
 
  private:
   Status MakeNode(uint32_t id, std::shared_ptr<Node>* out);

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cinttypes>
 #include <cstdio>
+#include <cstring>
 #include <iterator>
 #include <thread>
 
@@ -144,6 +145,15 @@ Status HaxmVm::UnmapMemory(uint64_t gpa) {
   Status status = SetRam(mapping->gpa, mapping->size, 0, kRamInvalid);
   if (status.ok()) map_.Erase(gpa);
   return status;
+}
+
+bool HaxmVm::ReadRom(uint64_t gpa, uint32_t size, uint64_t* value) {
+  const MemoryGate::Passage passage(&gate_);  // the map changes behind it only
+  const Mapping* mapping = map_.Holding(gpa);
+  if (!mapping || !mapping->read_only || size > mapping->gpa + mapping->size - gpa) return false;
+  *value = 0;
+  std::memcpy(value, mapping->memory->data() + mapping->offset + (gpa - mapping->gpa), size);
+  return true;
 }
 
 // Makes the vCPU in the driver and opens its node.

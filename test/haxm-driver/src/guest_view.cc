@@ -94,9 +94,9 @@ size_t GuestView::Write(uint64_t linear, const void* from, size_t size) const {
     uint64_t gpa;
     if (!Translate(linear + done, &gpa)) break;
     const Page page = ram_.Find(gpa);
-    if (!page.host) break;
+    if (!page.host || page.kind == PageKind::kRom) break;
     const size_t part = std::min<size_t>(size - done, kPageSize - (gpa & (kPageSize - 1)));
-    if (page.kind != PageKind::kRom) memcpy(page.host, static_cast<const uint8_t*>(from) + done, part);
+    memcpy(page.host, static_cast<const uint8_t*>(from) + done, part);
     done += part;
   }
   return done;

@@ -38,6 +38,12 @@ kvm_regs Undo(const Insn& insn, const kvm_regs& after, bool unfinished) {
   return before;
 }
 
+// Strings that are repeated, and instructions with two operands in memory: the driver's emulator translates their addresses itself.
+bool WritesByTranslation(const Insn& insn) {
+  const bool push_or_pop = insn.map == 0 && (insn.opcode == 0xff || insn.opcode == 0x8f);
+  return insn.rep || insn.place == Insn::Place::kSiDi || push_or_pop;
+}
+
 bool StoresRegister(const Insn& insn) { return insn.map == 0 && (insn.opcode == 0x88 || insn.opcode == 0x89); }
 
 // Does the register that a MOV stores hold what was written?
@@ -85,9 +91,9 @@ Vcpu::Next Vcpu::DeliverMmio() {
     }
     case PageKind::kRom:
       if (write && TheConfig().skips_rom_writes) return Next::kReturn;
-      return write ? DeliverWrite(gpa, length, data) : DeliverRead(gpa, length);
+      return write ? DeliverWrite(gpa, length, data, true) : DeliverRead(gpa, length);
     case PageKind::kUnmapped:
-      return write ? DeliverWrite(gpa, length, data) : DeliverRead(gpa, length);
+      return write ? DeliverWrite(gpa, length, data, false) : DeliverRead(gpa, length);
     default:
       return Panic("the client's memory cannot be pinned");
   }
@@ -131,7 +137,7 @@ bool Vcpu::MovesBetweenDevices(const Insn& insn, uint64_t* target) const {
   return guest.Translate(OperandAddress(insn, regs(), guest, true), target) && vm_->ram().Find(*target).kind == PageKind::kUnmapped;
 }
 
-Vcpu::Next Vcpu::DeliverWrite(uint64_t gpa, uint32_t length, uint64_t data) {
+Vcpu::Next Vcpu::DeliverWrite(uint64_t gpa, uint32_t length, uint64_t data, bool rom) {
   if (length < 8 && AtPageEnd(gpa, length) && Enter(true) == 0 && run_->exit_reason == KVM_EXIT_MMIO && run_->mmio.is_write &&
       run_->mmio.phys_addr == gpa + length && length + run_->mmio.len <= 8) {
     memcpy(reinterpret_cast<uint8_t*>(&data) + length, run_->mmio.data, run_->mmio.len);
@@ -142,6 +148,18 @@ Vcpu::Next Vcpu::DeliverWrite(uint64_t gpa, uint32_t length, uint64_t data) {
   bool unsupported = false;
   RollBack(gpa, length, data, &unsupported);
   if (unsupported) return Panic("em_decode_insn() failed");
+  if (rom && operation_.decoded) {
+    const Insn& insn = operation_.insn;
+    if (WritesByTranslation(insn)) return Panic("em_emulate_insn() failed");  // such writes are for RAM
+    if (insn.reads) {
+      operation_.kind = Operation::Kind::kRomRead;
+      operation_.gpa = gpa;
+      operation_.length = length;
+      operation_.data = data;
+      WriteRecord(io_buffer_, gpa, length, false, 0);
+      return Stop(kStatusFastMmio);
+    }
+  }
   WriteRecord(io_buffer_, gpa, length, true, data);
   return Stop(kStatusFastMmio);
 }
@@ -152,16 +170,18 @@ void Vcpu::RollBack(uint64_t gpa, uint32_t length, uint64_t data, bool* unsuppor
   const kvm_regs after = regs();
   const GuestView guest = view();
   *unsupported = false;
-  const auto show = [this](const kvm_regs& before) {
+  const auto show = [this](const kvm_regs& before, const Insn& insn) {
     operation_.shown = before;
     operation_.rolled_back = true;
+    operation_.insn = insn;
+    operation_.decoded = true;
   };
   if (previous_.kind == Operation::Kind::kRead && previous_.decoded && previous_.insn.writes) {
     const uint64_t rip = previous_.shown.rip;
     if (after.rip == rip + previous_.insn.length || (previous_.insn.rep && after.rip == rip)) {
       kvm_regs before = previous_.shown;
       before.rflags = after.rflags;
-      return show(before);
+      return show(before, previous_.insn);
     }
   }
   const auto wrote = [&](const Insn& insn, const kvm_regs& before) {
@@ -174,7 +194,7 @@ void Vcpu::RollBack(uint64_t gpa, uint32_t length, uint64_t data, bool* unsuppor
   Insn insn;
   if (DecodeAt(after.rip, &insn) && insn.rep && insn.string() && insn.supported) {
     const kvm_regs before = Undo(insn, after, true);
-    if (wrote(insn, before)) return show(before);
+    if (wrote(insn, before)) return show(before, insn);
   }
   bool found = false;
   bool idle = false;
@@ -187,7 +207,7 @@ void Vcpu::RollBack(uint64_t gpa, uint32_t length, uint64_t data, bool* unsuppor
     } else if (!found || idle || !insn.idle_prefix) {
       // The longest, unless what makes it longer would be a prefix without effect.
       if (found && insn.idle_prefix) continue;
-      show(before);
+      show(before, insn);
       found = true;
       idle = insn.idle_prefix;
       *unsupported = false;
@@ -206,6 +226,17 @@ bool Vcpu::ResumeMemory() {
       open.given = run_->mmio.len;
       memcpy(run_->mmio.data, &open.data, run_->mmio.len);
       return false;
+    }
+    case Operation::Kind::kRomRead: {
+      FastMmio record;
+      memcpy(&record, io_buffer_, sizeof record);
+      uint64_t there = 0;
+      if (const uint8_t* rom = vm_->ram().Find(open.gpa).host) memcpy(&there, rom, open.length);
+      // KVM's operation was on what is there: another reply shows, if not as its own operation would have it.
+      const uint64_t differs = record.value ^ there;
+      open.kind = Operation::Kind::kWrite;
+      WriteRecord(io_buffer_, open.gpa, open.length, true, open.data ^ differs);
+      return Stop(kStatusFastMmio) == Next::kReturn;
     }
     case Operation::Kind::kFaultRead: {
       const Page page = vm_->ram().Find(open.gpa);

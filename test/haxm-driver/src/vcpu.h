@@ -29,6 +29,7 @@ struct Operation {
     kIns,         // the data still has to go into memory
     kRead,        // KVM waits for the data of a device
     kWrite,       // a device's data was handed over; KVM is past the instruction
+    kRomRead,     // of an instruction that goes on to write ROM: KVM has done both, and its write is next
     kFaultRead,   // KVM waits for the data of a protected page
     kFaultWrite,  // KVM has given data for a protected page
   };
@@ -37,7 +38,7 @@ struct Operation {
   uint32_t length = 0;  // of the access as the client sees it
   uint32_t given = 0;   // of it, to KVM
   uint64_t data = 0;    // to be written; or read, where more than one KVM exit takes it
-  Insn insn;            // of kRead
+  Insn insn;            // of kRead, and the one that wrote
   bool decoded = false;
   bool moves = false;  // a read whose value the client itself takes to `target`
   uint64_t target = 0;
@@ -104,7 +105,7 @@ class Vcpu {
   Next DeliverMmio();
   Next DeliverRead(uint64_t gpa, uint32_t length);
   bool MovesBetweenDevices(const Insn& insn, uint64_t* target) const;
-  Next DeliverWrite(uint64_t gpa, uint32_t length, uint64_t data);
+  Next DeliverWrite(uint64_t gpa, uint32_t length, uint64_t data, bool rom);
   Next Fault(uint64_t gpa, uint32_t access);
   bool ResumeMemory();
   void RollBack(uint64_t gpa, uint32_t length, uint64_t data, bool* unsupported);
