@@ -228,8 +228,8 @@ export class Vcpu {
   }
 
   /**
-   * Holds a run() in progress: on return the guest executes nothing, and registers and memory are complete, unless a device's promise still
-   * has the reply to its last access. Idempotent; without a run it does nothing.
+   * Holds a run() in progress: on return the guest executes nothing, and registers and memory are complete, unless a handler on the stack or a
+   * device's promise still has the reply to its last access: then as soon as that is there. Idempotent; without a run it does nothing.
    */
   pause(): void {
     if (!this.#run || this.#paused) return;

@@ -122,6 +122,19 @@ export abstract class GuestRun implements RunInProgress {
     if (!this.inSlice) this.leave();
   }
 
+  /**
+   * What a pause promises of registers and memory, once nothing is in its way: neither a handler that is on the stack, as one that pauses its own
+   * vCPU, nor a promise that has the reply.
+   */
+  protected completeIfPaused(): void {
+    if (!this.paused || this.parked || this.inSlice || this.ended) return;
+    try {
+      this.vcpu.complete();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
   /** Nobody tells this run anything any more. */
   protected detach(): void {
     this.devices.runs.delete(this);
@@ -303,7 +316,8 @@ export abstract class GuestRun implements RunInProgress {
         if (this.settled) return;
         reply(value);
         this.parked = false;
-        if (!this.waits) this.wake();
+        if (this.waits) this.completeIfPaused();
+        else this.wake();
       },
       (error: unknown) => this.deviceFailed(error, 'a promise of its handler'),
     );

@@ -75,8 +75,7 @@ class InlineRun extends GuestRun {
     if (this.paused || this.settled) return;
     this.paused = true;
     this.over = true;
-    // No slice is in progress while other JavaScript runs, but a handler may pause its own vCPU: its reply is not there yet.
-    if (!this.inSlice && !this.parked) this.vcpu.complete();
+    this.completeIfPaused();
   }
 
   override setReferenced(referenced: boolean): void {
@@ -115,13 +114,10 @@ class InlineRun extends GuestRun {
       this.fail(error);
     }
     this.inSlice = this.devices.serving = false;
-    if (this.ended) {
-      this.settle();
-      return Next.End;
-    }
-    if (this.waits) return Next.Park;
-    this.#adapt(handled);
-    return this.settled ? Next.End : Next.GoOn;
+    if (this.ended) this.settle();
+    else if (this.waits) this.completeIfPaused();
+    else this.#adapt(handled);
+    return this.settled ? Next.End : this.waits ? Next.Park : Next.GoOn;
   }
 
   /**

@@ -118,7 +118,7 @@ export class ThreadedRun extends GuestRun {
     }
     this.#track?.left();
     if (this.ended) this.settle();
-    else if (this.waits) this.#completeIfPaused();
+    else if (this.waits) this.completeIfPaused();
     return false;
   }
 
@@ -131,7 +131,7 @@ export class ThreadedRun extends GuestRun {
     if (this.paused || this.settled) return;
     this.paused = true;
     this.#getOut();
-    this.#completeIfPaused();
+    this.completeIfPaused();
   }
 
   override setReferenced(referenced: boolean): void {
@@ -182,6 +182,11 @@ export class ThreadedRun extends GuestRun {
     if (this.#runner.ready() || this.vcpu.closed) this.settle();
   }
 
+  /** One whose exit waits for a handler of another vCPU to return is completed when that exit has been served. */
+  protected override completeIfPaused(): void {
+    if (this.#runner.ready()) super.completeIfPaused();
+  }
+
   protected override checkEntry(): void {
     this.#runner.check();
   }
@@ -225,9 +230,5 @@ export class ThreadedRun extends GuestRun {
     this.#leaving = true;
     this.exited();
     this.#leaving = false;
-  }
-
-  #completeIfPaused(): void {
-    if (this.paused && !this.parked && this.#runner.ready()) this.vcpu.complete();
   }
 }

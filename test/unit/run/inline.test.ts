@@ -588,7 +588,8 @@ describe('pause and resume', () => {
     const ended = made.vcpu.run();
     expect(mockSlice()).toBe(next.goOn);
     made.vcpu.pause();
-    expect([mockSlice(), made.native.completed]).toEqual([next.park, 1]);
+    expect(made.native.completed).toBe(1);
+    expect(mockSlice()).toBe(next.park);
     made.vcpu.resume();
     expect(mockRunner.woken).toBe(1);
     mockScript.push(halt);
