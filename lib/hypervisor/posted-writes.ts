@@ -47,8 +47,8 @@ export class PostedWrites {
     const coalesced = this.#hasCoalescing(port);
     const zone = { addr: range.first, size: range.length, pio: port };
     if (coalesced) {
-      this.vm.kvm.registerCoalescedMmio(zone);
       this.#mapKernelRing();
+      this.vm.kvm.registerCoalescedMmio(zone);
     } else {
       this.native.post(port, range.first, range.last);
       if (!this.#words) this.#use(this.native.postedRing(), 0);

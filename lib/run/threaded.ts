@@ -72,6 +72,10 @@ export class ThreadedRun extends GuestRun {
   #active = true;
   /** Getting out: the exit that comes up is served, and the guest stays out. */
   #leaving = false;
+  /** Posted writes of a guest that does not exit: no slice ends here. */
+  readonly #watchPosted = (): void => {
+    this.#siblings.posted ??= setInterval(drainBetweenExits, postedInterval, this.vcpu.vm).unref();
+  };
 
   constructor(vcpu: Vcpu, { signal, affinity = [], trace }: RunOptions) {
     super(vcpu, signal);
@@ -90,7 +94,8 @@ export class ThreadedRun extends GuestRun {
     }
     runs.set(this.#slot, this);
     this.#siblings.runs.add(this);
-    this.#watchPosted();
+    vm.posted.onActive.add(this.#watchPosted);
+    if (vm.posted.active) this.#watchPosted();
     if (vm.hasKernelIrqchip) this.#siblings.timer ??= setInterval(lookAtHalted, haltCheckInterval, this.#siblings).unref();
     this.#enter();
   }
@@ -102,7 +107,6 @@ export class ThreadedRun extends GuestRun {
     this.inSlice = this.devices.serving = true;
     this.#track?.exited();
     try {
-      this.#watchPosted();
       this.vcpu.exits.count(kind, u32[portAt]);
       if (!this.drainPosted()) this.#active = true;
       else if (kind === (ExitKind.Io as number)) this.access(u32[portAt], u32, this.ports);
@@ -149,8 +153,9 @@ export class ThreadedRun extends GuestRun {
   stayHalted(): boolean {
     this.#runner.hold();
     if (!this.#runner.takeExit()) return false;
-    // One that has ended has an exit for the pump to settle it with: now it is taken.
-    if (!this.ended && this.u32[kindAt] === interrupted && isHaltedForEver(this.vcpu, true)) return true;
+    // One that has ended has an exit for the pump to settle it with: now it is taken. Posted writes are seen before the end.
+    const idle = !this.ended && this.u32[kindAt] === interrupted && !this.vcpu.vm.posted.waiting;
+    if (idle && isHaltedForEver(this.vcpu, true)) return true;
     if (this.exited()) addon().resumeSlot(this.#slot);
     return false;
   }
@@ -192,6 +197,7 @@ export class ThreadedRun extends GuestRun {
   }
 
   protected override release(): void {
+    this.vcpu.vm.posted.onActive.delete(this.#watchPosted);
     this.#runner.stop();
     this.#track?.left();
     runs.delete(this.#slot);
@@ -202,12 +208,6 @@ export class ThreadedRun extends GuestRun {
     siblings.timer = undefined;
     clearInterval(siblings.posted);
     siblings.posted = undefined;
-  }
-
-  /** Posted writes of a guest that does not exit: no slice ends here. */
-  #watchPosted(): void {
-    const { vm } = this.vcpu;
-    if (vm.posted.active) this.#siblings.posted ??= setInterval(drainBetweenExits, postedInterval, vm).unref();
   }
 
   #enter(): void {

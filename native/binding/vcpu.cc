@@ -38,9 +38,10 @@ Napi::Value VcpuHandle::RawIoctl(const Napi::CallbackInfo& info) {
   return Vcpu_(info.Env(), &vcpu) ? Ioctl(info, vcpu.get()) : Napi::Value();
 }
 
+// Also while the guest is in: mmap() of the descriptor does not touch the vCPU.
 Napi::Value VcpuHandle::RawMap(const Napi::CallbackInfo& info) {
-  std::shared_ptr<Vcpu> vcpu;
-  return Vcpu_(info.Env(), &vcpu) ? Map(info, vcpu.get()) : Napi::Value();
+  std::shared_ptr<VcpuBox> box;
+  return Open(info.Env(), &box) ? Map(info, box->vcpu.get()) : Napi::Value();
 }
 
 // The exit page and the state block as one ArrayBuffer, which keeps them alive beyond close().

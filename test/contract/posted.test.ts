@@ -1,8 +1,9 @@
 /** Posted writes: one observable order on every backend. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Vcpu } from 'node-hax';
 import { codeOf } from '../support/codes';
-import { Recorder, sink } from '../support/guests';
-import { describeEachBackend } from '../support/hosts';
+import { Recorder, at, guestImage, loadGuest, ramSize, sink } from '../support/guests';
+import { describeEachBackend, itNeeds } from '../support/hosts';
 
 /** Keeps the order in which two or more devices are accessed. */
 class Log {
@@ -100,7 +101,7 @@ describeEachBackend('posted writes', (backend) => {
 
 describeEachBackend(
   'posted writes of a guest',
-  (backend) => {
+  (backend, host) => {
     it.each([false, true])('are seen before the next exit, ports and addresses among each other; threaded %s', async (threaded) => {
       const source = `mov ax, 0x3000; mov ds, ax; mov al, 1; out 0x40, al; mov byte ptr [0x10], 2; mov al, 3; out 0x41, al
         in al, 0x48; out 0x40, al; mov word ptr [0x20], 0x405; in al, 0x40; mov ax, 0x607; out 0x44, ax; hlt`;
@@ -122,6 +123,55 @@ describeEachBackend(
       ]);
       // Two INs and the HLT; the ring of the devices without zones is inline mode's.
       if (!threaded) expect(vcpu.exits.snapshot().handled).toBe(3);
+    });
+
+    it('all arrive, in order, where the range is posted while another vCPU is in the guest', async () => {
+      const image = guestImage('real', '1: cmp bx, 0; je 1b; out 0x40, al; loop 1b; hlt');
+      const vm = backend.vm();
+      vm.mapMemory({ gpa: 0, size: ramSize });
+      const [spinning, writing] = [0, 1].map((rbx) => {
+        const vcpu = vm.createVcpu({ cpus: 2 });
+        loadGuest(vm, vcpu, { ...image, state: { ...image.state, rax: 0x55, rbx, rcx: 700 } });
+        return vcpu;
+      });
+      const written: number[] = [];
+      const device = sink((value, number) => {
+        written.push(value);
+        if (number === 100) vm.ports.post({ at: 0x40, length: 1 });
+      });
+      vm.ports.add({ at: 0x40, length: 1 }, device);
+      const spin = spinning.run({ threaded: true });
+      expect(await writing.run({ threaded: true })).toEqual({ reason: 'halted' });
+      expect(written).toEqual(new Array(700).fill(0x55));
+      spinning.stop();
+      await spin;
+    });
+
+    it.each([false, true])('are seen in time where the range is posted while the guest is in; threaded %s', async (threaded) => {
+      const { vm, vcpu } = backend.guest('real', `1: cmp byte ptr [${at.data}], 0; je 1b; out 0x40, al; 2: jmp 2b`);
+      vm.ports.add(
+        { at: 0x40, length: 1 },
+        sink(() => vcpu.stop({ reason: 'exit-code', status: 5 })),
+      );
+      const run = vcpu.run({ threaded });
+      await delay(20);
+      vm.ports.post({ at: 0x40, length: 1 });
+      vm.memory.writeU8(at.data, 1);
+      const late = delay(1000, undefined, { ref: false }).then(() => vcpu.stop());
+      expect(await Promise.race([run, late])).toEqual({ reason: 'exit-code', status: 5 });
+    });
+
+    itNeeds(host, 'kernelIrqchip', 'are seen before the end of a guest that nothing can wake', async () => {
+      const { vm, vcpu } = backend.guest('real', `1: cmp byte ptr [${at.data}], 0; je 1b; out 0x40, al; cli; hlt`, { irqchip: 'kernel' });
+      const recorder = new Recorder();
+      vm.ports.add({ at: 0x40, length: 1 }, recorder);
+      const run = vcpu.run({ threaded: true });
+      await delay(395); // 5 ms before the second look at halted ones
+      vm.ports.post({ at: 0x40, length: 1 });
+      vm.memory.writeU8(at.data, 1);
+      for (const end = Date.now() + 30; Date.now() < end;);
+      expect(await run).toEqual({ reason: 'halted' });
+      expect(recorder.written.length).toBe(1);
     });
 
     it('of 8 bytes, and those that reach beyond their range', async () => {
