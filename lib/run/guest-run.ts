@@ -174,7 +174,7 @@ export abstract class GuestRun implements RunInProgress {
     this.u32[windowAt] = source.pending ? 1 : 0;
   }
 
-  /** Serves the writes that the guest did not wait for; false when that has ended the run. */
+  /** Serves the writes that the guest did not wait for; false when the vCPU has been closed. Whatever else ends the run, the exit is served. */
   protected drainPosted(): boolean {
     const { posted } = this.vcpu.vm;
     try {
@@ -182,7 +182,7 @@ export abstract class GuestRun implements RunInProgress {
     } catch (error) {
       this.deviceFailed(error, 'a posted write');
     }
-    return !this.ended;
+    return !this.vcpu.closed;
   }
 
   /** A port access: one element, as nearly all are, or a string of them. The hot path has page and bus in its hands. */

@@ -174,6 +174,18 @@ describeEachBackend(
       expect(recorder.written.length).toBe(1);
     });
 
+    it.each([false, true])('whose handler stops the vCPU do not lose the access after them; threaded %s', async (threaded) => {
+      const { vm, vcpu } = backend.guest('real', `out 0x40, al; in al, 0x41; mov [${at.data}], al; hlt`);
+      vm.ports.add(
+        { at: 0x40, length: 1, posted: true },
+        sink(() => vcpu.stop()),
+      );
+      vm.ports.add({ at: 0x41, length: 1 }, { read: () => 0x5a, write: () => undefined });
+      expect(await vcpu.run({ threaded })).toEqual({ reason: 'killed' });
+      expect(await vcpu.run({ threaded })).toEqual({ reason: 'halted' });
+      expect(vm.memory.readU8(at.data)).toBe(0x5a);
+    });
+
     it('of 8 bytes, and those that reach beyond their range', async () => {
       const { vm, vcpu } = backend.guest('long64', 'mov rax, 0x1122334455667788; mov [0x30000], rax; mov [0x300fe], eax; hlt');
       const [device, beyond] = [new Recorder(), new Recorder()];

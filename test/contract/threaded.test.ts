@@ -194,6 +194,27 @@ describeEachBackend('threaded mode', (backend) => {
     expect(counts).toEqual([200, 200]);
   });
 
+  it('loses no access of a vCPU that a handler of another stops', async () => {
+    const { vm, vcpus } = several(backend, [
+      { kind: 'out', port: 0x10 },
+      { kind: 'out', port: 0x11, times: 2000 },
+    ]);
+    const stopping = sink(() => {
+      for (const end = Date.now() + 20; Date.now() < end;);
+      vcpus[1].stop();
+    });
+    let count = 0;
+    vm.ports.add({ at: 0x10, length: 1 }, stopping);
+    vm.ports.add(
+      { at: 0x11, length: 1 },
+      sink(() => void count++),
+    );
+    const runs = [vcpus[1], vcpus[0]].map((vcpu) => vcpu.run(threaded));
+    expect(await Promise.all(runs)).toEqual([killed, { reason: 'halted' }]);
+    expect(await vcpus[1].run(threaded)).toEqual({ reason: 'halted' });
+    expect(count).toBe(2000);
+  });
+
   it('calls no handler while one of an inline run of the same VM is at work', async () => {
     const { vm, vcpus } = several(backend, [
       { kind: 'out', port: 0x10, times: 200 },
