@@ -112,7 +112,7 @@ export class PortBus {
     this.onAnswer?.(port, value);
   }
 
-  /** Takes all handlers away; for a VM that closes. */
+  /** Takes all handlers and listeners away; for a VM that closes. A promise may still go on with its access. */
   clear(): void {
     if (this.#table === empty) return;
     tables.give(this.#table);
@@ -120,6 +120,7 @@ export class PortBus {
     this.#claims.length = 1;
     this.#free.length = 0;
     this.#answered.clear();
+    this.#unclaimed.clear();
   }
 
   /** Calls back for every port that nobody owns, once per port and direction, up to a cap. */

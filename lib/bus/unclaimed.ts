@@ -37,6 +37,11 @@ export class UnclaimedReports {
     return removable(() => void this.#listeners.delete(entry));
   }
 
+  /** Takes all listeners away. */
+  clear(): void {
+    this.#listeners.clear();
+  }
+
   report(address: number, width: number, direction: 'in' | 'out', value?: number): void {
     if (this.#listeners.size === 0) return;
     const seen = this.#seen[direction];

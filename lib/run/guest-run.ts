@@ -44,6 +44,9 @@ export abstract class GuestRun implements RunInProgress {
   /** HLT with interrupts on: the controllers of ours wake it. */
   protected halted = false;
   protected paused = false;
+  /** What handlers of memory-mapped I/O get: a promise that outlives this run is not to reach the exit page, which later runs use. */
+  readonly #words = new Uint32Array(2);
+  readonly #bytes = new Uint8Array(this.#words.buffer);
   #resolve!: (end: RunEnd) => void;
   #reject!: (error: unknown) => void;
   #end: RunEnd | undefined;
@@ -213,7 +216,7 @@ export abstract class GuestRun implements RunInProgress {
     const step = (i: number): void | PromiseLike<unknown> => {
       if (!input) return this.ports.write(port, bytes.readUIntLE(i * size, size), size);
       const value = this.ports.read(port, size);
-      if (typeof value !== 'number') return value.then((settled) => bytes.writeUIntLE(settled, i * size, size));
+      if (typeof value !== 'number') return value.then((settled) => this.settled || bytes.writeUIntLE(settled, i * size, size));
       bytes.writeUIntLE(value, i * size, size);
     };
     const rest = async (from: number, first: PromiseLike<unknown>): Promise<void> => {
@@ -246,11 +249,19 @@ export abstract class GuestRun implements RunInProgress {
     const address = u32[addressAt] + u32[addressAt + 1] * 2 ** 32;
     const size = u32[sizeAt];
     this.vcpu.exits.countPage(address);
-    const bytes = this.u8.subarray(exitPage.data, exitPage.data + 8);
+    const bytes = this.#bytes;
+    const words = this.#words;
+    words[0] = u32[data32];
+    words[1] = u32[data32 + 1];
+    const reply = (): void => {
+      u32[data32] = words[0];
+      u32[data32 + 1] = words[1];
+    };
     try {
       const bus = this.vcpu.vm.mmio;
       const pending = u32[directionAt] !== 0 ? bus.writeBytes(address, bytes, size) : bus.readBytes(address, bytes, size);
-      if (pending !== undefined) this.park(pending, () => undefined);
+      if (pending !== undefined) this.park(pending, reply);
+      else reply();
     } catch (error) {
       this.deviceFailed(error, `${u32[directionAt] !== 0 ? 'write to' : 'read from'} address ${hex(address)}`);
     }

@@ -226,6 +226,21 @@ describe('PortBus', () => {
     expect(() => new PortBus().onUnclaimed(undefined as never)).toThrow(expect.objectContaining({ code: 'ERR_HAX_INVALID_ARGUMENT' }));
   });
 
+  it('reports nothing once it was cleared, when a promise goes on with its access', async () => {
+    const bus = new PortBus();
+    let settle!: (value: number) => void;
+    bus.add(
+      { at: 0x80, length: 4 },
+      { maxWidth: 1, read: () => new Promise<number>((resolve) => (settle = resolve)), write: () => undefined },
+    );
+    const seen: UnclaimedAccess[] = [];
+    bus.onUnclaimed((access) => seen.push(access));
+    const value = bus.read(0x80, 4);
+    bus.clear();
+    settle(0x11);
+    expect([await value, seen]).toEqual([0xffffff11, []]);
+  });
+
   it('stops reporting at a cap', () => {
     const bus = new PortBus();
     let reports = 0;
