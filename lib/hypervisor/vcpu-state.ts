@@ -3,7 +3,7 @@ import { exitPage, fxsaveSize, maxMsrs, msrSize, stateBlock, StateMask } from '.
 import type { NativeVcpu } from '../native/addon';
 import { checkBytes, checkObject, shown } from '../util/check';
 import type { CpuState, CpuStateInit, GeneralRegister } from '../util/cpu-state';
-import { generalRegisters } from '../util/cpu-state';
+import { generalRegisters, interruptFlag } from '../util/cpu-state';
 import { invalidArgument } from '../util/errors';
 import { checkInteger } from '../util/numbers';
 import { checkMsr, msrRefused, StateView } from './state';
@@ -153,6 +153,8 @@ export class VcpuParts {
   #set(mask: number): void {
     this.forget();
     this.native.setState(mask);
+    // It is of the last exit, and the run loop would inject by it.
+    if (mask & StateMask.General && !(this.#state.general('rflags') & interruptFlag)) this.#u32[exitPage.interruptReady / 4] = 0;
   }
 
   #putMsrs(list: readonly (readonly [number, bigint])[]): void {

@@ -335,7 +335,7 @@ export class Vcpu {
     this.#parts.set({ mpState: state ?? (null as never) });
   }
 
-  /** After an exit: whether the guest would take an interrupt at once. Means nothing where the kernel has the interrupt controllers. */
+  /** After an exit: whether the guest would take an interrupt at once; false once IF was cleared by setState(). Means nothing where the kernel has the interrupt controllers. */
   get interruptReady(): boolean {
     return this.#u32[exitPage.interruptReady / 4] !== 0;
   }

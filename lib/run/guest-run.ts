@@ -9,8 +9,8 @@ import { deviceError, devicesOf, type Devices } from '../hypervisor/devices';
 import type { RunEnd } from '../hypervisor/end';
 import type { RunInProgress, Vcpu } from '../hypervisor/vcpu';
 import { exitDataSize, exitPage, ExitKind } from '../native/layout';
+import { interruptFlag } from '../util/cpu-state';
 import { hex } from '../util/numbers';
-import { interruptFlag } from './halt';
 import { serveOther } from './other-exits';
 
 const sizeAt = exitPage.size / 4;
@@ -71,7 +71,7 @@ export abstract class GuestRun implements RunInProgress {
     signal?.addEventListener('abort', this.#abort);
     if (this.source) {
       this.interrupt = true;
-      this.source.onPending = () => this.interruptPending();
+      this.source.onPending = this.#onPending;
     }
   }
 
@@ -116,6 +116,7 @@ export abstract class GuestRun implements RunInProgress {
     if (!this.waits) this.wake();
   }
 
+  readonly #onPending = (): void => this.interruptPending();
   readonly #abort = (): void => this.fail(this.signal!.reason);
 
   fail(error: unknown): void {
@@ -142,7 +143,8 @@ export abstract class GuestRun implements RunInProgress {
   protected detach(): void {
     this.devices.runs.delete(this);
     this.signal?.removeEventListener('abort', this.#abort);
-    if (this.source) this.source.onPending = undefined;
+    // A handler that has closed this vCPU may have begun a run of the next one, which has the pin now.
+    if (this.source?.onPending === this.#onPending) this.source.onPending = undefined;
   }
 
   protected settle(): void {

@@ -1,7 +1,5 @@
 import type { Vcpu } from '../hypervisor/vcpu';
-
-/** RFLAGS.IF, Intel SDM vol. 1, 3.4.3.3. */
-export const interruptFlag = 0x200n;
+import { interruptFlag } from '../util/cpu-state';
 
 /**
  * With the kernel's controllers HLT does not exit: it sleeps inside KVM_RUN, for ever when interrupts are off. `several`: an application

@@ -20,6 +20,9 @@ export interface DescriptorTable {
   limit: number;
 }
 
+/** RFLAGS.IF, Intel SDM vol. 1, 3.4.3.3. */
+export const interruptFlag = 0x200n;
+
 export const generalRegisters = [
   'rax',
   'rbx',

@@ -177,6 +177,51 @@ describeEachBackend(
       await runs[1];
       expect(services).toEqual([1, 2, 3]);
     });
+
+    it.each([false, true])('wait while setState() has switched interrupts off; threaded %s', async (threaded) => {
+      const { vm, vcpu } = backend.guest('real', `${listenTo(4)}; 1: jmp 1b; isr: out 0x11, al; ${endOfInterrupt}; iret`);
+      vm.memory.write(0x6000, assemble('nop; out 0x12, al; sti; nop; hlt'));
+      const seen: string[] = [];
+      const device = sink(() => void seen.push('service'));
+      vm.ports.add({ at: 0x11, length: 1 }, device);
+      vm.ports.add(
+        { at: 0x12, length: 1 },
+        sink(() => void seen.push('program')),
+      );
+      let run = vcpu.run({ threaded });
+      await delay(20);
+      vcpu.stop();
+      await run;
+      expect(vcpu.interruptReady).toBe(true);
+      vm.irqLine(4).set(true);
+      vcpu.setState(realMode({ ip: 0x6000, sp: at.stack }));
+      expect(vcpu.interruptReady).toBe(false);
+      run = vcpu.run({ threaded });
+      await delay(20);
+      vcpu.stop();
+      await run;
+      expect(seen).toEqual(['program', 'service']);
+    });
+
+    it('reach a vCPU that a handler of one before it runs, when it has closed that', async () => {
+      const { vm, vcpu } = backend.guest('real', `out 0x12, al; hlt; next: ${listenTo(4)}; out 0x10, al; ${sleepUntil(1)}
+        isr: mov byte ptr [0x7000], 1; ${endOfInterrupt}; iret`); // prettier-ignore
+      const next = vm.createVcpu();
+      next.setState(realMode({ ip: at.code + 3, sp: at.stack }));
+      vm.ports.add(
+        { at: 0x10, length: 1 },
+        sink(() => void setTimeout(() => vm.irqLine(4).set(true), 20)),
+      );
+      const ends: Promise<unknown>[] = [];
+      const close = (): void => {
+        vcpu.close();
+        ends.push(next.run());
+        setTimeout(() => next.stop(), 2000).unref();
+      };
+      vm.ports.add({ at: 0x12, length: 1 }, sink(close));
+      expect(await vcpu.run()).toEqual({ reason: 'killed' });
+      expect(await ends[0]).toEqual({ reason: 'halted' });
+    });
   },
   { needs: 'guests' },
 );
