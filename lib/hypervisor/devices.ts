@@ -1,3 +1,4 @@
+import { reasonOf } from '../util/check';
 import { HaxError } from '../util/errors';
 import { hex } from '../util/numbers';
 import type { VirtualMachine } from './vm';
@@ -20,9 +21,8 @@ export function devicesOf(vm: VirtualMachine): Devices {
 
 /** What a run ends with when a handler threw `cause`, at an exit at `rip` or at none. */
 export function deviceError(cause: unknown, what: string, rip?: bigint): HaxError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
   const where = rip === undefined ? '' : ` at guest rip ${hex(rip)}`;
-  return new HaxError('ERR_HAX_DEVICE_FAILED', `${what} failed${where}: ${reason}`, { rip, cause });
+  return new HaxError('ERR_HAX_DEVICE_FAILED', `${what} failed${where}: ${reasonOf(cause)}`, { rip, cause });
 }
 
 /**

@@ -13,7 +13,7 @@ import type { UnclaimedAccess } from '../bus/unclaimed';
 import type { ByteOutput } from '../host/byte-sink';
 import { createSharedMemory, sharedBytes, type SharedMemory } from '../memory/shared-memory';
 import { RealClock } from '../time/clock';
-import { checkListener, checkNames, checkSignal } from '../util/check';
+import { checkListener, checkNames, checkSignal, reasonOf } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger, parseSize } from '../util/numbers';
 import { Board } from './board';
@@ -213,7 +213,7 @@ export class Machine extends EventEmitter<{
       (error: unknown) => {
         const { signal } = this.#options;
         const aborted = signal?.aborted === true && signal.reason === error;
-        this.#finish('failed', String(error), () => this.#settle.reject(error), { cause: error, aborted });
+        this.#finish('failed', reasonOf(error), () => this.#settle.reject(error), { cause: error, aborted });
       },
     );
   }

@@ -7,7 +7,7 @@ import { deviceError } from '../hypervisor/devices';
 import type { RunEnd } from '../hypervisor/end';
 import type { SharedMemory } from '../memory/shared-memory';
 import type { CpuState } from '../util/cpu-state';
-import { checkListener, checkNames, checkObject, checkSignal, shown } from '../util/check';
+import { checkListener, checkNames, checkObject, checkSignal, reasonOf, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger } from '../util/numbers';
 import type { Console } from './console';
@@ -259,7 +259,7 @@ export class WorkerMachine extends EventEmitter<{
 
   #fail(error: unknown, aborted = false): void {
     this.#onStarted.reject(error);
-    this.#finish('failed', String(error), () => this.#settle.reject(error), { cause: error, aborted });
+    this.#finish('failed', reasonOf(error), () => this.#settle.reject(error), { cause: error, aborted });
   }
 
   /** Only the first end counts. */

@@ -1,4 +1,4 @@
-import { types } from 'node:util';
+import { inspect, types } from 'node:util';
 import { invalidArgument } from './errors';
 
 /** A value in a message: never throws, never long. */
@@ -6,6 +6,12 @@ export function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
   if (typeof value === 'number' || value === null || value === undefined || typeof value === 'boolean') return String(value);
   return typeof value === 'bigint' ? `${value}n` : `a value of type ${typeof value}`;
+}
+
+/** What was thrown, which may be anything, in the words of a message. */
+export function reasonOf(thrown: unknown): string {
+  const message: unknown = thrown instanceof Error || types.isNativeError(thrown) ? thrown.message : thrown;
+  return typeof message === 'string' ? message : inspect(message, { customInspect: false, breakLength: Infinity });
 }
 
 /** Throws ERR_HAX_INVALID_ARGUMENT unless `value` is an object; `name` goes into the message. */

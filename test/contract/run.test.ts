@@ -296,6 +296,24 @@ describeEachBackend('handlers that answer later', (backend) => {
 });
 
 describeEachBackend('a device that fails', (backend) => {
+  it.each([false, true])('whatever it throws or rejects with, by which the run ends; threaded %s', async (threaded) => {
+    const thrown: unknown = Object.create(null); // which String() refuses
+    for (const read of [
+      (): never => {
+        throw thrown;
+      },
+      async (): Promise<never> =>
+        Promise.resolve().then(() => {
+          throw thrown;
+        }),
+    ]) {
+      const { vm, vcpu } = backend.program({ kind: 'in', port: 0x60 });
+      vm.ports.add({ at: 0x60, length: 1 }, { read, write: () => undefined });
+      const error = await failure(vcpu.run({ threaded }));
+      expect([error.code, error.cause]).toEqual(['ERR_HAX_DEVICE_FAILED', thrown]);
+    }
+  });
+
   const cause = new Error('out of paper');
 
   /** The guest's instruction pointer as the error and the registers tell it. */
