@@ -29,6 +29,11 @@ class Registers {
   }
 }
 
+/** Registers that another thread has sent, which are plain data, as getState() gives them. */
+export function shownState(registers: CpuState): CpuState {
+  return Object.assign(new Registers(), registers);
+}
+
 const tables = ['gdt', 'idt'] as const;
 const known = new Set<string>([...generalRegisters, ...segmentRegisters, ...controlRegisters, ...tables]);
 

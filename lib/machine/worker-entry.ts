@@ -3,12 +3,12 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { checkInteger } from '../util/numbers';
 import { install } from './install';
 import { Machine } from './machine';
-import { packError, window, type FromWorker, type ToWorker, type WorkerStart } from './worker-protocol';
+import { packError, window, type Envelope, type FromWorker, type ToWorker, type WorkerStart } from './worker-protocol';
 
 /** What a setup module exports. */
 type Setup = (machine: Machine, data: unknown) => unknown;
 
-const post = (message: FromWorker): void => parentPort!.postMessage(message);
+const post = (nodeHax: FromWorker): void => parentPort!.postMessage({ nodeHax } satisfies Envelope);
 
 async function main({ options, setup, listens }: WorkerStart): Promise<void> {
   install();

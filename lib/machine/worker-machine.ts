@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import type { UnclaimedAccess } from '../bus/unclaimed';
 import { deviceError } from '../hypervisor/devices';
 import type { RunEnd } from '../hypervisor/end';
+import { shownState } from '../hypervisor/state';
 import type { SharedMemory } from '../memory/shared-memory';
 import type { CpuState } from '../util/cpu-state';
 import { checkListener, checkNames, checkObject, checkSignal, reasonOf, shown } from '../util/check';
@@ -21,9 +22,9 @@ import {
   type MachineState,
   type MachineStatistics,
 } from './machine';
-import { unpackError, window, type Call, type FromWorker, type ToWorker, type WorkerStart } from './worker-protocol';
+import { unpackError, window, type Call, type Envelope, type FromWorker, type ToWorker, type WorkerStart } from './worker-protocol';
 
-/** How long close() waits for a worker whose device models do not return, milliseconds. */
+/** How long close() and an abort wait for a worker whose device models do not return, milliseconds. */
 const patience = 1000;
 
 /** As MachineOptions, but for what cannot leave this thread. */
@@ -96,7 +97,9 @@ export class WorkerMachine extends EventEmitter<{
     } catch (cause) {
       throw invalidArgument(`the options of a machine in a worker must be such as can be cloned: ${(cause as Error).message}`);
     }
-    this.#worker.on('message', (message: FromWorker) => this.#receive(message));
+    this.#worker.on('message', (message: Partial<Envelope> | null | undefined) => {
+      if (message?.nodeHax) this.#receive(message.nodeHax);
+    });
     this.#worker.on('error', (error) => this.#fail(error));
     this.#worker.on('exit', (status) => this.#onExit(status));
     this.#port.attach((bytes) => this.#feed(bytes));
@@ -137,7 +140,7 @@ export class WorkerMachine extends EventEmitter<{
 
   /** Registers of a vCPU, by number. With several vCPUs only while paused (ERR_HAX_RUNNING). */
   async registers(vcpu = 0): Promise<CpuState> {
-    return (await this.#call('registers', checkInteger(vcpu, 'number of a vCPU', 0, 254))) as CpuState;
+    return shownState((await this.#call('registers', checkInteger(vcpu, 'number of a vCPU', 0, 254))) as CpuState);
   }
 
   /** Ends the guest at once; `ended` resolves with `{ reason: 'killed' }`. */
@@ -176,12 +179,18 @@ export class WorkerMachine extends EventEmitter<{
   }
 
   readonly #abort = (): void => {
-    if (this.#state === 'created') this.#fail(this.#signal!.reason, true);
+    const fail = (): void => this.#fail(this.#signal!.reason, true);
+    if (this.#state === 'created') fail();
     this.kill();
+    setTimeout(fail, patience).unref();
   };
 
+  get #over(): boolean {
+    return this.#state === 'stopped' || this.#state === 'failed';
+  }
+
   #updateReference(): void {
-    if (this.#referenced || this.#closing || this.#calls.size > 0) this.#worker.ref();
+    if ((this.#referenced && !this.#over) || this.#closing || this.#calls.size > 0) this.#worker.ref();
     else this.#worker.unref();
   }
 
@@ -244,8 +253,13 @@ export class WorkerMachine extends EventEmitter<{
       case 'ended':
         if (this.#signal?.aborted) this.#fail(this.#signal.reason, true);
         else if (message.error) this.#fail(unpackError(message.error));
-        else this.#finish(message.state, message.end!.reason, () => this.#settle.resolve(message.end!));
+        else this.#end(message.state, message.end!);
     }
+  }
+
+  #end(state: MachineState, end: RunEnd): void {
+    const own = 'registers' in end && end.registers ? { ...end, registers: shownState(end.registers) } : end;
+    this.#finish(state, end.reason, () => this.#settle.resolve(own));
   }
 
   #onExit(status: number): void {
@@ -253,6 +267,7 @@ export class WorkerMachine extends EventEmitter<{
     const error = new HaxError('ERR_HAX_ENDED', `the worker of this machine ended with status ${status}`);
     for (const { reject } of this.#calls.values()) reject(error);
     this.#calls.clear();
+    this.#onStarted.reject(error);
     if (this.#closing) this.#finish('stopped', 'killed', () => this.#settle.resolve({ reason: 'killed' }));
     else this.#fail(error);
   }
@@ -264,8 +279,9 @@ export class WorkerMachine extends EventEmitter<{
 
   /** Only the first end counts. */
   #finish(state: MachineState, reason: string, settle: () => void, failure?: { cause: unknown; aborted: boolean }): void {
-    if (this.#state === 'stopped' || this.#state === 'failed') return;
+    if (this.#over) return;
     this.#state = state;
+    this.#updateReference();
     this.#signal?.removeEventListener('abort', this.#abort);
     this.#port.finish(reason, failure);
     settle();

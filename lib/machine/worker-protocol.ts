@@ -1,6 +1,7 @@
 /** What a machine in a worker and the thread that drives it say to each other. Everything here can be cloned. */
 import type { RunEnd } from '../hypervisor/end';
 import type { UnclaimedAccess } from '../bus/unclaimed';
+import { reasonOf } from '../util/check';
 import { HaxError, type HaxErrorCode } from '../util/errors';
 import type { MachineOptions, MachineState } from './machine';
 
@@ -35,6 +36,11 @@ export type FromWorker =
   | { readonly kind: 'unclaimed'; readonly access: UnclaimedAccess }
   | { readonly kind: 'ended'; readonly state: MachineState; readonly end?: RunEnd; readonly error?: PackedError };
 
+/** So that what a setup module sends over the same port is not taken for ours. */
+export interface Envelope {
+  readonly nodeHax: FromWorker;
+}
+
 /** How much may be on its way in each direction before the other side has taken it. */
 export const window = 65536;
 
@@ -52,10 +58,13 @@ export interface PackedError {
   readonly cause?: PackedError;
 }
 
-export function packError(error: unknown): PackedError {
-  if (!(error instanceof Error)) return { name: 'Error', message: String(error), stack: undefined };
+/** Causes of causes that travel with an error; they may go round in a circle. */
+const maxCauses = 8;
+
+export function packError(error: unknown, causes = maxCauses): PackedError {
+  if (!(error instanceof Error)) return { name: 'Error', message: reasonOf(error), stack: undefined };
   const { name, message, stack, cause } = error;
-  const common = { name, message, stack, ...(cause === undefined ? {} : { cause: packError(cause) }) };
+  const common = { name, message, stack, ...(cause === undefined || causes === 0 ? {} : { cause: packError(cause, causes - 1) }) };
   if (!(error instanceof HaxError)) return common;
   const { code, operation, errno, backend, hint, rip } = error;
   return { ...common, code, operation, errno, backend, hint, rip };

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createSharedMemory, HaxError, launch, launchInWorker, type WorkerMachine, type WorkerMachineOptions } from 'node-hax';
+import { createSharedMemory, HaxError, launch, launchInWorker, WorkerMachine, type WorkerMachineOptions } from 'node-hax';
 import { assemble } from '../support/assemble';
 import { codeOfAsync } from '../support/codes';
 import { RunningCommand } from '../support/command';
@@ -159,6 +159,63 @@ describeKvm('a machine in a worker', () => {
     expect(await machine.ended).toEqual({ reason: 'killed' });
   });
 
+  test('ends by an abort within moments though a device model never returns', async () => {
+    const controller = new AbortController();
+    const setup = module(
+      'stuck.cjs',
+      `module.exports = ({ vm }) => vm.ports.add({ at: 0x500, length: 1 }, { read: () => 0, write() { for (;;); } });`,
+    );
+    const machine = await boot(code('mov dx, 0x500; out dx, al; 3: jmp 3b'), { setup, signal: controller.signal });
+    await delay(50);
+    const wait = machine.console.waitFor('never');
+    const reason = new Error('enough');
+    controller.abort(reason);
+    await expect(machine.ended).rejects.toBe(reason);
+    await expect(wait).rejects.toBe(reason);
+    expect(machine.state).toBe('failed');
+  });
+
+  test('tells who waits for its start that it was closed before', async () => {
+    const setup = module('slow.cjs', `module.exports = () => new Promise((resolve) => setTimeout(resolve, 1e6));`);
+    const machine = new WorkerMachine({ kernel: spin, format: 'flat', load, mode: 32, memory: '1M', setup });
+    const started = codeOfAsync(() => machine.started);
+    await machine.close();
+    expect(await started).toBe('ERR_HAX_ENDED');
+    expect(await machine.ended).toEqual({ reason: 'killed' });
+  });
+
+  test('takes nothing that a setup module posts for its own', async () => {
+    const setup = module(
+      'posts.cjs',
+      `const { parentPort } = require('node:worker_threads');
+       module.exports = (_machine, messages) => messages.forEach((message) => parentPort.postMessage(message));`,
+    );
+    const messages = [null, undefined, 5, 'hello', { kind: 'reply', id: 77 }, { kind: 'ended', state: 'stopped' }, {}];
+    const machine = await boot(spin, { setup, setupData: messages });
+    await machine.console.waitFor('up\n');
+    expect([machine.state, (await machine.statistics()).cpus]).toEqual(['running', 1]);
+  });
+
+  test('tells of an error that is its own cause', async () => {
+    const setup = module(
+      'circle.cjs',
+      `module.exports = ({ vm }) => vm.ports.add({ at: 0x500, length: 1 }, {
+         read: () => 0, write() { const error = new Error('round'); error.cause = error; throw error; } });`,
+    );
+    const machine = await boot(code('mov dx, 0x500; out dx, al; 3: jmp 3b'), { setup });
+    await expect(machine.ended).rejects.toMatchObject({ code: 'ERR_HAX_DEVICE_FAILED', message: expect.stringContaining('round') });
+  });
+
+  test('shows registers as a machine here does', async () => {
+    const machine = await boot(spin);
+    await machine.console.waitFor('up\n');
+    expect(JSON.parse(JSON.stringify(await machine.registers()))).toMatchObject({ cr0: expect.stringMatching(/^0x/) });
+    machine.kill();
+    const broken = await boot(code('lidt [1f]; ud2; 1: .word 0; .long 0'));
+    const end = await broken.ended;
+    expect(JSON.parse(JSON.stringify(end))).toMatchObject({ reason: 'triple-fault', registers: { rip: expect.stringMatching(/^0x/) } });
+  });
+
   test('refuses what launch() refuses, and what cannot be cloned', async () => {
     const wrong: [Partial<WorkerMachineOptions>, string][] = [
       [{ kernel: '/nonexistent' }, 'ERR_HAX_FILE'],
@@ -171,6 +228,19 @@ describeKvm('a machine in a worker', () => {
     ];
     for (const [options, code] of wrong) expect(await codeOfAsync(() => boot(spin, options))).toBe(code);
     expect(await codeOfAsync(() => launchInWorker(undefined as never))).toBe('ERR_HAX_INVALID_ARGUMENT');
+  });
+
+  test('that has ended does not keep the process', async () => {
+    const script = module(
+      'ended.js',
+      `const { launchInWorker } = require(${JSON.stringify(path.resolve(__dirname, '../../dist/index.js'))});
+       (async () => {
+         const machine = await launchInWorker({ kernel: Uint8Array.of(0xfa, 0xf4), format: 'flat', memory: '1M' });
+         console.log((await machine.ended).reason, (await machine.statistics()).cpus);
+       })();`,
+    );
+    const { status, stdout, stderr } = await new RunningCommand(process.execPath, [script]).end();
+    expect([status, stdout.toString(), stderr]).toEqual([0, 'halted 1\n', '']);
   });
 
   test('of which nobody is to wait for answers what it is asked, and is closed, before the process ends', async () => {
