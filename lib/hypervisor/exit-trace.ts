@@ -24,7 +24,10 @@ function warn(error: HaxError): void {
 export interface ExitTraceOptions {
   /** Events that are kept, from the first on: 1,000,000 by default, some 120 MB; at most 100,000,000. */
   limit?: number;
-  /** Called once when the file cannot be written any more (ERR_HAX_FILE); the guests go on untraced. A process warning by default. */
+  /**
+   * Called once when the file cannot be written any more (ERR_HAX_FILE); the guests go on untraced. A process warning by default. What it throws
+   * is an uncaught exception.
+   */
   onError?: (error: HaxError) => void;
 }
 
@@ -155,7 +158,18 @@ class TraceFile implements EventSink {
       if (!this.over) this.#abandon();
       const reason = (cause as Error).message;
       const message = `the trace ${this.path} cannot be written any more: ${reason}; the guest goes on without it`;
-      this.onError(new HaxError('ERR_HAX_FILE', message, { hint, cause }));
+      this.#tell(new HaxError('ERR_HAX_FILE', message, { hint, cause }));
+    }
+  }
+
+  /** What the program throws is not to come up in the middle of an exit. */
+  #tell(error: HaxError): void {
+    try {
+      this.onError(error);
+    } catch (thrown) {
+      process.nextTick(() => {
+        throw thrown;
+      });
     }
   }
 

@@ -177,6 +177,21 @@ describe('the file', () => {
     expect(trace.track(fake.vcpu)).toBeUndefined();
   });
 
+  it('a full disk, and an onError that throws: an uncaught exception, and no error in the run', () => {
+    const later = jest.spyOn(process, 'nextTick').mockImplementation(() => undefined);
+    const onError = (): never => {
+      throw new Error('not heard');
+    };
+    const trace = new ExitTrace('/dev/full', { onError });
+    const fake = new FakeVcpu();
+    const track = trace.track(fake.vcpu)!;
+    for (let i = 0; i < 5000; i++) round(track, fake, ExitKind.Hlt);
+    const { calls } = later.mock;
+    later.mockRestore();
+    expect(calls).toHaveLength(1);
+    expect(calls[0][0]).toThrow('not heard');
+  });
+
   it('a full disk at the end: a warning of the process, where nobody listens', () => {
     const warn = jest.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
     new ExitTrace('/dev/full')[Symbol.dispose]();
