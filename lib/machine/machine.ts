@@ -147,6 +147,8 @@ export class Machine extends EventEmitter<{
   #resets = 0;
   #referenced = true;
   #killed = false;
+  /** By pause(): also while there is no run, whose next one begins paused. */
+  #held = false;
   #outputError: HaxError | undefined;
   #settle!: { resolve: (end: RunEnd) => void; reject: (error: unknown) => void };
 
@@ -181,7 +183,8 @@ export class Machine extends EventEmitter<{
 
   /** Where the machine is in its life. */
   get state(): MachineState {
-    return this.#state === 'running' && this.#board.processors.paused ? 'paused' : this.#state;
+    const { running, paused } = this.#board.processors;
+    return this.#state === 'running' && (running ? paused : this.#held) ? 'paused' : this.#state;
   }
 
   /** The VM of the current boot. */
@@ -218,14 +221,19 @@ export class Machine extends EventEmitter<{
     );
   }
 
-  /** Holds the guest, all of its processors; see {@link Vcpu.pause}. What it has printed is handed over. */
+  /**
+   * Holds the guest, all of its processors; see {@link Vcpu.pause}. What it has printed is handed over. Before start() and in a listener of
+   * 'reset' it is held as soon as it is to run.
+   */
   pause(): void {
+    this.#held = true;
     this.#board.processors.pause();
     this.#board.flush();
   }
 
   /** Lets the guest go on after pause(); otherwise does nothing. */
   resume(): void {
+    this.#held = false;
     this.#board.processors.resume();
   }
 
@@ -270,6 +278,7 @@ export class Machine extends EventEmitter<{
       const { processors } = this.#board;
       const running = processors.run(this.#options.signal);
       processors.setReferenced(this.#referenced);
+      if (this.#held) processors.pause();
       const end = await running;
       this.#port.hurry(() => this.#board.flush());
       if (this.#outputError) throw this.#outputError;

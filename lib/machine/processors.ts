@@ -22,6 +22,10 @@ export class Processors {
     return this.all[0];
   }
 
+  get running(): boolean {
+    return this.first.running;
+  }
+
   get paused(): boolean {
     return this.first.paused;
   }

@@ -26,7 +26,7 @@ async function main({ options, setup, listens }: WorkerStart): Promise<void> {
     await run(machine, setup.data);
   }
   machine.start();
-  post({ kind: 'started' });
+  post({ kind: 'started', state: machine.state });
 }
 
 class Host {

@@ -218,7 +218,7 @@ export class WorkerMachine extends EventEmitter<{
   #receive(message: FromWorker): void {
     switch (message.kind) {
       case 'started':
-        this.#state = 'running';
+        this.#state = message.state;
         this.#onStarted.resolve();
         break;
       case 'failed':

@@ -25,7 +25,7 @@ export type ToWorker =
   | { readonly kind: 'taken'; readonly bytes: number };
 
 export type FromWorker =
-  | { readonly kind: 'started' }
+  | { readonly kind: 'started'; readonly state: MachineState }
   | { readonly kind: 'failed'; readonly error: PackedError }
   | { readonly kind: 'reply'; readonly id: number; readonly value: unknown; readonly error?: PackedError }
   | { readonly kind: 'output'; readonly bytes: Uint8Array }

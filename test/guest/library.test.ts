@@ -189,6 +189,23 @@ describeKvm('a reset', () => {
     await closed;
   });
 
+  it.each([false, true])('a listener may pause the machine; threaded %s', async (threaded) => {
+    const machine = await start(reset, { threaded });
+    let resets = 0;
+    await new Promise<void>((resolve) =>
+      machine.on('reset', () => {
+        if (++resets > 1) return;
+        machine.pause();
+        resolve();
+      }),
+    );
+    await sleep(50);
+    expect([machine.state, resets, machine.vcpu.paused]).toEqual(['paused', 1, true]);
+    machine.resume();
+    await machine.console.waitFor('boot.boot.boot.');
+    expect(machine.state).toBe('running');
+  });
+
   it('waits go on across it', async () => {
     const machine = await start(reset);
     const { before } = await machine.console.waitFor('boot.boot.');
@@ -229,6 +246,21 @@ describeKvm('ends from outside', () => {
     expect(await unstarted.ended).toEqual({ reason: 'killed' });
     expect(codeOf(() => unstarted.start())).toBe('ERR_HAX_RUNNING');
     await (await start(spin))[Symbol.asyncDispose]();
+  });
+
+  it('a pause before start() counts, and a resume', async () => {
+    for (const resume of [false, true]) {
+      const machine = new Machine({ kernel: two });
+      machines.add(machine);
+      machine.pause();
+      if (resume) machine.resume();
+      expect(machine.state).toBe('created');
+      machine.start();
+      expect(machine.state).toBe(resume ? 'running' : 'paused');
+      await sleep(20);
+      machine.resume();
+      expect(await machine.ended).toEqual({ reason: 'powered-off' });
+    }
   });
 
   it('a kill before start() counts', async () => {

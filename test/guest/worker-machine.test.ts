@@ -87,6 +87,14 @@ describeKvm('a machine in a worker', () => {
     expect(await machine.ended).toEqual({ reason: 'killed' });
   });
 
+  test('is paused by its setup module', async () => {
+    const machine = await boot(spin, { setup: module('pauses.cjs', 'module.exports = (machine) => machine.pause();') });
+    expect([machine.state, (await machine.statistics()).entries]).toEqual(['paused', 0]);
+    await machine.resume();
+    await machine.console.waitFor('up\n');
+    expect(machine.state).toBe('running');
+  });
+
   test('has several vCPUs and devices of its own', async () => {
     const setup = module(
       'setup.mjs',
