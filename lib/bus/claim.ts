@@ -60,6 +60,19 @@ export function removable(undo: () => void): Removable {
   return { remove, [Symbol.dispose]: remove };
 }
 
+/** What several steps make, removed as one; when a step throws, what those before it made is removed. */
+export function together(steps: readonly (() => Removable | undefined)[]): Removable {
+  const made: (Removable | undefined)[] = [];
+  const remove = (): void => made.forEach((each) => each?.remove());
+  try {
+    for (const step of steps) made.push(step());
+  } catch (error) {
+    remove();
+    throw error;
+  }
+  return removable(remove);
+}
+
 type Read = (offset: number, width: Width) => number | PromiseLike<number>;
 type Write = (offset: number, value: number, width: Width) => void | PromiseLike<void>;
 type Read64 = (offset: number) => bigint | PromiseLike<bigint>;

@@ -8,6 +8,7 @@ import {
   overlap,
   removable,
   settleRead,
+  together,
   truncate,
   type ConnectDoorbells,
   type PostRange,
@@ -164,12 +165,10 @@ export class MmioBus {
   /** What a range has besides its handler. */
   #extras(request: RangeRequest, range: AddressRange): Removable {
     checkDoorbells(request.doorbells, range);
-    const posted = request.posted ? this.post(range) : undefined;
-    const bells = request.doorbells && this.onDoorbells?.(range, request.doorbells);
-    return removable(() => {
-      posted?.remove();
-      bells?.remove();
-    });
+    return together([
+      () => (request.posted ? this.post(range) : undefined),
+      () => request.doorbells && this.onDoorbells?.(range, request.doorbells),
+    ]);
   }
 
   #readSlow(claim: Claim | undefined, gpa: number, width: Width): number | PromiseLike<number> {

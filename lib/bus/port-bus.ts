@@ -10,6 +10,7 @@ import {
   overlap,
   removable,
   settleRead,
+  together,
   truncate,
   type ConnectDoorbells,
   type PostRange,
@@ -161,12 +162,10 @@ export class PortBus {
   /** What a range has besides its handler. */
   #extras(request: RangeRequest, range: AddressRange): Removable {
     checkDoorbells(request.doorbells, range);
-    const posted = request.posted ? this.post(range) : undefined;
-    const bells = request.doorbells && this.onDoorbells?.(range, request.doorbells);
-    return removable(() => {
-      posted?.remove();
-      bells?.remove();
-    });
+    return together([
+      () => (request.posted ? this.post(range) : undefined),
+      () => request.doorbells && this.onDoorbells?.(range, request.doorbells),
+    ]);
   }
 
   #readSlow(claim: Claim, port: number, width: Width): number | PromiseLike<number> {

@@ -2,7 +2,7 @@
  * Doorbells: writes of one value that only tell a device to look. On KVM an eventfd takes them without an exit (api.rst 4.59) and the event
  * loop calls the device; elsewhere they are writes like any other.
  */
-import { removable, type Doorbell, type Removable } from '../bus/claim';
+import { removable, together, type Doorbell, type Removable } from '../bus/claim';
 import type { AddressRange } from '../bus/range';
 import { addon } from '../native/addon';
 import { devicesOf, failRuns } from './devices';
@@ -48,15 +48,13 @@ export class Doorbells {
   add(vm: VirtualMachine, port: boolean, range: AddressRange, bells: readonly Doorbell[]): Removable {
     if (vm.backend !== 'kvm' || !addon().loopIsAccessible || vm.kvm.checkExtension('KVM_CAP_IOEVENTFD') <= 0)
       return removable(() => undefined);
-    const connected: Removable[] = [];
-    const remove = (): void => connected.forEach((each) => each.remove());
-    try {
-      for (const { offset, width, value } of bells) connected.push(this.#connect(vm, port, range.first + offset, width, value));
-    } catch (error) {
-      remove();
-      throw error;
-    }
-    return removable(remove);
+    return together(
+      bells.map(
+        ({ offset, width, value }) =>
+          () =>
+            this.#connect(vm, port, range.first + offset, width, value),
+      ),
+    );
   }
 
   /** For a VM that closes. */
@@ -67,7 +65,6 @@ export class Doorbells {
   #connect(vm: VirtualMachine, port: boolean, address: number, width: Doorbell['width'], value: number): Removable {
     const fd = vm.kvm.makeEventFd();
     const zone = { addr: address, len: width, pio: port, datamatch: value } as const;
-    vm.kvm.ioeventfd({ ...zone, fd });
     const weak = this.#vm;
     const watch = new (addon().DescriptorWatch)(fd.native, () => {
       const open = weak.deref();
@@ -80,6 +77,12 @@ export class Doorbells {
       this.#watches.delete(watched);
     });
     this.#watches.add(watched);
+    try {
+      vm.kvm.ioeventfd({ ...zone, fd });
+    } catch (error) {
+      watched.remove();
+      throw error;
+    }
     return removable(() => {
       const open = weak.deref();
       if (open && !open.closed) open.kvm.ioeventfd({ ...zone, fd, deassign: true });

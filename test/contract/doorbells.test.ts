@@ -1,4 +1,6 @@
 /** Doorbells: a device that is told to look, without an exit where the hypervisor can. */
+import { readdirSync } from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
 import { codeOf } from '../support/codes';
 import { sink } from '../support/guests';
 import { describeEachBackend } from '../support/hosts';
@@ -43,6 +45,26 @@ describeEachBackend('doorbells', (backend, host) => {
     const last = vm.mmio.add({ at: 0x40000, length: 8, doorbells: [{ offset: 4, width: 4, value: 0 }] }, device);
     vm.close();
     last.remove();
+  });
+
+  it('leave nothing behind when one is refused', async () => {
+    const { vm, vcpu } = backend.program({ kind: 'out', port: 0x40, value: 7 });
+    const { device } = listening();
+    const bell = { offset: 0, width: 1, value: 7 } as const;
+    // KVM refuses the second of two that are the same.
+    const refused = async (): Promise<number> => {
+      if (backend.name !== 'kvm') return 0;
+      const add = (): unknown => vm.ports.add({ at: 0x40, length: 1, posted: true, doorbells: [bell, bell] }, device);
+      expect(codeOf(add)).toBe('ERR_HAX_IOCTL');
+      await turn(); // its watch closes
+      return readdirSync('/proc/self/fd').length;
+    };
+    const descriptors = await refused();
+    for (let i = 0; i < 10; i++) await refused();
+    expect(await refused()).toBeLessThanOrEqual(descriptors); // what earlier tests opened closes meanwhile
+    expect(vm.posted.active).toBe(false);
+    vm.ports.add({ at: 0x40, length: 1 }, device);
+    expect(vcpu.enter()).toMatchObject({ kind: 'io', port: 0x40 });
   });
 
   it('refuse what does not fit', () => {
