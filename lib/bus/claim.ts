@@ -158,7 +158,8 @@ export function truncate(value: number, width: number): number {
  */
 export function settleRead(claim: Claim, result: unknown, offset: number, width: number): PromiseLike<number> {
   if (isPromiseLike(result)) {
-    return result.then((value) => {
+    // The then() of a foreign promise may give back anything.
+    return Promise.resolve(result).then((value) => {
       if (typeof value !== 'number') throw notANumber(claim, value, offset);
       return truncate(value, width);
     });

@@ -154,6 +154,13 @@ describe('PortBus', () => {
     await expect(bus.read(0x73, 1)).rejects.toEqual(refuse);
   });
 
+  it('takes any object with then() for a promise', async () => {
+    const bus = new PortBus();
+    const thenable = { then: (resolve: (value: number) => void) => void setTimeout(resolve, 1, 0x1234) };
+    bus.add({ at: 0x60, length: 1 }, { read: () => thenable as unknown as Promise<number>, write: () => undefined });
+    expect(await bus.read(0x60, 1)).toBe(0x34);
+  });
+
   it('ignores what is not a promise from write', () => {
     const bus = new PortBus();
     bus.add({ at: 0, length: 1 }, { read: () => 0, write: (() => 5) as unknown as IoHandler['write'] });
