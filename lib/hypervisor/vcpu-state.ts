@@ -1,7 +1,7 @@
 /** Registers of a vCPU: the parts that are moved together, and a view that reads them when it is asked. */
 import { exitPage, fxsaveSize, maxMsrs, msrSize, stateBlock, StateMask } from '../native/layout';
 import type { NativeVcpu } from '../native/addon';
-import { checkBytes, checkObject, shown } from '../util/check';
+import { checkBytes, checkList, checkObject, shown } from '../util/check';
 import type { CpuState, CpuStateInit, GeneralRegister } from '../util/cpu-state';
 import { generalRegisters, interruptFlag } from '../util/cpu-state';
 import { invalidArgument } from '../util/errors';
@@ -36,9 +36,9 @@ export type StatePart = keyof VcpuState;
 /** What setParts() takes: parts left out, and registers left out of a part, stay as they are. */
 export interface VcpuStateInit {
   /** rax to r15, rip, rflags; KVM_SET_REGS. */
-  readonly general?: CpuStateInit;
+  readonly general?: Pick<CpuStateInit, GeneralRegister>;
   /** Segments, tables, control registers; KVM_SET_SREGS. */
-  readonly system?: CpuStateInit;
+  readonly system?: Omit<CpuStateInit, GeneralRegister>;
   /** An FXSAVE image, 512 bytes; KVM_SET_XSAVE. */
   readonly fpu?: Uint8Array;
   /** KVM_SET_MP_STATE. */
@@ -106,13 +106,14 @@ export class VcpuParts {
   get<P extends StatePart>(parts: readonly P[], msrs: readonly number[]): Pick<VcpuState, P> {
     if (!Array.isArray(parts) || parts.some((part: unknown) => typeof part !== 'string' || !Object.hasOwn(masks, part)))
       throw invalidArgument(`parts of the state are ${Object.keys(masks).join(', ')}, not ${shown(parts)}`);
+    checkList(msrs, 'the indices of MSRs');
     this.#putMsrs(parts.includes('msrs') ? msrs.map((index) => checkMsr(index, 0n)) : []);
     this.native.getState((parts as P[]).reduce((mask, part) => mask | masks[part], 0));
     if (parts.includes('msrs')) this.#checkMoved(msrs, false);
     const state = parts.some((part) => part === 'general' || part === 'system') ? this.#state.read() : {};
     const read: { [Part in StatePart]: () => VcpuState[Part] } = {
-      general: () => this.#only(state, (name) => generalRegisters.includes(name as never)) as GeneralRegisters,
-      system: () => this.#only(state, (name) => !generalRegisters.includes(name as never)) as SystemRegisters,
+      general: () => this.#only(state, isGeneral) as GeneralRegisters,
+      system: () => this.#only(state, (name) => !isGeneral(name)) as SystemRegisters,
       fpu: () => new Uint8Array(this.shared, stateBlock.fxsave, fxsaveSize).slice(),
       mpState: () => mpStates[this.#state.mpState] ?? 'runnable',
       msrs: () => msrs.map((index, i) => [index, this.#u64[(stateBlock.msrs + i * msrSize) / 8 + 1]]),
@@ -130,6 +131,8 @@ export class VcpuParts {
     const mp = state.mpState === undefined ? undefined : mpNumber(state.mpState);
     const msrs = state.msrs === undefined ? undefined : checkMsrList(state.msrs);
     if (state.fpu !== undefined) checkFpu(state.fpu);
+    checkPart(state, 'general', isGeneral);
+    checkPart(state, 'system', (name) => !isGeneral(name));
     if (registers !== 0) this.native.getState(registers);
     this.#state.write({ ...state.general, ...state.system });
     if (state.fpu !== undefined) new Uint8Array(this.shared, stateBlock.fxsave, fxsaveSize).set(state.fpu);
@@ -194,6 +197,19 @@ export class VcpuParts {
     });
     return view as RegistersView;
   }
+}
+
+function isGeneral(name: string): boolean {
+  return generalRegisters.includes(name as never);
+}
+
+/** A register in the wrong part would be dropped. */
+function checkPart(state: VcpuStateInit, part: 'general' | 'system', isOfPart: (name: string) => boolean): void {
+  const registers = state[part];
+  if (registers === undefined) return;
+  checkObject(registers, `the part ${part} of the state`);
+  const strange = Object.keys(registers).find((name) => !isOfPart(name));
+  if (strange !== undefined) throw invalidArgument(`the part ${part} of the state has no register '${strange}'`);
 }
 
 function mpNumber(state: MpState): number {

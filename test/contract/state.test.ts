@@ -32,7 +32,23 @@ describeEachBackend('state of a vCPU', (backend, host) => {
     vcpu.setParts({ general: { rbx: 5, rsi: 6n } });
     expect(vcpu.getParts(['general']).general).toEqual({ ...general, rbx: 5n, rsi: 6n });
     for (const wrong of ['x', ['x'], [5], null]) expect(codeOf(() => vcpu.getParts(wrong as never))).toBe('ERR_HAX_INVALID_ARGUMENT');
-    for (const wrong of [5, null, { x: 1 }, { general: { rax: -1 } }, { general: { rocks: 1 } }, { fpu: 5 }, { mpState: 'x' }, { msrs: 5 }])
+    for (const wrong of [5, null, 'x', ['x']])
+      expect(codeOf(() => vcpu.getParts(['msrs'], wrong as never))).toBe('ERR_HAX_INVALID_ARGUMENT');
+    for (const wrong of [
+      5,
+      null,
+      { x: 1 },
+      { general: { rax: -1 } },
+      { general: { rocks: 1 } },
+      { fpu: 5 },
+      { mpState: 'x' },
+      { msrs: 5 },
+      { general: 5 },
+      { system: null },
+      { general: { cr3: 0 } },
+      { system: { rax: 0 } },
+    ])
+      // prettier-ignore
       expect(codeOf(() => vcpu.setParts(wrong as never))).toBe('ERR_HAX_INVALID_ARGUMENT');
     expect(vcpu.getParts(['general']).general).toEqual({ ...general, rbx: 5n, rsi: 6n });
     vcpu.setParts({});
