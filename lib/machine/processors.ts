@@ -33,12 +33,13 @@ export class Processors {
   /** Runs all until one has come to an end, which is the machine's; the others are stopped then. */
   async run(signal: AbortSignal | undefined): Promise<RunEnd> {
     const { trace, threaded } = this.options;
-    const common: RunOptions = { ...(signal && { signal }), ...(trace && { trace }), threaded: threaded || this.all.length > 1 };
+    const common: RunOptions = { ...(trace && { trace }), threaded: threaded || this.all.length > 1 };
     const runs: Promise<RunEnd>[] = [];
     try {
       for (const [i, vcpu] of this.all.entries()) {
         const affinity = this.options.affinity[i];
-        runs.push(vcpu.run({ ...common, ...(affinity && { affinity }) }));
+        // The first is enough, as its end is the machine's; Node warns of the eleventh listener of a signal.
+        runs.push(vcpu.run({ ...common, ...(affinity && { affinity }), ...(signal && i === 0 && { signal }) }));
       }
       return await Promise.race(runs);
     } finally {

@@ -1,4 +1,5 @@
 /** Machines with several vCPUs: hand-made kernels that start the others themselves. test/boot has Linux. */
+import { getEventListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { launch, type Machine, type MachineOptions } from 'node-hax';
 import { assemble } from '../support/assemble';
@@ -82,8 +83,10 @@ describeKvm('a machine with several vCPUs', () => {
     const controller = new AbortController();
     const aborted = await boot(kernel(1, '3: jmp 3b'), { cpus: 2, signal: controller.signal });
     const reason = new Error('enough');
+    expect(getEventListeners(controller.signal, 'abort').length).toBe(1);
     setTimeout(() => controller.abort(reason), 10);
     await expect(aborted.ended).rejects.toBe(reason);
+    expect(aborted.vcpus.map(({ running }) => running)).toEqual([false, false]);
 
     const failing = await boot(kernel(1, 'mov dx, 0x500; out dx, al; 3: jmp 3b'), { cpus: 2 });
     failing.vm.ports.add(
