@@ -341,6 +341,10 @@ export class Vcpu {
   }
 
   /** Ends the next entries as `irq-window` as soon as the guest takes interrupts, until set to false. */
+  get requestInterruptWindow(): boolean {
+    return this.#u32[exitPage.requestWindow / 4] !== 0;
+  }
+
   set requestInterruptWindow(on: boolean) {
     this.#u32[exitPage.requestWindow / 4] = on ? 1 : 0;
   }

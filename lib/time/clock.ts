@@ -1,3 +1,6 @@
+import { shown } from '../util/check';
+import { invalidArgument } from '../util/errors';
+
 /**
  * Time as devices see it: monotonic nanoseconds and one-shot timers. Devices never look at the wall clock or at setTimeout,
  * so that a ManualClock makes them deterministic.
@@ -61,6 +64,7 @@ export class ManualClock implements Clock {
 
   /** Moves time forward by `ns`; timers set by callbacks fire too when they fall due within the same step. */
   advance(ns: number): void {
+    if (!(ns >= 0 && ns < Infinity)) throw invalidArgument(`advance() takes nanoseconds from 0 on, not ${shown(ns)}`);
     const end = this.#now + ns;
     for (;;) {
       let next: { deadline: number; sequence: number; callback: () => void } | undefined;

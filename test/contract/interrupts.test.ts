@@ -195,7 +195,9 @@ describeEachBackend(
       expect(vcpu.interruptReady).toBe(true);
       vm.irqLine(4).set(true);
       vcpu.setState(realMode({ ip: 0x6000, sp: at.stack }));
-      expect(vcpu.interruptReady).toBe(false);
+      expect([vcpu.interruptReady, vcpu.requestInterruptWindow]).toEqual([false, false]);
+      vcpu.requestInterruptWindow = true;
+      expect(vcpu.requestInterruptWindow).toBe(true);
       run = vcpu.run({ threaded });
       await delay(20);
       vcpu.stop();

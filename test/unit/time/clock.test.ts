@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { ManualClock, RealClock } from '../../../lib/time/clock';
+import { codeOf } from '../../support/codes';
 
 describe('ManualClock', () => {
   it('stands still until it is advanced', () => {
@@ -57,6 +58,15 @@ describe('ManualClock', () => {
     clock.at(10, again);
     clock.advance(35);
     expect(seen).toEqual([10, 20, 30]);
+  });
+
+  it('goes forward only', () => {
+    const clock = new ManualClock();
+    clock.advance(5);
+    for (const wrong of [NaN, -5, Infinity, undefined as never])
+      expect(codeOf(() => clock.advance(wrong))).toBe('ERR_HAX_INVALID_ARGUMENT');
+    clock.advance(0);
+    expect(clock.now()).toBe(5);
   });
 
   it('forgets timers that are cancelled', () => {
