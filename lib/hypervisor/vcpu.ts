@@ -30,6 +30,8 @@ export interface RunOptions {
    * make them in a handler of its own, or after pause().
    */
   threaded?: boolean;
+  /** Begins as after pause(): resume() lets the guest run. */
+  paused?: boolean;
   /** Threaded only: the host's CPUs that the thread may use, by number. Any by default. Linux only. */
   affinity?: readonly number[];
   /** Tells of each exit; none by default, and then it costs nothing. */
@@ -193,8 +195,9 @@ export class Vcpu {
   run(options: RunOptions = {}): Promise<RunEnd> {
     this.#checkIdle('run');
     checkObject(options, 'what run() takes');
-    const { signal, threaded = false, affinity, trace } = options;
+    const { signal, threaded = false, paused = false, affinity, trace } = options;
     checkBoolean(threaded, 'threaded');
+    checkBoolean(paused, 'paused');
     if (affinity !== undefined) checkAffinity(affinity, threaded);
     checkTrace(trace);
     checkSignal(signal);
@@ -202,6 +205,7 @@ export class Vcpu {
     if (signal?.aborted) return Promise.reject(signal.reason as Error);
     const run = driver(this, options);
     this.#run = run;
+    this.#paused = paused;
     this.#runBegan = nowNs();
     // A promise of its own: otherwise a failure that nobody waits for would count as handled.
     return run.result.finally(() => {

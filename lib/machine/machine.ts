@@ -223,7 +223,7 @@ export class Machine extends EventEmitter<{
 
   /**
    * Holds the guest, all of its processors; see {@link Vcpu.pause}. What it has printed is handed over. Before start() and in a listener of
-   * 'reset' it is held as soon as it is to run.
+   * 'reset' it has the next run begin held.
    */
   pause(): void {
     this.#held = true;
@@ -276,9 +276,8 @@ export class Machine extends EventEmitter<{
       // Between two boots, in a listener of 'reset' for example, there is no run that kill() could stop.
       if (this.#killed) return { reason: 'killed' };
       const { processors } = this.#board;
-      const running = processors.run(this.#options.signal);
+      const running = processors.run(this.#options.signal, this.#held);
       processors.setReferenced(this.#referenced);
-      if (this.#held) processors.pause();
       const end = await running;
       this.#port.hurry(() => this.#board.flush());
       if (this.#outputError) throw this.#outputError;

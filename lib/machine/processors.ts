@@ -30,10 +30,10 @@ export class Processors {
     return this.first.paused;
   }
 
-  /** Runs all until one has come to an end, which is the machine's; the others are stopped then. */
-  async run(signal: AbortSignal | undefined): Promise<RunEnd> {
+  /** Runs all, which begin paused or not, until one has come to an end, which is the machine's; the others are stopped then. */
+  async run(signal: AbortSignal | undefined, paused: boolean): Promise<RunEnd> {
     const { trace, threaded } = this.options;
-    const common: RunOptions = { ...(trace && { trace }), threaded: threaded || this.all.length > 1 };
+    const common: RunOptions = { ...(trace && { trace }), paused, threaded: threaded || this.all.length > 1 };
     const runs: Promise<RunEnd>[] = [];
     try {
       for (const [i, vcpu] of this.all.entries()) {

@@ -7,7 +7,7 @@ import type { InterruptSource } from '../bus/interrupts';
 import type { PortBus } from '../bus/port-bus';
 import { deviceError, devicesOf, type Devices } from '../hypervisor/devices';
 import type { RunEnd } from '../hypervisor/end';
-import type { RunInProgress, Vcpu } from '../hypervisor/vcpu';
+import type { RunInProgress, RunOptions, Vcpu } from '../hypervisor/vcpu';
 import { exitDataSize, exitPage, ExitKind } from '../native/layout';
 import { interruptFlag } from '../util/cpu-state';
 import { hex } from '../util/numbers';
@@ -43,10 +43,11 @@ export abstract class GuestRun implements RunInProgress {
   protected parked = false;
   /** HLT with interrupts on: the controllers of ours wake it. */
   protected halted = false;
-  protected paused = false;
+  protected paused: boolean;
   /** What handlers of memory-mapped I/O get: a promise that outlives this run is not to reach the exit page, which later runs use. */
   readonly #words = new Uint32Array(2);
   readonly #bytes = new Uint8Array(this.#words.buffer);
+  private readonly signal: AbortSignal | undefined;
   #resolve!: (end: RunEnd) => void;
   #reject!: (error: unknown) => void;
   #end: RunEnd | undefined;
@@ -54,8 +55,10 @@ export abstract class GuestRun implements RunInProgress {
 
   constructor(
     protected readonly vcpu: Vcpu,
-    private readonly signal: AbortSignal | undefined,
+    { signal, paused = false }: RunOptions,
   ) {
+    this.signal = signal;
+    this.paused = paused;
     this.devices = devicesOf(vcpu.vm);
     this.devices.runs.add(this);
     this.ports = vcpu.vm.ports;

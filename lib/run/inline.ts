@@ -53,11 +53,11 @@ class InlineRun extends GuestRun {
   /** The slices from now on look for posted writes: this one ends, so that the hot path need not ask whether they do. */
   readonly #startsToPost = (): void => void (this.over = true);
 
-  constructor(vcpu: Vcpu, { signal, trace }: RunOptions) {
-    super(vcpu, signal);
+  constructor(vcpu: Vcpu, options: RunOptions) {
+    super(vcpu, options);
     const { run, loopIsAccessible, SliceRunner } = addon();
     const Runner = loopIsAccessible ? SliceRunner : PlainSliceRunner;
-    const track = trace?.track(vcpu);
+    const track = options.trace?.track(vcpu);
     const slice = (): Next => this.#slice();
     // A trace goes around entry and slice: the loop between them asks nothing.
     this.#enter = track ? tracedEntry(run, track) : run;

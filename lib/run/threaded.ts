@@ -77,8 +77,9 @@ export class ThreadedRun extends GuestRun {
     this.#siblings.posted ??= setInterval(drainBetweenExits, postedInterval, this.vcpu.vm).unref();
   };
 
-  constructor(vcpu: Vcpu, { signal, affinity = [], trace }: RunOptions) {
-    super(vcpu, signal);
+  constructor(vcpu: Vcpu, options: RunOptions) {
+    super(vcpu, options);
+    const { affinity = [], trace } = options;
     this.#track = trace?.track(vcpu);
     const { vm } = vcpu;
     this.#siblings = siblingsOf.get(vm) ?? { runs: new Set(), timer: undefined, posted: undefined };
@@ -97,7 +98,7 @@ export class ThreadedRun extends GuestRun {
     vm.posted.onActive.add(this.#watchPosted);
     if (vm.posted.active) this.#watchPosted();
     if (vm.hasKernelIrqchip) this.#siblings.timer ??= setInterval(lookAtHalted, haltCheckInterval, this.#siblings).unref();
-    this.#enter();
+    if (!this.paused) this.#enter();
   }
 
   /** The vCPU is out of the guest, with an exit that nobody has served yet. Whether it is to enter the guest again, at once. */

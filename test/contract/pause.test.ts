@@ -1,6 +1,7 @@
 /** Pauses that come while a handler of the vCPU is at work, or its promise is awaited: no reply is lost, none stays half done. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RunEnd, Vcpu } from 'node-hax';
+import { codeOfAsync } from '../support/codes';
 import { at } from '../support/guests';
 import { describeEachBackend } from '../support/hosts';
 
@@ -36,6 +37,21 @@ describeEachBackend('a pause at an access of the vCPU', (backend) => {
       vcpu.stop();
       expect(await run).toEqual({ reason: 'killed' });
       expect(al(vcpu)).toBe(0x5a);
+    });
+
+    it('that a run begins with lets no instruction through', async () => {
+      const vcpu = reading(() => 0x5a);
+      const { entries } = vcpu.counters;
+      const run = vcpu.run({ threaded, paused: true });
+      await delay(20);
+      expect([vcpu.paused, vcpu.counters.entries]).toEqual([true, entries]);
+      vcpu.resume();
+      expect(await run).toEqual(halted);
+      expect([vcpu.paused, al(vcpu)]).toEqual([false, 0x5a]);
+      const stopped = vcpu.run({ threaded, paused: true });
+      vcpu.stop();
+      expect(await stopped).toEqual({ reason: 'killed' });
+      expect(await codeOfAsync(() => vcpu.run({ threaded, paused: 1 as never }))).toBe('ERR_HAX_INVALID_ARGUMENT');
     });
 
     it('and resumed in the same handler leaves nothing behind', async () => {

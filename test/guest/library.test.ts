@@ -200,7 +200,7 @@ describeKvm('a reset', () => {
       }),
     );
     await sleep(50);
-    expect([machine.state, resets, machine.vcpu.paused]).toEqual(['paused', 1, true]);
+    expect([machine.state, resets, machine.vcpu.paused, machine.vcpu.counters.entries]).toEqual(['paused', 1, true, 0]);
     machine.resume();
     await machine.console.waitFor('boot.boot.boot.');
     expect(machine.state).toBe('running');
