@@ -29,33 +29,37 @@ export interface WaitResult {
 const maxPending = 2 ** 18;
 /** `transcript` keeps the last so many characters. */
 const maxTranscript = 2 ** 20;
+/** Before all is searched for a string, this much of its end is looked for in what is new and as much before it. */
+const maxTail = 256;
 /** What a timer can wait, milliseconds: 24 days. Longer is for ever. */
 const maxTimeout = 2 ** 31 - 1;
 
 interface Waiter {
   readonly patterns: readonly Pattern[];
-  readonly settle: (outcome: () => void) => void;
   readonly resolve: (result: WaitResult) => void;
-  readonly reject: (error: unknown) => void;
+  readonly giveUp: (error: Error) => void;
 }
 
 /** What the guest has printed on its console, as text, and who waits for more of it. */
 export class ConsoleText {
   readonly #decoder = new TextDecoder();
   readonly #waiters: Waiter[] = [];
+  /** Up to twice as long as what is kept, as is the transcript: cutting a text that grows copies all of it. */
   #pending = '';
+  /** The end of what has been printed. The first waiter has looked at all of it. */
+  #tail = '';
   #transcript = '';
   #ended: { describe: string; cause: unknown; aborted: boolean } | undefined;
 
   /** The last part of what the guest has printed. */
   get transcript(): string {
-    return this.#transcript;
+    return this.#transcript.slice(-maxTranscript);
   }
 
   /** See {@link Console.lastLines}. */
   lastLines(count = 20): string {
     checkInteger(count, 'number of lines', 1, Number.MAX_SAFE_INTEGER);
-    return this.#transcript.split(/\r?\n/).slice(-count).join('\n');
+    return this.transcript.split(/\r?\n/).slice(-count).join('\n');
   }
 
   /** See {@link Console.waitFor}. */
@@ -66,49 +70,62 @@ export class ConsoleText {
     if (signal?.aborted) throw signal.reason;
     return new Promise((resolve, reject) => {
       let timer: NodeJS.Timeout | undefined;
-      const settle = (outcome: () => void): void => {
+      const leave = (): void => {
         clearTimeout(timer);
         signal?.removeEventListener('abort', onAbort);
         const index = this.#waiters.indexOf(waiter);
         if (index >= 0) this.#waiters.splice(index, 1);
-        outcome();
       };
-      const waiter: Waiter = { patterns, settle, resolve, reject };
-      const onAbort = (): void => settle(() => reject(signal!.reason as Error));
+      const waiter: Waiter = {
+        patterns,
+        resolve: (result) => {
+          leave();
+          resolve(result);
+        },
+        giveUp: (error) => {
+          leave();
+          reject(error);
+          // What it has not found may be for those behind it.
+          this.#match();
+        },
+      };
+      const onAbort = (): void => waiter.giveUp(signal!.reason as Error);
       this.#waiters.push(waiter);
       signal?.addEventListener('abort', onAbort);
       if (timeout !== undefined && timeout <= maxTimeout) {
-        timer = setTimeout(() => settle(() => reject(this.#timedOut(patterns, timeout))), timeout);
+        timer = setTimeout(() => waiter.giveUp(this.#timedOut(patterns, timeout)), timeout);
       }
       this.#match();
-      if (this.#ended && this.#waiters.includes(waiter)) settle(() => reject(this.#endedBefore(patterns)));
+      if (this.#ended && this.#waiters.includes(waiter)) waiter.giveUp(this.#endedBefore(patterns));
     });
   }
 
   /** Bytes that the guest has printed. */
   add(bytes: Uint8Array): void {
     const text = this.#decoder.decode(bytes, { stream: true });
-    this.#transcript = (this.#transcript + text).slice(-maxTranscript);
-    this.#pending = (this.#pending + text).slice(-maxPending);
-    this.#match();
+    this.#transcript = cut(this.#transcript + text, maxTranscript);
+    this.#pending = cut(this.#pending + text, maxPending);
+    const unseen = this.#tail + text;
+    this.#tail = unseen.slice(-maxTail);
+    if (this.#waiters[0]?.patterns.some((pattern) => mayMatch(unseen, pattern))) this.#match();
   }
 
   /** There will be no more: waits reject, after an abort with its reason. */
   finish(describe: string, { cause, aborted = false }: { cause?: unknown; aborted?: boolean } = {}): void {
     this.#ended = { describe, cause, aborted };
-    for (const waiter of [...this.#waiters]) waiter.settle(() => waiter.reject(this.#endedBefore(waiter.patterns)));
+    for (let waiter = this.#waiters[0]; waiter; waiter = this.#waiters[0]) waiter.giveUp(this.#endedBefore(waiter.patterns));
   }
 
   /** Waiters are served in the order in which they came; each consumes the text up to the end of its match. */
   #match(): void {
+    this.#pending = this.#pending.slice(-maxPending);
     for (let waiter = this.#waiters[0]; waiter; waiter = this.#waiters[0]) {
       const found = firstMatch(this.#pending, waiter.patterns);
       if (!found) return;
       const before = this.#pending.slice(0, found.at);
       this.#pending = this.#pending.slice(found.at + found.match.length);
       const { match, index, groups } = found;
-      const { settle, resolve } = waiter;
-      settle(() => resolve({ match, before, index, groups }));
+      waiter.resolve({ match, before, index, groups });
     }
   }
 
@@ -117,7 +134,7 @@ export class ConsoleText {
       'ERR_HAX_TIMEOUT',
       `the guest did not print ${describe(patterns)} within ${timeout} ms; its last lines:\n${this.lastLines()}`,
       {
-        transcript: this.#transcript,
+        transcript: this.transcript,
       },
     );
   }
@@ -129,11 +146,21 @@ export class ConsoleText {
       'ERR_HAX_ENDED',
       `the guest ended (${end}) before it printed ${describe(patterns)}; its last lines:\n${this.lastLines()}`,
       {
-        transcript: this.#transcript,
+        transcript: this.transcript,
         cause,
       },
     );
   }
+}
+
+/** Its last `size` characters at least. */
+function cut(text: string, size: number): string {
+  return text.length < 2 * size ? text : text.slice(-size);
+}
+
+/** Whether a pattern that is not in what came before may be in it together with `unseen`. */
+function mayMatch(unseen: string, pattern: Pattern): boolean {
+  return typeof pattern !== 'string' || unseen.includes(pattern.slice(-maxTail));
 }
 
 function checkWait(patterns: readonly Pattern[], options: WaitOptions): void {

@@ -154,6 +154,46 @@ it('keeps a bounded part of what nobody has waited past', async () => {
   expect((await wait).before).toHaveLength(2 ** 18 - 3);
 });
 
+it('a line costs the same whatever has been printed before it, also while somebody waits', async () => {
+  const { port, console } = connected();
+  const line = Buffer.from(`${'x'.repeat(79)}\n`);
+  const cost = (lines: number): number => {
+    const began = process.cpuUsage();
+    for (let i = 0; i < lines; i++) port.deliver(line, () => undefined);
+    const { user, system } = process.cpuUsage(began);
+    return (user + system) / lines;
+  };
+  const first = cost(1000);
+  cost(16_000);
+  const wait = console.waitFor(['never', 'end'.repeat(100)]);
+  // A copy of what is kept, for each line, costs hundreds of times as much.
+  expect(cost(1000)).toBeLessThan(20 * first + 20);
+  expect(console.transcript).toHaveLength(2 ** 20);
+  for (let i = 0; i < 100; i++) port.deliver(Buffer.from('end'), () => undefined);
+  expect((await wait).before).toHaveLength(2 ** 18 - 300);
+});
+
+describe('a wait behind one that finds nothing', () => {
+  it.each<[string, (console: Console, port: ConsolePort) => Promise<unknown>]>([
+    ['in its time', (console) => console.waitFor('never', { timeout: 1 })],
+    ['before its signal', (console) => console.waitFor('never', { signal: AbortSignal.timeout(1) })],
+    [
+      'before the end',
+      (console, port) => {
+        setImmediate(() => port.finish('powered-off'));
+        return console.waitFor('never');
+      },
+    ],
+  ])('%s finds what has been printed', async (_when, wait) => {
+    const { port, console } = connected();
+    const first = wait(console, port);
+    const others = [console.waitFor('here'), console.waitFor('there')];
+    port.deliver(Buffer.from('here, there'), () => undefined);
+    await expect(first).rejects.toBeDefined();
+    expect((await Promise.all(others)).map(({ before }) => before)).toEqual(['', ', ']);
+  });
+});
+
 it('characters that come in parts are put together', () => {
   const { port, console } = connected();
   for (const byte of Buffer.from('€ü')) port.deliver(Buffer.from([byte]), () => undefined);
