@@ -28,7 +28,7 @@ import { connectSerial } from './serial';
 import { StandardOutput } from './standard-output';
 import { describeStatistics } from './statistics';
 import { status } from './status';
-import { stderrStream, stdoutStream } from './streams';
+import { stderrDrained, stderrStream, stdoutStream } from './streams';
 
 /** Why we end the run, when it is not the guest's own end. */
 type Verdict = { status: number; message?: string };
@@ -156,7 +156,8 @@ class Run {
     this.#statistics();
     const code = verdict === status.ok && this.losses.any ? status.error : verdict;
     await machine.close();
-    // What is stuck in standard output would keep the process.
+    // What is stuck in the standard streams would keep the process.
+    if (outputs !== 'abandoned') outputs = await Promise.race([stderrDrained(), this.#abandoned]);
     if (outputs === 'abandoned') process.exit(code);
     return code;
   }

@@ -4,30 +4,43 @@
  */
 import { status } from './status';
 
-let used = false;
+const used = { stdout: false, stderr: false };
 
 /** Standard output. What goes wrong with it ends the process, unless somebody else listens for that too. */
 export function stdoutStream(): NodeJS.WriteStream {
-  used = true;
-  const { stdout } = process;
-  if (!stdout.listeners('error').includes(onError)) stdout.on('error', onError);
-  return stdout;
+  used.stdout = true;
+  return prepared(process.stdout, onError);
 }
 
 /** Standard error. What goes wrong with it goes nowhere: nobody is left to tell. */
 export function stderrStream(): NodeJS.WriteStream {
-  const { stderr } = process;
-  if (!stderr.listeners('error').includes(ignore)) stderr.on('error', ignore);
-  return stderr;
+  used.stderr = true;
+  return prepared(process.stderr, ignore);
 }
 
-/** Ends the process when what is still in standard output has gone out. */
-export function exit(code: number): void {
-  if (!used) process.exit(code);
-  process.stdout.write('', (error) => {
-    if (error && code === status.ok) unwritable(error);
-    process.exit(code);
-  });
+/** Resolves when all is out that went to standard error, or cannot be any more. */
+export async function stderrDrained(): Promise<void> {
+  if (used.stderr) await drained(process.stderr);
+}
+
+/** Ends the process when what is still in the standard streams has gone out. */
+export async function exit(code: number): Promise<void> {
+  await stderrDrained();
+  const error = used.stdout && (await drained(process.stdout));
+  if (error && code === status.ok) unwritable(error);
+  process.exit(code);
+}
+
+/** A terminal that takes no more would block in Node's write, and with it the time-out and all signals. */
+function prepared(stream: NodeJS.WriteStream, listener: (error: Error) => void): NodeJS.WriteStream {
+  if (stream.listeners('error').includes(listener)) return stream;
+  const { _handle: handle } = stream as { _handle?: { setBlocking?(blocking: boolean): void } };
+  if (stream.isTTY) handle?.setBlocking?.(false);
+  return stream.on('error', listener);
+}
+
+function drained(stream: NodeJS.WriteStream): Promise<Error | null | undefined> {
+  return new Promise((resolve) => stream.write('', resolve));
 }
 
 export function describeClosedOutput(error: NodeJS.ErrnoException): string {

@@ -1,9 +1,9 @@
 /** `hax run` on a terminal: script(1) makes one, and tells the terminal's mode before and after. */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { commandFile, RunningCommand, type Finished } from '../support/command';
 import { describeKvm, itIf } from '../support/hosts';
-import { bootSector, ending, Files, print } from './images';
+import { bootSector, ending, Files, place, print } from './images';
 
 const files = new Files();
 afterAll(() => files.remove());
@@ -28,19 +28,31 @@ const hexEcho = files.write(
     reset: ${ending.acpiReset}`),
 );
 
+/** 78 letters A to the port dx. */
+const line = `mov al, 65\n mov cx, 78\n 3: out dx, al\n dec cx\n jnz 3b\n mov al, 10\n out dx, al`;
+
 let count = 0;
 
 class Terminal {
   readonly #running: RunningCommand;
+  readonly #name = `terminal-${count++}`;
 
   constructor(args: readonly string[]) {
     const hax = [process.execPath, commandFile, ...args].map((word) => `'${word}'`).join(' ');
     const mode = "stty -a | tr -d '\\n' | md5sum";
+    const name = files.at(this.#name);
     const script = files.write(
-      `terminal-${count++}.sh`,
-      `echo "before $(${mode})"\n(echo "pid $(exec sh -c 'echo $PPID')"; exec ${hax})\necho "status $?"\necho "after $(${mode})"\n`,
+      `${this.#name}.sh`,
+      `echo "before $(${mode})"\n(sh -c 'echo $PPID' >${name}.pid; exec ${hax})\necho $? >${name}.status\necho "after $(${mode})"\n`,
     );
     this.#running = new RunningCommand('script', ['-qec', `sh ${script}`, '/dev/null'], { keepInput: true });
+  }
+
+  /** The exit status, once there is one. */
+  get status(): number | undefined {
+    const file = files.at(`${this.#name}.status`);
+    const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
+    return text === '' ? undefined : Number(text);
   }
 
   get text(): string {
@@ -56,11 +68,21 @@ class Terminal {
   }
 
   signal(name: NodeJS.Signals): void {
-    process.kill(Number(/pid (\d+)/.exec(this.text)![1]), name);
+    process.kill(Number(readFileSync(files.at(`${this.#name}.pid`), 'utf8')), name);
+  }
+
+  /** Nobody reads it any more. */
+  async stall(): Promise<void> {
+    await this.printed('hax: Ctrl-A X');
+    this.#running.child.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#running.child.kill('SIGCONT');
   }
 
   /** The exit status, once the terminal's mode has been found restored. */
-  async end(): Promise<{ status: number; text: string; finished: Finished }> {
+  async end(): Promise<{ status: number | undefined; text: string; finished: Finished }> {
     await this.printed('after ');
     this.#running.child.stdin.end();
     const finished = await this.#running.end();
@@ -68,7 +90,7 @@ class Terminal {
     const [before, after] = ['before', 'after'].map((name) => new RegExp(`${name} ([0-9a-f]{32})`).exec(text)?.[1]);
     expect(before).toMatch(/^[0-9a-f]{32}$/);
     expect(after).toBe(before);
-    return { status: Number(/status (\d+)/.exec(text)![1]), text, finished };
+    return { status: this.status, text, finished };
   }
 }
 
@@ -129,6 +151,35 @@ describeKvm('a terminal', () => {
       act(terminal);
       expect((await terminal.end()).status).toBe(expected);
     }
+  });
+
+  itOnTerminal('that nobody reads keeps neither --timeout nor SIGTERM from ending the run', async () => {
+    const chatter = files.write('chatter', bootSector(`mov dx, ${place.com1}\n 2: ${line}\n jmp 2b`));
+    const timed = new Terminal(['run', chatter, '--timeout', '3']);
+    const stopped = new Terminal(['run', chatter]);
+    await Promise.all([timed.stall(), stopped.stall()]);
+    await sleep(3000);
+    stopped.signal('SIGTERM');
+    const both = (): (number | undefined)[] => [timed.status, stopped.status];
+    for (let tries = 0; both().includes(undefined) && tries < 400; tries++) await sleep(50);
+    for (const terminal of [timed, stopped]) terminal.resume();
+    expect(both()).toEqual([124, 143]);
+    await Promise.all([timed.end(), stopped.end()]);
+  });
+
+  itOnTerminal('that is slow has all that the guest and the command print', async () => {
+    const lines = 1200; // more than a terminal takes, less than what holds the guest back
+    const image = files.write(
+      'debug-flood',
+      bootSector(`mov bx, ${lines}\n mov dx, ${place.debugConsole}\n 2: ${line}\n dec bx\n jnz 2b\n ${ending.panic}`),
+    );
+    const terminal = new Terminal(['run', image, '--debugcon', '0xe9']);
+    await terminal.stall();
+    await sleep(2500);
+    terminal.resume();
+    const { status, text } = await terminal.end();
+    expect([status, text.split('A'.repeat(78)).length - 1]).toEqual([3, lines]);
+    expect(text).toMatch(/hax: the guest crashed: panicked[^]*rip/);
   });
 
   itOnTerminal('its mode is left alone when there is nothing to boot', async () => {
