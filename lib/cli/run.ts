@@ -1,5 +1,4 @@
 /** `hax run`: a machine with its console on this process's own, and an exit status that tells how it ended. */
-import { createWriteStream, writeFileSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { inspect } from 'node:util';
 import type { ByteSink } from '../host/byte-sink';
@@ -12,6 +11,7 @@ import { Machine, type MachineOptions } from '../machine/machine';
 import { HaxError } from '../util/errors';
 import { commandName } from './name';
 import { describeError } from './program';
+import { fileStream, writeAtOnce } from './output-file';
 import { loadProgress } from './progress';
 import {
   checkMemory,
@@ -60,7 +60,7 @@ export async function runCommand(image: string | undefined, options: RunCommandO
   const progress = loadProgress(stderrStream);
   const losses = new Losses();
   const printed = new Printed(serial);
-  const debugConsole = debugTarget && connectDebugConsole(debugTarget, losses);
+  const debugConsole = debugTarget && (await connectDebugConsole(debugTarget, losses));
   let trace: ExitTrace | undefined;
   let machine: Machine;
   try {
@@ -218,7 +218,7 @@ class Run {
     if (stats) stderrStream().write(describeStatistics(statistics));
     if (statsFile !== undefined) {
       try {
-        writeFileSync(statsFile, `${JSON.stringify(statistics, null, 2)}\n`);
+        writeAtOnce(statsFile, `${JSON.stringify(statistics, null, 2)}\n`);
       } catch (error) {
         this.losses.tell(`${statsFile} cannot be written: ${(error as Error).message}`);
       }
@@ -248,8 +248,8 @@ function openTrace(path: string | undefined, losses: Losses): ExitTrace | undefi
 
 type DebugConsoleOutput = NonNullable<MachineOptions['debugConsole']> & { drained(): Promise<void> };
 
-function connectDebugConsole({ port, path }: DebugConsoleTarget, losses: Losses): DebugConsoleOutput {
-  const output: Writable = path === undefined ? stderrStream() : createWriteStream(path);
+async function connectDebugConsole({ port, path }: DebugConsoleTarget, losses: Losses): Promise<DebugConsoleOutput> {
+  const output: Writable = path === undefined ? stderrStream() : await fileStream(path);
   output.on('error', (error: Error) => losses.tell(`--debugcon: ${error.message}`));
   const drained = async (): Promise<void> => {
     if (path === undefined) return;

@@ -1,8 +1,9 @@
 /** Where `--serial` leads: the guest's console and the world outside. */
-import { createWriteStream, fstatSync, unlinkSync } from 'node:fs';
+import { fstatSync, unlinkSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { Console } from '../machine/console';
 import { HaxError } from '../util/errors';
+import { fileStream } from './output-file';
 import type { SerialTarget } from './run-options';
 import { isNullDevice, type StandardOutput } from './standard-output';
 import { stderrStream } from './streams';
@@ -35,8 +36,8 @@ export async function connectSerial(
       return connectStdio(machine, standard, stop);
     case 'file': {
       const { finished } = await import('node:stream/promises');
-      const file = createWriteStream(target.path);
-      file.on('error', (error) => stop(`--serial: ${error.message}`));
+      const file = await fileStream(target.path);
+      file.on('error', (error: Error) => stop(`--serial: ${error.message}`));
       machine.console.pipe(file);
       return { ...nothing, drained: () => finished(file).catch(() => undefined) };
     }

@@ -1,5 +1,5 @@
 /** `--serial`, `--debugcon`, and the standard streams of `hax run`. */
-import { existsSync, readFileSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hax, shell, startHax } from '../support/command';
@@ -213,6 +213,20 @@ describeKvm('--serial', () => {
     expect(stderr).toMatch(/^hax: --serial: ENOENT.*\n$/);
   });
 
+  it('file: a FIFO has every byte, is told when nobody reads it, and keeps no run from its end', async () => {
+    const count = 100_000;
+    const path = files.at('serial-fifo');
+    const image = files.write('flood-fifo', elfProgram(flood(count)));
+    const run = ['run', image, '--serial', `file:${path}`];
+    const read = await shell(`mkfifo ${path}; { sleep 3; cat; } <${path} & hax ${run.join(' ')}; echo " status $?" >&2; wait`);
+    expect([read.stderr, read.stdout.equals(flooded(count))]).toEqual([' status 0\n', true]);
+    const stderr = `hax: ${path} is a FIFO that nobody reads; start its reader first\n`;
+    expect(await hax(run)).toMatchObject({ status: 1, stderr });
+    const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    expect(await hax([...run, '--timeout', '2'], { limit: 15_000 })).toMatchObject({ status: 124 });
+    closeSync(reader);
+  });
+
   it('unix: a client types and reads; the next one too; a second one is turned away', async () => {
     const path = files.at('socket');
     const running = startHax(['run', pollingEcho, '--serial', `unix:${path}`]);
@@ -308,5 +322,26 @@ describeKvm('--debugcon', () => {
     const { status, stdout, stderr } = await hax(['run', image, '--debugcon', `0xe9,file:${files.at('absent')}/x`]);
     expect({ status, stdout: stdout.toString() }).toEqual({ status: 1, stdout: 'serial\r\n' });
     expect(stderr).toMatch(/^hax: --debugcon: ENOENT.*\n$/);
+  });
+
+  it('a FIFO has every byte, is told when nobody reads it, and keeps no run from its end', async () => {
+    const path = files.at('debug-fifo');
+    const run = ['run', image, '--debugcon', `0xe9,file:${path}`];
+    const read = await shell(`mkfifo ${path}; cat ${path} >&2 & sleep 1; hax ${run.join(' ')}; wait`);
+    expect(read.stderr).toBe('debug line\n');
+    expect(await hax(run)).toMatchObject({ status: 1, stderr: `hax: ${path} is a FIFO that nobody reads; start its reader first\n` });
+    const flooding = files.write('debugcon-flood-for-ever', bootSector('mov dx, 0xe9\n 1: out dx, al\n jmp 1b'));
+    const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const stuck = await hax(['run', flooding, '--debugcon', `0xe9,file:${path}`, '--timeout', '4'], { limit: 15_000 });
+    expect(stuck).toMatchObject({ status: 124 });
+    closeSync(reader);
+  });
+
+  it('nor does --stats-file wait for the reader of one', async () => {
+    const path = files.at('stats');
+    await shell(`mkfifo ${path}`);
+    const { status, stderr } = await hax(['run', image, '--stats-file', path], { limit: 15_000 });
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^hax: (\S+) cannot be written: \1 is a FIFO that nobody reads; start its reader first\n$/);
   });
 });
