@@ -35,7 +35,7 @@ type Verdict = { status: number; message?: string };
 
 /** How long output that nobody takes is waited for once the user or the time-out wants an end, milliseconds. */
 const grace = 1000;
-const impatient: readonly number[] = [status.timeout, status.sighup, status.sigint, status.sigterm];
+const impatient: readonly number[] = [status.timeout, status.sighup, status.sigint, status.sigquit, status.sigterm];
 
 export async function runCommand(image: string | undefined, options: RunCommandOptions): Promise<number> {
   let serial: SerialTarget;
@@ -126,13 +126,22 @@ class Run {
   ) {}
 
   async toEnd(): Promise<number> {
+    // As long as there is anything to put in order: a second signal must not get in between.
+    const ignoreSignals = this.#onSignals();
+    try {
+      return await this.#toEnd();
+    } finally {
+      ignoreSignals();
+    }
+  }
+
+  async #toEnd(): Promise<number> {
     const { machine, options } = this;
     const undo: (() => void)[] = [() => this.trace?.close()];
     let end: RunEnd | undefined;
     let failure: unknown;
     let outputs: unknown;
     try {
-      undo.push(this.#onSignals());
       const stop = (message: string, code: number = status.error): void => this.#stop({ status: code, message });
       const serial = await connectSerial(machine, this.serial, this.printed.standard, stop);
       undo.push(() => serial.close());
@@ -162,20 +171,20 @@ class Run {
     return code;
   }
 
-  /** The first reason counts. */
+  /** The first reason counts; the second time that the user wants an end, output is not waited for. */
   #stop(verdict: Verdict): void {
+    const again = this.#verdict && impatient.includes(this.#verdict.status);
     this.#verdict ??= verdict;
-    if (impatient.includes(verdict.status)) setTimeout(this.#abandon, grace).unref();
+    if (impatient.includes(verdict.status)) setTimeout(this.#abandon, again ? 0 : grace).unref();
     this.machine.kill();
   }
 
   #onSignals(): () => void {
-    const onInt = (): void => this.#stop({ status: status.sigint });
-    const onTerm = (): void => this.#stop({ status: status.sigterm });
-    // Of a terminal that goes away, or from somebody who wants it back as it was.
-    const onHup = (): void => this.#stop({ status: status.sighup });
-    process.once('SIGINT', onInt).once('SIGTERM', onTerm).once('SIGHUP', onHup);
-    return () => process.off('SIGINT', onInt).off('SIGTERM', onTerm).off('SIGHUP', onHup);
+    // SIGHUP is of a terminal that goes away, or from somebody who wants it back as it was.
+    const signals = { SIGHUP: status.sighup, SIGINT: status.sigint, SIGQUIT: status.sigquit, SIGTERM: status.sigterm };
+    const listeners = Object.entries(signals).map(([signal, code]) => [signal, () => this.#stop({ status: code })] as const);
+    for (const [signal, listener] of listeners) process.on(signal, listener);
+    return () => listeners.forEach(([signal, listener]) => process.off(signal, listener));
   }
 
   #watch(exitOn: readonly string[], failOn: readonly string[]): void {

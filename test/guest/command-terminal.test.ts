@@ -136,7 +136,12 @@ describeKvm('a terminal', () => {
   });
 
   itOnTerminal('its mode is restored when the guest panics, resets, or is out of time, and by signals', async () => {
-    const ends: [args: string[], act: (terminal: Terminal) => void, status: number][] = [
+    const twice = async (terminal: Terminal): Promise<void> => {
+      terminal.signal('SIGTERM');
+      await sleep(1);
+      terminal.signal('SIGTERM');
+    };
+    const ends: [args: string[], act: (terminal: Terminal) => void | Promise<void>, status: number][] = [
       [[], (terminal) => terminal.type('p'), 3],
       [['--no-reboot'], (terminal) => terminal.type('r'), 4],
       [['--timeout', '0.5'], () => undefined, 124],
@@ -144,11 +149,13 @@ describeKvm('a terminal', () => {
       [[], (terminal) => terminal.signal('SIGTERM'), 143],
       [[], (terminal) => terminal.signal('SIGINT'), 130],
       [[], (terminal) => terminal.signal('SIGHUP'), 129],
+      [[], (terminal) => terminal.signal('SIGQUIT'), 131],
+      [[], twice, 143],
     ];
     for (const [args, act, expected] of ends) {
       const terminal = new Terminal(['run', hexEcho, ...args]);
       await terminal.printed('ready');
-      act(terminal);
+      await act(terminal);
       expect((await terminal.end()).status).toBe(expected);
     }
   });
