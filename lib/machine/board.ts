@@ -16,6 +16,7 @@ import type { Hypervisor } from '../hypervisor/hypervisor';
 import type { VirtualMachine } from '../hypervisor/vm';
 import type { SharedMemory } from '../memory/shared-memory';
 import type { Clock } from '../time/clock';
+import { BoardClock } from './board-clock';
 import type { ConsolePort } from './console-port';
 import { loadUserIrqchip } from './load';
 import { bootArea, memoryMap, ports, ramRanges } from './layout';
@@ -54,8 +55,11 @@ export class Board {
   readonly processors: Processors;
   readonly #uart: Uart16550;
   readonly #debugConsole: DebugConsole | undefined;
+  readonly #clock: BoardClock;
 
-  constructor(hypervisor: Hypervisor, options: BoardOptions) {
+  constructor(hypervisor: Hypervisor, given: BoardOptions) {
+    this.#clock = new BoardClock(given.clock);
+    const options = { ...given, clock: this.#clock };
     const ram = ramRanges(options.memory);
     checkCpus(hypervisor, options);
     this.vm = hypervisor.createVm(options.irqchip ? { irqchip: options.irqchip } : {});
@@ -91,7 +95,7 @@ export class Board {
       // The others wait for the first to start them.
       this.processors.first.setState(boot.registers);
     } catch (error) {
-      this.vm.close();
+      this.close();
       throw error;
     }
   }
@@ -103,6 +107,7 @@ export class Board {
   }
 
   close(): void {
+    this.#clock.close();
     this.vm.close();
   }
 

@@ -70,6 +70,26 @@ describeKvm('launch', () => {
     expect(machine.console.transcript).toBe(`${files.at('kernel')} a=1 b\none\ntwo\n`);
   });
 
+  it.each([
+    ['one that is closed', ending.spin],
+    ['one that resets', ending.keyboardReset],
+  ])('the timers of a machine end with it: %s', async (_which, end) => {
+    // The PIT at 1 kHz, behind a PIC that is set up and masks nothing.
+    const writes = [
+      ...[0x11, 0x20, 4, 1, 0].map((value, i) => ({ port: i === 0 ? 0x20 : 0x21, value })),
+      ...[0x34, 0xa9, 0x04].map((value, i) => ({ port: i === 0 ? 0x43 : 0x40, value })),
+    ];
+    const ticking = bootSector(`cli\n ${writes.map(({ port, value }) => `mov al, ${value}\n out ${port}, al`).join('\n')}\n ${end}`);
+    const machine = await start(ticking, { irqchip: 'user' });
+    await sleep(300);
+    await machine.close();
+    await sleep(20);
+    const timers = jest.spyOn(globalThis, 'setTimeout');
+    await sleep(200);
+    expect(timers).not.toHaveBeenCalled();
+    timers.mockRestore();
+  });
+
   it('debugConsole goes to its own stream', async () => {
     const output = new PassThrough();
     const machine = await start(bootSector(`mov al, 'd'\n out 0xe9, al\n ${ending.powerOff}`), { debugConsole: { output } });
