@@ -12,6 +12,8 @@ import { stderrStream } from './streams';
 export type StopListener = (message: string, status?: number) => void;
 
 const ctrlA = 0x01;
+/** So much of what comes from a terminal waits for the guest, bytes; more is dropped. */
+const maxUnread = 2 ** 20;
 
 export interface SerialConnection {
   /** Resolves when what the guest has printed is out, after its end. */
@@ -76,10 +78,8 @@ function connectStdio(machine: { readonly console: Console }, standard: Standard
         forGuest.push(byte);
       }
     }
-    if (forGuest.length > 0 && !console.write(Buffer.from(forGuest))) {
-      stdin.pause();
-      console.once('drain', () => stdin.resume());
-    }
+    // Without back-pressure: behind what the guest does not read there may be Ctrl-A X.
+    if (console.writableLength < maxUnread) console.write(Buffer.from(forGuest));
   };
   stdin.on('data', onData);
   const restore = (): void => void stdin.setRawMode(false);
