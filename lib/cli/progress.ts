@@ -21,7 +21,9 @@ export function loadProgress(open: () => NodeJS.WriteStream): { listener: Progre
       bar?.stop();
       // Loaded for the few runs that show it.
       const { SingleBar } = require('cli-progress') as typeof import('cli-progress'); // eslint-disable-line @typescript-eslint/no-require-imports
-      bar = new SingleBar({ stream, clearOnComplete: true, hideCursor: true, format: `loading ${name} [{bar}] {percentage}%` });
+      // The terminal stays as it is: while a file is read no signal has a handler that could put it right.
+      const asItIs = { hideCursor: false, linewrap: true };
+      bar = new SingleBar({ stream, clearOnComplete: true, ...asItIs, format: `loading ${name} [{bar}] {percentage}%` });
       bar.start(total, 0);
       shown = name;
     }

@@ -17,18 +17,16 @@ function terminal(isTTY: boolean): { stream: NodeJS.WriteStream; text: () => str
   return { stream: stream as unknown as NodeJS.WriteStream, text: () => text };
 }
 
-const hideCursor = '\x1b[?25l';
-const showCursor = '\x1b[?25h';
+const changesMode = /\x1b\[\?\d+[hl]/; // eslint-disable-line no-control-regex
 
-it('shows a bar for each large file and gives the cursor back', () => {
+it('shows a bar for each large file, with the terminal as it is at every moment', () => {
   const { stream, text } = terminal(true);
   const { listener, stop } = loadProgress(() => stream);
   for (const name of ['kernel', 'initrd']) for (let done = 0; done <= 32; done += 8) listener(name, done * MiB, 32 * MiB);
   stop();
   expect(text()).toMatch(/loading kernel \[.*\] 50%/);
   expect(text()).toMatch(/loading initrd \[.*\] 100%/);
-  expect(text().split(hideCursor)).toHaveLength(text().split(showCursor).length);
-  expect(text().lastIndexOf(showCursor)).toBeGreaterThan(text().lastIndexOf(hideCursor));
+  expect(text()).not.toMatch(changesMode);
 });
 
 it("shows nothing for small files, nor after its stop, when the terminal is the guest's", () => {
