@@ -72,11 +72,20 @@ export function refuseLaterOptions(options: RunCommandOptions): void {
   if (options.irqchip === 'split') throw new UsageError('--irqchip split is not there yet; this version has kernel and user');
 }
 
+/** What fits into Linux's sockaddr_un (unix(7)); Node cuts the rest off. */
+const maxSocketPath = 107;
+
 export function parseSerial(text: string): SerialTarget {
   if (text === 'stdio' || text === 'null') return { kind: text };
   const match = /^(file|unix):(.+)$/s.exec(text);
   if (!match) throw new UsageError(`--serial takes stdio, null, file:PATH or unix:PATH, not '${text}'`);
-  return { kind: match[1] as 'file' | 'unix', path: match[2] };
+  const [, kind, path] = match;
+  if (kind === 'unix' && Buffer.byteLength(path) > maxSocketPath) {
+    throw new UsageError(
+      `--serial unix: takes a path of ${maxSocketPath} bytes at most, such as one in /tmp; this one has ${Buffer.byteLength(path)}`,
+    );
+  }
+  return { kind: kind as 'file' | 'unix', path };
 }
 
 export function parseDebugConsole(text: string): DebugConsoleTarget {

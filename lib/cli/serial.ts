@@ -12,7 +12,7 @@ import { stderrStream } from './streams';
 export type StopListener = (message: string, status?: number) => void;
 
 const ctrlA = 0x01;
-/** So much of what comes from a terminal waits for the guest, bytes; more is dropped. */
+/** So much that comes waits for the guest, bytes, so that what comes behind it is seen: Ctrl-A X, or the end of a client. */
 const maxUnread = 2 ** 20;
 
 export interface SerialConnection {
@@ -78,7 +78,7 @@ function connectStdio(machine: { readonly console: Console }, standard: Standard
         forGuest.push(byte);
       }
     }
-    // Without back-pressure: behind what the guest does not read there may be Ctrl-A X.
+    // A terminal is never paused: more than that is dropped.
     if (console.writableLength < maxUnread) console.write(Buffer.from(forGuest));
   };
   stdin.on('data', onData);
@@ -98,25 +98,31 @@ async function listen(console: Console, path: string, stop: StopListener): Promi
   const [{ createServer }, { finished }] = await Promise.all([import('node:net'), import('node:stream/promises')]);
   let client: Socket | undefined;
   const server = createServer((socket) => {
+    socket.on('error', () => undefined);
     if (client) {
-      socket.end();
+      // Only who reads learns that the other end is gone.
+      socket.resume().end();
       return;
     }
     client = socket;
-    socket.on('error', () => undefined);
-    socket.on('close', () => (client = undefined));
     console.pipe(socket, { end: false });
-    socket.pipe(console, { end: false });
+    socket.on('data', (bytes) => {
+      if (console.write(bytes) || console.writableLength < maxUnread) return;
+      socket.pause();
+      console.once('drain', () => socket.resume());
+    });
     socket.on('close', () => {
+      client = undefined;
       console.unpipe(socket);
       console.resume(); // nobody listens: printing must not block the guest
     });
   });
   console.resume();
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) =>
-      reject(new HaxError('ERR_HAX_FILE', `--serial unix:${path} cannot be made: ${cause.message}`, { cause })),
-    );
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const remedy = cause.code === 'EADDRINUSE' ? '; remove it if no other program has it' : '';
+      reject(new HaxError('ERR_HAX_FILE', `--serial unix:${path} cannot be made: ${cause.message}${remedy}`, { cause }));
+    });
     server.listen(path, resolve);
   });
   server.on('error', (error) => stop(`--serial: ${error.message}`));

@@ -1,6 +1,6 @@
 /** `hax run` around a machine that does as it is told: streams, terminals, signals, verdicts. */
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
@@ -443,9 +443,41 @@ describe('--serial', () => {
     expect([seen, existsSync(socket)]).toEqual(['the end', false]);
   });
 
+  it('unix: who is turned away, and who sends more than the guest reads, is let go', async () => {
+    mockInput.room = 10;
+    const descriptors = (): number => readdirSync('/proc/self/fd').length;
+    const before = descriptors();
+    const socket = path.join(directory, 'crowd');
+    const { machine, status } = await start('--serial', `unix:${socket}`);
+    const first = createConnection(socket);
+    await once(first, 'connect');
+    const second = createConnection({ path: socket, allowHalfOpen: true }).resume();
+    second.write('hello');
+    await once(second, 'end');
+    first.write('x'.repeat(300_000));
+    await sleep(50);
+    first.destroy();
+    await sleep(50);
+    const third = createConnection(socket);
+    await once(third, 'connect');
+    await sleep(50);
+    machine.print('to the third');
+    expect(String((await once(third, 'data'))[0])).toBe('to the third');
+    // Its second half is the client's to close.
+    second.end();
+    await once(second, 'close');
+    machine.end({ reason: 'halted' });
+    expect(await status).toBe(0);
+    third.destroy();
+    await sleep(50);
+    expect(descriptors()).toBe(before);
+  });
+
   it('unix: a path that cannot be', async () => {
     expect(await main(['run', '--serial', `unix:${directory}`, 'image'])).toBe(1);
-    expect(streams.stderr.text).toMatch(/^hax: --serial unix:\S+ cannot be made: /);
+    expect(streams.stderr.text).toMatch(/^hax: --serial unix:\S+ cannot be made: .*in use.*; remove it if no other program has it\n$/);
+    expect(await main(['run', '--serial', `unix:/tmp/${'é'.repeat(52)}`, 'image'])).toBe(2);
+    expect(streams.stderr.text).toMatch(/hax: --serial unix: takes a path of 107 bytes at most, such as one in \/tmp; this one has 109\n$/);
     expect(mockMade[0]).toMatchObject({ started: false, closed: true });
   });
 });
