@@ -127,7 +127,8 @@ function loadableSegments(loader: Loader, elf: ElfFile): ElfSegment[] {
   for (const { offset, fileSize, memorySize, physicalAddress } of segments) {
     const name = `the segment at 0x${physicalAddress.toString(16)}`;
     if (fileSize > memorySize) throw loader.error(`has more bytes than memory for ${name}; link it again`);
-    if (offset + fileSize > loader.source.size) {
+    // Where a segment without bytes would be in the file means nothing.
+    if (fileSize > 0 && offset + fileSize > loader.source.size) {
       throw loader.error(
         `is truncated: ${name} ends at byte ${offset + fileSize} but the file has ${loader.source.size}; copy or build it again`,
       );

@@ -25,6 +25,16 @@ describe('an ELF32 program', () => {
     expect(registers).toMatchObject({ rip: MiB + 1, rsp: stack.start + stack.size, cr0: 0x11 });
   });
 
+  test('may have a bss alone in a segment that lies nowhere in the file', () => {
+    const file = elf({ segments: [{ contents: hlt }, { physical: 2 * MiB, size: 0x1000 }] });
+    file.writeUInt32LE(0xffff0000, 52 + 32 + 4); // p_offset of the second one
+    expect(
+      load(file)
+        .memory.read(2 * MiB, 0x1000)
+        .every((byte) => byte === 0),
+    ).toBe(true);
+  });
+
   test('has a GDT from which it can reload its segments', () => {
     const { memory, registers } = load(elf());
     const { base, limit } = registers.gdt!;
