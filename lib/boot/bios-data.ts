@@ -28,7 +28,7 @@ const failingCall = [
 /** Of its last instruction, which alone serves interrupts of devices. */
 const ignoredInterrupt = handlers + failingCall.length - 1;
 
-/** Interrupts 0 to 7 and 8 to 15 of the two 8259s, where a BIOS puts them. */
+/** Interrupts 0 to 7 and 8 to 15 of the two 8259s, where a BIOS puts them. Before that, as here, they all come at vectors 0 to 7. */
 const firstIrqs = 0x08;
 const secondIrqs = 0x70;
 
@@ -37,7 +37,7 @@ export function storeBiosData(loader: Loader): void {
   if (!loader.placement.claim('BIOS data', 0, biosDataEnd)) return;
   const data = Buffer.alloc(biosDataEnd);
   for (let vector = 0; vector < vectors; vector++) {
-    const isIrq = (vector & ~7) === firstIrqs || (vector & ~7) === secondIrqs;
+    const isIrq = vector < firstIrqs + 8 || (vector & ~7) === secondIrqs;
     data.writeUInt32LE(isIrq ? ignoredInterrupt : handlers, vector * 4);
   }
   data.writeUInt16LE(kibibytesFrom(loader.options.memoryMap, 0, 640), baseMemorySize);

@@ -19,7 +19,8 @@ export function isBootSector(source: ImageSource): boolean {
 
 /**
  * Loads the first sector, and nothing behind it, at 0:7c00 and starts it in real mode with the boot drive in DL.
- * The stack grows down from the sector. There is no BIOS: calls to one return with the carry flag set.
+ * The stack grows down from the sector. There is no BIOS: calls to one return with the carry flag set, and no
+ * timer ticks.
  */
 export function loadBootSector(loader: Loader): BootResult {
   loader.refuse(['append', 'modules'], 'a boot sector');

@@ -20,7 +20,7 @@ test('the drive can be chosen', () => {
 test('BIOS calls have somewhere to go: they set the carry flag and return, interrupts of devices just return', () => {
   const { memory } = load(bootSector());
   for (const vector of [0x10, 0x13, 0x15, 0xff]) expect(memory.bytes.readUInt32LE(vector * 4)).toBe(0x4f0);
-  for (const vector of [0x08, 0x0f, 0x70, 0x77]) expect(memory.bytes.readUInt32LE(vector * 4)).toBe(0x4f8);
+  for (const vector of [0, 4, 7, 0x08, 0x0f, 0x70, 0x77]) expect(memory.bytes.readUInt32LE(vector * 4)).toBe(0x4f8);
   expect(memory.read(0x4f0, 9).toString('hex')).toBe('5589e5804e06015dcf');
   expect(memory.bytes.readUInt16LE(0x413)).toBe(640);
 });
