@@ -332,6 +332,12 @@ describeKvm('launch refuses', () => {
     ['more memory than there is', { kernel: spin, memory: '64T' }, 'ERR_HAX_NO_MEMORY'],
     ['no vCPU', { kernel: spin, cpus: 0 }, 'ERR_HAX_INVALID_ARGUMENT'],
     ['more vCPUs than have APIC ids', { kernel: spin, cpus: 256 }, 'ERR_HAX_INVALID_ARGUMENT'],
+    [
+      'a debug console where the kernel has its controllers',
+      { kernel: spin, debugConsole: { port: 0x20, output: new PassThrough() } },
+      'ERR_HAX_OVERLAP',
+    ],
+    ['a debug exit over its timer', { kernel: spin, debugExit: 0x3f }, 'ERR_HAX_OVERLAP'],
     ['two vCPUs without local APICs', { kernel: spin, cpus: 2, irqchip: 'user' }, 'ERR_HAX_UNSUPPORTED'],
     ['an option that there is not', { kernel: spin, memoy: '1M' }, 'ERR_HAX_INVALID_ARGUMENT'],
     ['affinity that is no list', { kernel: spin, cpus: 2, affinity: 1 }, 'ERR_HAX_INVALID_ARGUMENT'],
