@@ -69,6 +69,7 @@ export class Receiver {
   #timedOut = false;
   #timeOutAt = 0;
   #timer: Timer | undefined;
+  #timerAt = 0;
   #timeOutWanted = false;
 
   constructor(
@@ -272,10 +273,13 @@ export class Receiver {
     }
   }
 
-  /** One timer serves many characters: it looks at the deadline when it fires. */
+  /** One timer serves many characters: it looks at the deadline when it fires. A deadline before it, of shorter characters, has a new one. */
   #armTimer(): void {
-    if (this.#timer || !this.clock || !this.#timeOutWanted || !this.#canTimeOut || this.#timedOut) return;
+    if (!this.clock || !this.#timeOutWanted || !this.#canTimeOut || this.#timedOut) return;
+    if (this.#timer && this.#timerAt <= this.#timeOutAt) return;
+    this.#stopTimer();
     const { clock } = this;
+    this.#timerAt = this.#timeOutAt;
     this.#timer = clock.at(this.#timeOutAt, () => {
       this.#timer = undefined;
       if (!this.#canTimeOut) return;

@@ -329,6 +329,25 @@ describe('16550A: receiver', () => {
     expect(irq.level).toBe(true);
   });
 
+  it('times out in time when characters have become shorter', () => {
+    const { uart, irq, clock } = bench();
+    const setDivisor = (low: number, high: number): void => {
+      uart.write(lcr, 0x83);
+      uart.write(dll, low);
+      uart.write(dlm, high);
+      uart.write(lcr, 0x03);
+    };
+    setDivisor(0xff, 0xff);
+    uart.write(fcr, 0xc1);
+    uart.write(ier, 0x01);
+    uart.receive(bytes('a'));
+    setDivisor(1, 0);
+    uart.read(rbr);
+    uart.receive(bytes('bc'));
+    clock.advance(4e5);
+    expect([irq.level, uart.read(iir)]).toEqual([true, 0xcc]);
+  });
+
   it('sees a time-out of characters that came before the interrupt was enabled', () => {
     const { uart, irq, clock } = bench();
     uart.write(fcr, 0xc1);
