@@ -3,7 +3,7 @@ import type { HaxError } from '../util/errors';
 import { hex } from '../util/numbers';
 import { readPart } from './image-source';
 import type { ImageSource } from './image-source';
-import { checkText, memoryRemedy } from './loader';
+import { checkText } from './loader';
 import type { BootResult, Loader } from './loader';
 import { alignUp } from './placement';
 import { bootParams, maximumE820Entries } from './zero-page';
@@ -123,7 +123,9 @@ function payload(loader: Loader, file: Buffer): { payloadOffset: number; payload
   const payloadOffset = ((file[headerStart] || 4) + 1) * sectorSize;
   const declared = file.readUInt32LE(0x1f4) * paragraph;
   const payloadSize = Math.min(declared, loader.source.size - payloadOffset);
-  if (payloadSize <= declared - paragraph || payloadSize <= entryOffset) {
+  if (declared <= entryOffset)
+    throw loader.error(`has a kernel of ${declared} bytes, without its 64-bit entry point; copy or build it again`);
+  if (payloadSize <= declared - paragraph) {
     throw loader.error(
       `is truncated: its kernel should end at byte ${payloadOffset + declared} but the file has ${loader.source.size}; copy or build it again`,
     );
@@ -150,13 +152,14 @@ function placeKernel(loader: Loader, header: SetupHeader): { load: number; end: 
   if (relocatable) {
     const from = alignUp(Math.max(preferredAddress, highLoadAddress), alignment);
     const load = loader.placement.claimLowest('kernel', { size, align: alignment, from, to: mappedEnd });
-    if (load === undefined) throw noRoom(loader, `${size} bytes from ${hex(from)} up for its kernel`, from + size, buildLower);
+    if (load === undefined)
+      throw noRoom(loader, `${size} bytes from ${hex(from)} up for its kernel`, loader.memoryRemedy(from + size) ?? buildLower);
     return { load, end: load + size };
   }
   const start = Math.min(highLoadAddress, preferredAddress || highLoadAddress);
   const end = Math.max(highLoadAddress + payloadSize, (preferredAddress || highLoadAddress) + size);
   if (!loader.placement.claim('kernel', start, end - start)) {
-    throw noRoom(loader, `${end - start} bytes at ${hex(start)} for its kernel`, end, buildLower);
+    throw noRoom(loader, `${end - start} bytes at ${hex(start)} for its kernel`, loader.memoryRemedy(end) ?? buildLower);
   }
   return { load: highLoadAddress, end };
 }
@@ -167,19 +170,13 @@ function loadInitrd(loader: Loader, header: SetupHeader, source: ImageSource, ke
   const to = Math.min(header.initrdAddressMax + 1, mappedEnd);
   const address = loader.placement.claimHighest('initrd', { size, align: pageSize, from: highLoadAddress, to });
   if (address === undefined) {
-    throw noRoom(
-      loader,
-      `${size} bytes below ${hex(to)} for the initrd ${source.name}`,
-      alignUp(kernelEnd, pageSize) + size,
-      'make the initrd smaller',
-    );
+    const remedy = loader.memoryRemedy(alignUp(kernelEnd, pageSize) + size, to) ?? 'make the initrd smaller';
+    throw noRoom(loader, `${size} bytes below ${hex(to)} for the initrd ${source.name}`, remedy);
   }
   loader.copyModule(source, address);
   return { address, size: source.size };
 }
 
-/** `needed` is the end of a memory without holes that would do; `otherwise` is the remedy when more memory is not one. */
-function noRoom(loader: Loader, what: string, needed: number, otherwise: string): HaxError {
-  const moreHelps = needed > loader.placement.lowTop && needed <= mappedEnd;
-  return loader.error(`needs free RAM of ${what}; ${moreHelps ? memoryRemedy(needed) : otherwise}`);
+function noRoom(loader: Loader, what: string, remedy: string): HaxError {
+  return loader.error(`needs free RAM of ${what}; ${remedy}`);
 }

@@ -7,6 +7,9 @@ export interface PhysicalRange {
   readonly size: number;
 }
 
+/** RAM below 4 GiB ends here at the latest; from here to 4 GiB are the interrupt controllers and whatever is mapped later. */
+export const lowRamLimit = 3 * 2 ** 30;
+
 /** Address range types of the system address map (ACPI 6.3, section 15). */
 export const e820Type = {
   /** Memory that the guest may use freely. */

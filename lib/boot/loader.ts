@@ -3,6 +3,7 @@ import type { CpuStateInit } from '../util/cpu-state';
 import { invalidArgument } from '../util/errors';
 import type { HaxError } from '../util/errors';
 import { checkInteger, hex } from '../util/numbers';
+import { lowRamLimit } from './e820';
 import type { E820Entry, PhysicalRange } from './e820';
 import { copyToGuest, imageError, readPart, zeroGuest } from './image-source';
 import type { ImageSource } from './image-source';
@@ -99,8 +100,17 @@ export class Loader {
     const at = `${hex(start)} to ${hex(end - 1)}`;
     const other = this.placement.conflict(start, size);
     if (other) throw this.error(`wants its ${what} at ${at}, where its ${other.what} is; build it with separate ranges`);
-    if (end > this.placement.top) throw this.error(`wants its ${what} at ${at}; ${memoryRemedy(end)}`);
-    throw this.error(`wants its ${what} at ${at}, which is not all RAM in this machine; build or load it for another address`);
+    const remedy = this.memoryRemedy(end);
+    if (remedy) throw this.error(`wants its ${what} at ${at}; ${remedy}`);
+    throw this.error(
+      `wants its ${what} at ${at}, which is not all RAM in this machine; make it smaller, or build or load it for another address`,
+    );
+  }
+
+  /** The remedy when RAM ends before `end`, in the whole MiB that --memory takes; undefined where more memory would not go up to there. */
+  memoryRemedy(end: number, limit = lowRamLimit): string | undefined {
+    if (end <= this.placement.lowTop || end > Math.min(limit, lowRamLimit)) return undefined;
+    return `give the guest at least ${Math.ceil(end / 2 ** 20)}M of memory`;
   }
 
   /** Puts a structure for the guest into the boot area and returns its address. */
@@ -186,11 +196,6 @@ export class Loader {
     }
     return address;
   }
-}
-
-/** The remedy when RAM ends too soon, in the whole MiB that --memory takes. */
-export function memoryRemedy(end: number): string {
-  return `give the guest at least ${Math.ceil(end / 2 ** 20)}M of memory`;
 }
 
 /** Throws ERR_HAX_INVALID_ARGUMENT for text that a NUL-terminated string cannot carry. */

@@ -4,7 +4,7 @@ import { isElf, loadElf32, readElf } from './elf';
 import type { LoadedElf } from './elf';
 import { readPart } from './image-source';
 import type { ImageSource } from './image-source';
-import { checkText, memoryRemedy } from './loader';
+import { checkText } from './loader';
 import type { BootResult, Loader } from './loader';
 import { storeMultibootInfo } from './multiboot-info';
 import type { LoadedModule } from './multiboot-info';
@@ -149,7 +149,8 @@ function loadModules(loader: Loader, kernelEnd: number): LoadedModule[] {
     const size = alignUp(source.size, pageSize);
     const start = loader.placement.claimLowest('module', { size, align: pageSize, from, to: 2 ** 32 });
     if (start === undefined) {
-      throw loader.error(`leaves no ${size} bytes of RAM below 4 GiB for the module ${source.name}; ${memoryRemedy(from + size)}`);
+      const remedy = loader.memoryRemedy(from + size) ?? 'make it smaller';
+      throw loader.error(`leaves no ${size} bytes of RAM below 4 GiB for the module ${source.name}; ${remedy}`);
     }
     loader.copyModule(source, start);
     loaded.push({ start, end: start + source.size, text });

@@ -2,7 +2,7 @@
  * Where everything is in the machine `micro`: the one place that knows addresses, ports and interrupt numbers.
  * A machine without firmware and without PCI: what the kernel needs to know stands in the E820 map and the ACPI tables.
  */
-import { buildE820, e820Type, type E820Entry, type PhysicalRange } from '../boot/e820';
+import { buildE820, e820Type, lowRamLimit, type E820Entry, type PhysicalRange } from '../boot/e820';
 import { HaxError } from '../util/errors';
 
 const KiB = 2 ** 10;
@@ -13,8 +13,6 @@ const GiB = 2 ** 30;
 const conventionalEnd = 0x9fc00;
 /** End of the BIOS area, and start of extended memory. */
 const extendedStart = 1 * MiB;
-/** RAM below 4 GiB ends here at the latest; from here to 4 GiB are the interrupt controllers and whatever is mapped later. */
-const lowRamLimit = 3 * GiB;
 const highRamStart = 4 * GiB;
 
 /** The smallest machine: conventional memory and the BIOS area. */

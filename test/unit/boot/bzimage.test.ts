@@ -48,6 +48,16 @@ describe('a kernel that is not relocatable', () => {
   });
 });
 
+test('an initrd for which no memory has room, and a kernel with no entry, are told as such', () => {
+  const big = { name: 'initrd.img', size: 2200 * MiB, read: () => Buffer.alloc(0) };
+  expect(refusal(() => load(bzImage(), { modules: [{ source: big }] })).message).toMatch(
+    /needs free RAM of 2306867200 bytes below 0x80000000 for the initrd initrd.img; make the initrd smaller$/,
+  );
+  const short = bzImage();
+  short.writeUInt32LE(16, 0x1f4);
+  expect(refusal(() => load(short)).message).toMatch(/has a kernel of 256 bytes, without its 64-bit entry point; copy or build it again$/);
+});
+
 describe('boot_params', () => {
   test('has the setup header, and zeros around what the loader sets', () => {
     const image = bzImage({ headerLength: 0x62 });
@@ -133,7 +143,7 @@ describe('a kernel is refused', () => {
     ['with a long header', { headerLength: 0x8f }, /setup header that ends at 0x291/],
     ['with no alignment', { alignment: 0 }, /kernel alignment 0x0, which is not a power of two/],
     ['with an odd alignment', { alignment: 3 * MiB }, /kernel alignment 0x300000/],
-    ['with a payload too short for its entry', { payloadSize: 0x200 }, /is truncated/],
+    ['with a payload too short for its entry', { payloadSize: 0x200 }, /has a kernel of 512 bytes, without its 64-bit entry point/],
     [
       'that needs more than there is',
       { initSize: 7 * MiB },

@@ -67,3 +67,9 @@ test('refuses an image larger than memory', () => {
   expect(error.code).toBe('ERR_HAX_IMAGE');
   expect(error.message).toMatch(/^code\.bin wants its contents at 0x100000 to 0x8fffff; give the guest at least 9M of memory/);
 });
+
+test('refuses an address where no memory is, of any size', () => {
+  expect(refusal(() => flat({ load: 0xd0000000, mode: 32 })).message).toMatch(
+    /^code\.bin wants its contents at 0xd0000000 to \S+, which is not all RAM in this machine; make it smaller, or build or load it for another address$/,
+  );
+});

@@ -93,7 +93,11 @@ describe('a kernel with address fields', () => {
     ['an end beyond the file', { loadEnd: MiB + 53 }, /is truncated: it should be loaded up to byte 53 but the file has 52; /],
     ['an entry before it', { entry: MiB - 1 }, /entry point 0xfffff outside 0x100000 to 0x110033; /],
     ['an entry behind it', { entry: MiB + 52 + 0x10000 }, /entry point 0x110034 outside/],
-    ['a bss beyond memory', { bssEnd: 0xffffffff }, /wants its kernel at 0x100000 to 0xfffffffe; give the guest at least 4096M/],
+    [
+      'a bss beyond memory',
+      { bssEnd: 0xffffffff },
+      /wants its kernel at 0x100000 to 0xfffffffe, which is not all RAM in this machine; make it smaller/,
+    ],
     ['an address in the hole', { header: 0xa0004, load: 0xa0000, loadEnd: 0, bssEnd: 0, entry: 0xa0000 }, /which is not all RAM/],
   ])('refuses %s', (_, change, message) => {
     const error = refusal(() => load(addressKernel(change), { name: 'kernel' }));
@@ -191,6 +195,12 @@ test.each([
     { modules: [{ source: imageFromBytes('rootfs', Buffer.alloc(8 * MiB)) }] },
     'ERR_HAX_IMAGE',
     /leaves no 8388608 bytes.*module rootfs; give the guest at least 10M/,
+  ],
+  [
+    'a module for which no memory has room',
+    { modules: [{ source: { name: 'rootfs', size: 3 * 1024 * MiB, read: () => code } }] },
+    'ERR_HAX_IMAGE',
+    /leaves no 3221225472 bytes of RAM below 4 GiB for the module rootfs; make it smaller$/,
   ],
   ['an empty module', { modules: [{ source: imageFromBytes('rootfs', Buffer.alloc(0)) }] }, 'ERR_HAX_IMAGE', /^rootfs is empty; /],
   ['NUL in the command line', { append: 'a\0b' }, 'ERR_HAX_INVALID_ARGUMENT', /^append must not contain a NUL/],
