@@ -1,4 +1,5 @@
 import type { BackendName } from '../hypervisor/hypervisor';
+import { minMemory, ports, type LayoutOptions } from '../machine/layout';
 import type { MachineOptions } from '../machine/machine';
 import type { ImageFormat } from '../boot/loader';
 import { HaxError, invalidArgument } from '../util/errors';
@@ -120,6 +121,16 @@ export function machineOptions(image: string, options: RunCommandOptions): Machi
   };
 }
 
+/** The part of the options that --print-layout takes. */
+export function layoutOptions({ memory, irqchip, debugcon, debugExit, debugExitPort }: RunCommandOptions): LayoutOptions {
+  return {
+    memory: checkMemory(memory),
+    irqchip: irqchip === 'user' ? irqchip : 'kernel',
+    debugExit: debugExitPort ?? (debugExit ? ports.debugExit : undefined),
+    debugConsole: debugcon === undefined ? undefined : parseDebugConsole(debugcon).port,
+  };
+}
+
 /** RAM comes in pages: the size is rounded up to one. */
 export function checkMemory(text: string): number {
   let bytes: number;
@@ -128,6 +139,7 @@ export function checkMemory(text: string): number {
   } catch (error) {
     throw error instanceof HaxError ? new UsageError(error.message) : error;
   }
+  if (bytes < minMemory) throw new UsageError(`--memory ${text} is ${bytes} bytes, and the machine needs at least 1M`);
   if (bytes > 2 ** 46) throw invalidArgument(`--memory ${text} is more than any x86 processor can address`);
   return Math.ceil(bytes / 4096) * 4096;
 }

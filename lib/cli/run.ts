@@ -14,7 +14,7 @@ import { describeError } from './program';
 import { fileStream, writeAtOnce } from './output-file';
 import { loadProgress } from './progress';
 import {
-  checkMemory,
+  layoutOptions,
   machineOptions,
   parseDebugConsole,
   parseSerial,
@@ -44,7 +44,7 @@ export async function runCommand(image: string | undefined, options: RunCommandO
   try {
     refuseLaterOptions(options);
     if (options.printLayout) {
-      stdoutStream().write(`${describeLayout(checkMemory(options.memory))}\n`);
+      stdoutStream().write(`${describeLayout(layoutOptions(options))}\n`);
       return status.ok;
     }
     if (image === undefined) throw new UsageError(`say which IMAGE to boot; ${commandName()} run --help has the formats`);

@@ -74,26 +74,54 @@ export function memoryMap(bytes: number): E820Entry[] {
   });
 }
 
+/** What the layout depends on, of the machine's options. */
+export interface LayoutOptions {
+  memory: number;
+  irqchip?: 'kernel' | 'user';
+  /** Ports of devices that a machine has when they are asked for; undefined shows where they would be. */
+  debugExit?: number;
+  debugConsole?: number;
+}
+
 /** `--print-layout`: one line a range, in ascending order. */
-export function describeLayout(bytes: number): string {
+export function describeLayout({ memory: bytes, irqchip, debugExit, debugConsole }: LayoutOptions): string {
   const line = (what: string, start: number, size: number, digits: number): string =>
     `${start.toString(16).padStart(digits, '0')}-${(start + size - 1).toString(16).padStart(digits, '0')}  ${what}`;
   const names = { 1: 'RAM', 2: 'reserved', 3: 'ACPI tables', 4: 'ACPI NVS' };
-  const memory = [
-    ...memoryMap(bytes).map(({ start, size, type }) => ({ start, size, what: names[type] })),
+  const ours = irqchip === 'user';
+  const apics = [
     { start: ioApicAddress, size: 0x1000, what: 'I/O APIC' },
     { start: localApicAddress, size: 0x1000, what: 'local APICs' },
-  ].sort((a, b) => a.start - b.start);
-  const io = [
-    { at: ports.keyboard.data, length: 1, what: 'keyboard controller (reset only)' },
-    { at: ports.keyboard.command, length: 1, what: 'keyboard controller (reset only)' },
-    { at: ports.debugConsole, length: 1, what: 'debug console, with --debugcon' },
-    { at: ports.debugExit, length: 4, what: 'debug exit, with --debug-exit' },
-    { ...ports.com1, what: `COM1, interrupt ${ports.com1.irq}` },
-    { at: ports.pvpanic, length: 1, what: 'pvpanic' },
-    { ...ports.acpiPower, what: 'ACPI sleep control, sleep status, reset' },
-    { ...ports.testInterrupts, what: 'test interrupts 0 to 15, with --debug-exit' },
   ];
+  const memory = memoryMap(bytes)
+    .map(({ start, size, type }) => ({ start, size, what: names[type] }))
+    .concat(ours ? [] : apics)
+    .sort((a, b) => a.start - b.start);
+  const { pic, pit, speaker, elcr, cmos } = ports;
+  const exitAt = debugExit ?? ports.debugExit;
+  const ifAsked = (given: unknown, option: string): string => (given === undefined ? `, with ${option}` : '');
+  const io = [
+    { at: pic.master, length: pic.length, what: 'interrupt controller' },
+    { ...pit, what: 'timer' },
+    { at: ports.keyboard.data, length: 1, what: 'keyboard controller (reset only)' },
+    { ...speaker, what: 'speaker' },
+    { at: ports.keyboard.command, length: 1, what: 'keyboard controller (reset only)' },
+    { at: pic.slave, length: pic.length, what: 'second interrupt controller' },
+    { ...ports.com1, what: `COM1, interrupt ${ports.com1.irq}` },
+    { ...elcr, what: 'edge or level of interrupts' },
+    { at: ports.pvpanic, length: 1, what: 'pvpanic' },
+    ...(ours
+      ? [
+          { ...cmos, what: 'real-time clock' },
+          { ...ports.acpiPm, what: `ACPI events, control, timer, interrupt ${ports.acpiPm.irq}` },
+        ]
+      : [{ ...ports.acpiPower, what: 'ACPI sleep control, sleep status, reset' }]),
+    { at: debugConsole ?? ports.debugConsole, length: 1, what: `debug console${ifAsked(debugConsole, '--debugcon')}` },
+    { at: exitAt, length: 4, what: `debug exit${ifAsked(debugExit, '--debug-exit')}` },
+    ...(exitAt === ports.debugExit
+      ? [{ ...ports.testInterrupts, what: `test interrupts 0 to 15${ifAsked(debugExit, '--debug-exit')}` }]
+      : []),
+  ].sort((a, b) => a.at - b.at);
   return [
     'memory',
     ...memory.map(({ what, start, size }) => `  ${line(what, start, size, 12)}`),

@@ -16,7 +16,7 @@ const oneSentence = /^hax: [^\n]+\n$/;
 describeKvm('the command refuses', () => {
   describe('options that do not go with the image or the machine: status 2', () => {
     it.each<[string, string[], RegExp]>([
-      ['less memory than a machine needs', ['run', '--memory', '4K', good], /at least 1M/],
+      ['less memory than a machine needs', ['run', '--memory', '128', good], /--memory 128 is 128 bytes, .* at least 1M/],
       ['--entry outside the image', ['run', '--format', 'flat', '--entry', '0x10', good], /entry 0x10/],
       ['a debug console where COM1 is', ['run', '--debugcon', '0x3f8', good], /COM1/],
       ['a debug exit where COM1 is', ['run', '--debug-exit-port', '0x3f8', good], /COM1/],

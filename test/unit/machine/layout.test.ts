@@ -6,6 +6,7 @@ import {
   ioApicAddress,
   localApicAddress,
   memoryMap,
+  type LayoutOptions,
   minMemory,
   ramRanges,
 } from '../../../lib/machine/layout';
@@ -44,9 +45,30 @@ it('nothing that is not memory lies in RAM', () => {
   }
 });
 
-it('is printed one line a range, in ascending order', () => {
-  const lines = describeLayout(5 * GiB).split('\n');
+it.each<[string, Omit<LayoutOptions, 'memory'>, string[], string[]]>([
+  [
+    'of itself',
+    {},
+    ['00f4-00f7  debug exit, with --debug-exit', 'fee00000-0000fee00fff  local APICs', '0040-0043  timer', '0600-0602  ACPI'],
+    ['real-time clock'],
+  ],
+  [
+    'with controllers of ours',
+    { irqchip: 'user' },
+    ['0020-0021  interrupt controller', '0040-0043  timer', '0070-0071  real-time clock', '0600-060b  ACPI'],
+    ['APICs', 'I/O APIC'],
+  ],
+  [
+    'with debug devices',
+    { debugConsole: 0x402, debugExit: 0x501 },
+    ['0402-0402  debug console\n', '0501-0504  debug exit\n'],
+    ['with --debug', 'test interrupts'],
+  ],
+])('is printed one line a range, in ascending order: %s', (_which, options, there, notThere) => {
+  const lines = describeLayout({ memory: 5 * GiB, ...options }).split('\n');
   expect(lines[0]).toBe('memory');
+  for (const text of there) expect(lines.join('\n')).toContain(text);
+  for (const text of notThere) expect(lines.join('\n')).not.toContain(text);
   const split = lines.indexOf('ports');
   for (const part of [lines.slice(1, split), lines.slice(split + 1)]) {
     expect(part.every((line) => /^ {2}[0-9a-f]+-[0-9a-f]+ {2}\S/.test(line))).toBe(true);
