@@ -21,10 +21,10 @@ const codes: Partial<Record<FindingCode, HaxErrorCode>> = {
   'vm-refused': 'ERR_HAX_IOCTL',
 };
 
-/** The finding with the page about it. */
+/** The finding with the page about it, unless it has one. */
 export function withPage(finding: Finding): Finding {
   const code = codes[finding.code];
-  return code ? { ...finding, page: errorPage(code) } : finding;
+  return code ? { page: errorPage(code), ...finding } : finding;
 }
 
 /** Why there is no device, the nearest cause first. */
@@ -117,7 +117,7 @@ export function explainFailure(error: unknown, probe: HostProbe, host: HostRepor
   if (code === 'ERR_HAX_NO_ADDON') return { severity: 'error', code: 'addon-missing', message, remedy: hint };
   if (code === 'ERR_HAX_API_VERSION') return { severity: 'error', code: 'api-version', message, remedy: hint };
   if (code === 'ERR_HAX_UNSUPPORTED') return { severity: 'error', code: 'kernel-too-old', message, remedy: 'Use Linux 4.11 or newer.' };
-  return { severity: 'error', code: 'open-failed', message, remedy: hint };
+  return { severity: 'error', code: 'open-failed', message, remedy: hint, page: errorPage(code) };
 }
 
 /** A finding for a device that opens but makes no VM. */

@@ -248,9 +248,10 @@ test.each([
   ['ERR_HAX_API_VERSION', 'api-version'],
   ['ERR_HAX_UNSUPPORTED', 'kernel-too-old'],
   ['ERR_HAX_IOCTL', 'open-failed'],
+  ['ERR_HAX_INVALID_ARGUMENT', 'open-failed'],
 ] as const)('%s becomes %s with its own words', (code, expected) => {
   const finding = refused(code);
-  expect(finding).toMatchObject({ code: expected, message: `told by ${code}` });
+  expect(finding).toMatchObject({ code: expected, message: `told by ${code}`, page: `node-hax/docs/errors/${code}.md` });
   expect(finding.remedy).not.toBe('');
 });
 
