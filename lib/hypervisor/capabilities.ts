@@ -22,6 +22,7 @@ export interface Capability {
  * - `extendedCpuid` — the guest's CPUID can be set (KVM_CAP_EXT_CPUID)
  * - `tssAddress`, `identityMapAddress` — the pages that Intel's VMX needs can be placed
  * - `tscDeadlineTimer` — the kernel's local APIC has that mode
+ * - `ioUring` — the kernel's io_uring ends the slices of inline mode, without a thread that watches the event loop (docs/run-loop.md)
  * - `maxVcpus`, `recommendedVcpus`, `memorySlots` — limits of one VM
  *
  * HAXM has more: `ept`, `unrestrictedGuest`, `fastMmio`, `ramProtection`, `debug`, `implicitRamBlock` (bits of HAX_IOCTL_CAPABILITY),
@@ -52,6 +53,7 @@ export type KvmFeatureName =
   | 'tssAddress'
   | 'identityMapAddress'
   | 'tscDeadlineTimer'
+  | 'ioUring'
   | 'maxVcpus'
   | 'recommendedVcpus'
   | 'memorySlots';

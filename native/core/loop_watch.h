@@ -1,5 +1,6 @@
-// Ends a slice of guest time when the event loop of the thread has work: one watcher thread a process, which sleeps on the loops'
-// back-end descriptors and on a deadline for each, and kicks the vCPU that runs. docs/run-loop.md tells why and what it costs.
+// Ends a slice of guest time when the event loop of the thread has work. A vCPU may do so by itself (Vcpu::BeginSlice()); for others there
+// is one watcher thread a process, which sleeps on the loops' back-end descriptors and on a deadline for each, and kicks the vCPU that
+// runs. docs/run-loop.md tells why and what it costs.
 #ifndef NODE_HAX_CORE_LOOP_WATCH_H_
 #define NODE_HAX_CORE_LOOP_WATCH_H_
 

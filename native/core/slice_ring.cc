@@ -50,10 +50,25 @@ bool MakeOnes() {
   return true;
 }
 
-// Nobody wants one, or the kernel has none for this process: it need not be asked again.
-std::atomic<bool> refused{false};
+std::string AskForRefusal() {
+  if (std::getenv("HAX_PLAIN_WATCH")) return "HAX_PLAIN_WATCH asks for the watcher's thread instead";
+  io_uring_params params = {};
+  const int fd = static_cast<int>(syscall(SYS_io_uring_setup, kEntries, &params));
+  if (fd < 0) {
+    // Of which there may be more the next time.
+    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) return "";
+    return std::string("io_uring_setup failed: ") + std::strerror(errno);
+  }
+  close(fd);
+  return (params.features & kFeatures) == kFeatures ? "" : "io_uring of a kernel before Linux 5.17";
+}
 
 }  // namespace
+
+const std::string& SliceRing::Refusal() {
+  static const std::string refusal = AskForRefusal();
+  return refusal;
+}
 
 bool SliceRing::Pages::Map(int ring, size_t length, uint64_t offset) {
   void* const made = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, static_cast<off_t>(offset));
@@ -65,8 +80,7 @@ bool SliceRing::Pages::Map(int ring, size_t length, uint64_t offset) {
 }
 
 std::unique_ptr<SliceRing> SliceRing::Create(uint8_t* flag) {
-  if (std::getenv("HAX_PLAIN_WATCH")) refused = true;
-  if (refused.load(std::memory_order_relaxed) || !MakeOnes()) return nullptr;
+  if (!Refusal().empty() || !MakeOnes()) return nullptr;
   std::unique_ptr<SliceRing> ring(new SliceRing(flag));
   if (!ring->Open()) ring.reset();
   return ring;
@@ -79,11 +93,7 @@ void SliceRing::SetFlag(uint8_t value) { __atomic_store_n(static_cast<uint8_t*>(
 bool SliceRing::Open() {
   io_uring_params params = {};
   fd_ = static_cast<int>(syscall(SYS_io_uring_setup, kEntries, &params));
-  if (fd_ < 0 || (params.features & kFeatures) != kFeatures) {
-    const bool may_change = fd_ < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM);
-    if (!may_change) refused = true;
-    return false;
-  }
+  if (fd_ < 0) return false;
   const size_t size = params.cq_off.cqes + params.cq_entries * sizeof(io_uring_cqe);
   if (!rings_.Map(fd_, size, IORING_OFF_SQ_RING) || !entries_.Map(fd_, params.sq_entries * sizeof(io_uring_sqe), IORING_OFF_SQES)) {
     return false;
@@ -233,6 +243,10 @@ bool SliceRing::Ended() {
 
 #else
 
+const std::string& SliceRing::Refusal() {
+  static const std::string refusal = "this addon was built with the headers of a kernel before Linux 5.17";
+  return refusal;
+}
 std::unique_ptr<SliceRing> SliceRing::Create(uint8_t*) { return nullptr; }
 SliceRing::~SliceRing() = default;
 bool SliceRing::Begin(int, uint64_t) { return false; }

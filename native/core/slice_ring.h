@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 struct io_uring_sqe;
 
@@ -18,8 +19,10 @@ namespace hax {
 
 class SliceRing {
  public:
-  // `flag` is set to 1, not before Begin() and not after the destructor. Null where the kernel has no io_uring, or not for this process, or
-  // is older than 5.17, or where HAX_PLAIN_WATCH asks not to.
+  // Why there is none: this kernel has no io_uring, or not for this process, or is older than 5.17, or HAX_PLAIN_WATCH asks not to. Empty
+  // where there is one. Asked of the kernel once.
+  static const std::string& Refusal();
+  // `flag` is set to 1, not before Begin() and not after the destructor. Null where there is none, or no descriptor or memory for it now.
   static std::unique_ptr<SliceRing> Create(uint8_t* flag);
   ~SliceRing();
   SliceRing(const SliceRing&) = delete;

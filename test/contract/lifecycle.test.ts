@@ -17,6 +17,7 @@ const features: FeatureName[] = [
   'tssAddress',
   'identityMapAddress',
   'tscDeadlineTimer',
+  'ioUring',
   'maxVcpus',
   'recommendedVcpus',
   'memorySlots',

@@ -110,6 +110,7 @@ void HaxmHypervisor::Describe() {
       Has(kCpuid) ? "this processor has SMAP, with which the driver's CPUID calls crash the kernel"
                   : "this release of the driver has no CPUID calls");
   for (const char* name : {"tssAddress", "identityMapAddress"}) add(name, 0, "HAXM needs no such pages");
+  add("ioUring", 0, "HAXM looks at no flag before an entry: the watcher's thread ends slices, by a signal");
   add("maxVcpus", kMaxVcpus, "");
   add("recommendedVcpus", kMaxVcpus, "");
   add("memorySlots", kMappings, "");

@@ -108,6 +108,8 @@ Status KvmHypervisor::Probe(const std::string& path) {
     const int value = Extension(feature.capability);
     capabilities_.features.push_back({feature.name, value, value ? "" : std::string("this kernel reports no ") + feature.kernel_name});
   }
+  const std::string& refusal = SliceRing::Refusal();
+  capabilities_.features.push_back({"ioUring", refusal.empty(), refusal});
   return Status::Ok();
 }
 

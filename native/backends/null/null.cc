@@ -169,7 +169,7 @@ class NullHypervisor final : public Hypervisor, public std::enable_shared_from_t
     capabilities_.features = {
         {"maxVcpus", kVcpus, ""}, {"recommendedVcpus", 1, ""}, {"memorySlots", kSlots, ""}, {"readOnlyMemory", 1, ""}};
     for (const char* name : {"kernelIrqchip", "splitIrqchip", "pit", "mpState", "extendedCpuid", "immediateExit", "tssAddress",
-                             "identityMapAddress", "tscDeadlineTimer"}) {
+                             "identityMapAddress", "tscDeadlineTimer", "ioUring"}) {
       capabilities_.features.push_back({name, 0, "the null device executes nothing"});
     }
   }

@@ -20,6 +20,7 @@ export const capabilities: Capabilities = {
     tssAddress: feature(1),
     identityMapAddress: feature(1),
     tscDeadlineTimer: feature(0),
+    ioUring: feature(1),
     maxVcpus: feature(1024),
     recommendedVcpus: feature(2),
     memorySlots: feature(32764),

@@ -10,7 +10,7 @@ processor  Example CPU, VT-x (vmx)
 addon      loaded
 /dev/HAX   not there: the module haxm is not loaded
 /dev/kvm   usable, API version 12, kvm + kvm_intel
-  can      immediateExit, kernelIrqchip, splitIrqchip, pit, readOnlyMemory, mpState, extendedCpuid, tssAddress, identityMapAddress
+  can      immediateExit, kernelIrqchip, splitIrqchip, pit, readOnlyMemory, mpState, extendedCpuid, tssAddress, identityMapAddress, ioUring
   limits   maxVcpus 1024, recommendedVcpus 2, memorySlots 32764
   lacks    tscDeadlineTimer
 
