@@ -50,7 +50,7 @@ export class ExitTrack {
   entering(): void {
     if (this.sink.over || this.#phase === 'guest') return;
     const time = now();
-    if (this.#phase === 'serving') this.#served(time, this.#wantsReply ? `${this.#args},${this.#value()}` : this.#args);
+    if (this.#phase === 'serving') this.#served(time, true);
     this.#phase = 'guest';
     this.#since = time;
   }
@@ -65,17 +65,17 @@ export class ExitTrack {
     this.#describe();
   }
 
-  /** The guest is not entered again for now: the reply may not be there. */
-  left(): void {
+  /** The guest is not entered again for now; `answered`: the reply is there all the same. */
+  left(answered: boolean): void {
     if (this.sink.over || this.#phase === 'outside') return;
     const time = now();
-    if (this.#phase === 'serving') this.#served(time, this.#args);
+    if (this.#phase === 'serving') this.#served(time, answered);
     else this.#complete('guest', 'guest', time, '');
     this.#phase = 'outside';
   }
 
-  #served(time: number, args: string): void {
-    this.#complete(this.#name, 'exit', time, args);
+  #served(time: number, answered: boolean): void {
+    this.#complete(this.#name, 'exit', time, this.#wantsReply && answered ? `${this.#args},${this.#value()}` : this.#args);
   }
 
   #complete(name: string, category: string, end: number, args: string): void {

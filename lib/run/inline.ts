@@ -37,14 +37,6 @@ function tracedEntry(enter: () => void, track: ExitTrack): () => void {
   };
 }
 
-function tracedSlice(slice: () => Next, track: ExitTrack): () => Next {
-  return () => {
-    const next = slice();
-    track.left();
-    return next;
-  };
-}
-
 class InlineRun extends GuestRun {
   readonly #runner: NativeSliceRunner;
   readonly #enter: () => void;
@@ -60,9 +52,14 @@ class InlineRun extends GuestRun {
     const track = options.trace?.track(vcpu);
     const slice = (): Next => this.#slice();
     // A trace goes around entry and slice: the loop between them asks nothing.
+    const tracedSlice = (): Next => {
+      const next = this.#slice();
+      track!.left(!this.parked);
+      return next;
+    };
     this.#enter = track ? tracedEntry(run, track) : run;
     try {
-      this.#runner = new Runner(vcpu.native, track ? tracedSlice(slice, track) : slice, this.#cap);
+      this.#runner = new Runner(vcpu.native, track ? tracedSlice : slice, this.#cap);
       this.#runner.start();
     } catch (error) {
       this.detach();

@@ -121,7 +121,7 @@ export class ThreadedRun extends GuestRun {
       this.#prepare();
       return true;
     }
-    this.#track?.left();
+    this.#track?.left(!this.parked);
     if (this.ended) this.settle();
     else if (this.waits) this.completeIfPaused();
     return false;
@@ -200,7 +200,7 @@ export class ThreadedRun extends GuestRun {
   protected override release(): void {
     this.vcpu.vm.posted.onActive.delete(this.#watchPosted);
     this.#runner.stop();
-    this.#track?.left();
+    this.#track?.left(!this.parked);
     runs.delete(this.#slot);
     const siblings = this.#siblings;
     siblings.runs.delete(this);

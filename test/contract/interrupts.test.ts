@@ -179,7 +179,7 @@ describeEachBackend(
     });
 
     it.each([false, true])('wait while setState() has switched interrupts off; threaded %s', async (threaded) => {
-      const { vm, vcpu } = backend.guest('real', `${listenTo(4)}; 1: jmp 1b; isr: out 0x11, al; ${endOfInterrupt}; iret`);
+      const { vm, vcpu } = backend.guest('real', `${listenTo(4)}; out 0x13, al; 1: jmp 1b; isr: out 0x11, al; ${endOfInterrupt}; iret`);
       vm.memory.write(0x6000, assemble('nop; out 0x12, al; sti; nop; hlt'));
       const seen: string[] = [];
       const device = sink(() => void seen.push('service'));
@@ -188,8 +188,15 @@ describeEachBackend(
         { at: 0x12, length: 1 },
         sink(() => void seen.push('program')),
       );
+      const spinning = new Promise<void>((resolve) =>
+        vm.ports.add(
+          { at: 0x13, length: 1 },
+          sink(() => resolve()),
+        ),
+      );
       let run = vcpu.run({ threaded });
-      await delay(20);
+      await spinning;
+      await delay(1);
       vcpu.stop();
       await run;
       expect(vcpu.interruptReady).toBe(true);
@@ -199,7 +206,7 @@ describeEachBackend(
       vcpu.requestInterruptWindow = true;
       expect(vcpu.requestInterruptWindow).toBe(true);
       run = vcpu.run({ threaded });
-      await delay(20);
+      while (seen.length < 2) await delay(1);
       vcpu.stop();
       await run;
       expect(seen).toEqual(['program', 'service']);

@@ -7,6 +7,9 @@ import { describeEachBackend } from '../support/hosts';
 
 const halted: RunEnd = { reason: 'halted' };
 const al = (vcpu: Vcpu): number => Number(vcpu.getState().rax & 0xffn);
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await delay(1);
+}
 
 describeEachBackend('a pause at an access of the vCPU', (backend) => {
   describe.each([false, true])('threaded %s', (threaded) => {
@@ -23,8 +26,7 @@ describeEachBackend('a pause at an access of the vCPU', (backend) => {
     ])('by %s shows the reply, once it is there, and goes on with it', async (_name, read) => {
       const vcpu = reading(read);
       const run = vcpu.run({ threaded });
-      await delay(60);
-      expect([vcpu.paused, al(vcpu)]).toEqual([true, 0x5a]);
+      await until(() => vcpu.paused && al(vcpu) === 0x5a);
       vcpu.resume();
       expect(await run).toEqual(halted);
       expect(al(vcpu)).toBe(0x5a);
@@ -33,7 +35,7 @@ describeEachBackend('a pause at an access of the vCPU', (backend) => {
     it('by its own handler, and stopped in the pause, shows the reply', async () => {
       const vcpu = reading(() => (vcpu.pause(), 0x5a));
       const run = vcpu.run({ threaded });
-      await delay(20);
+      await until(() => vcpu.paused);
       vcpu.stop();
       expect(await run).toEqual({ reason: 'killed' });
       expect(al(vcpu)).toBe(0x5a);

@@ -72,27 +72,30 @@ describe('events', () => {
   round(track, fake, ExitKind.Io, { port: 0x1f0, size: 2, count: 256 });
   round(track, fake, ExitKind.Mmio, { address: 0x1_fee0_0000, size: 8, write: true, data: 0xfedcba9876543210n });
   round(track, fake, ExitKind.Mmio, { address: 0xd0000000, size: 4 });
-  track.left(); // its reply is awaited
+  track.left(false); // its reply is awaited
+  round(track, fake, ExitKind.Io, { port: 0x61 });
+  fake.reply(0x77n);
+  track.left(true);
   round(track, fake, ExitKind.Msr, { address: 0x1a0, write: true });
   round(track, fake, ExitKind.Msr, { address: 0x10 });
   round(track, fake, ExitKind.Hlt);
   round(track, fake, 9999);
-  track.left();
-  track.left();
+  track.left(true);
+  track.left(true);
   track.entering();
   track.entering();
-  track.left(); // the guest was left without an exit
+  track.left(true); // the guest was left without an exit
   const another = new FakeVcpu(4, fake.vm);
   round(trace.track(another.vcpu)!, another, ExitKind.Shutdown);
-  trace.track(another.vcpu)!.left();
-  trace.track(new FakeVcpu().vcpu)!.left();
+  trace.track(another.vcpu)!.left(true);
+  trace.track(new FakeVcpu().vcpu)!.left(true);
   trace.close();
   const events = readTrace(file);
 
   it('name the kind and the address', () => {
     const exits = names(events.filter(({ tid, cat }) => tid === 3 && cat === 'exit'));
     expect(exits).toEqual([
-      ...['OUT 0x3f8', 'IN 0x60', 'IN 0x1f0', 'MMIO write 0x1fee00000', 'MMIO read 0xd0000000'],
+      ...['OUT 0x3f8', 'IN 0x60', 'IN 0x1f0', 'MMIO write 0x1fee00000', 'MMIO read 0xd0000000', 'IN 0x61'],
       ...['WRMSR 0x1a0', 'RDMSR 0x10', 'hlt', 'unknown'],
     ]);
   });
@@ -105,6 +108,7 @@ describe('events', () => {
       { size: 2, count: 256 },
       { size: 8, value: '0xfedcba9876543210' },
       { size: 4 },
+      { size: 1, value: '0x77' },
       ...(new Array(4).fill(undefined) as undefined[]),
     ]);
   });
@@ -145,7 +149,7 @@ describe('the file', () => {
     expect(size).toBeGreaterThan(65536);
     trace.close();
     round(track, fake, ExitKind.Hlt);
-    track.left();
+    track.left(true);
     const events = readTrace(file);
     expect(events).toHaveLength(2 + 2000 + 1999);
     expect(overlaps(events)).toEqual([]);
@@ -169,7 +173,7 @@ describe('the file', () => {
     const fake = new FakeVcpu();
     const track = trace.track(fake.vcpu)!;
     for (let i = 0; i < 5000; i++) round(track, fake, ExitKind.Hlt);
-    track.left();
+    track.left(true);
     trace.close();
     expect(errors).toHaveLength(1);
     expect(errors[0].code).toBe('ERR_HAX_FILE');
