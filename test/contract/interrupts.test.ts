@@ -179,7 +179,10 @@ describeEachBackend(
     });
 
     it.each([false, true])('wait while setState() has switched interrupts off; threaded %s', async (threaded) => {
-      const { vm, vcpu } = backend.guest('real', `${listenTo(4)}; out 0x13, al; 1: jmp 1b; isr: out 0x11, al; ${endOfInterrupt}; iret`);
+      const { vm, vcpu } = backend.guest(
+        'real',
+        `${listenTo(4)}; nop; out 0x13, al; 1: jmp 1b; isr: out 0x11, al; ${endOfInterrupt}; iret`,
+      );
       vm.memory.write(0x6000, assemble('nop; out 0x12, al; sti; nop; hlt'));
       const seen: string[] = [];
       const device = sink(() => void seen.push('service'));
@@ -188,6 +191,7 @@ describeEachBackend(
         { at: 0x12, length: 1 },
         sink(() => void seen.push('program')),
       );
+      // Behind the shadow of STI, so that this exit finds the guest ready, too.
       const spinning = new Promise<void>((resolve) =>
         vm.ports.add(
           { at: 0x13, length: 1 },
@@ -196,7 +200,7 @@ describeEachBackend(
       );
       let run = vcpu.run({ threaded });
       await spinning;
-      await delay(1);
+      await delay(20);
       vcpu.stop();
       await run;
       expect(vcpu.interruptReady).toBe(true);
