@@ -42,7 +42,9 @@ static void make_ring(void) {
   const uint64_t most = ~(uint64_t)1;
   ring = (int)syscall(SYS_io_uring_setup, 4, &params);
   if (ring < 0) exit(3);
-  const size_t size = params.cq_off.cqes + params.cq_entries * sizeof(struct io_uring_cqe);
+  const size_t queue = params.sq_off.array + params.sq_entries * sizeof(uint32_t);
+  const size_t done = params.cq_off.cqes + params.cq_entries * sizeof(struct io_uring_cqe);
+  const size_t size = queue > done ? queue : done;
   rings = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQ_RING);
   entries = mmap(NULL, params.sq_entries * sizeof *entries, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQES);
   if (rings == MAP_FAILED || entries == MAP_FAILED) fail("mmap of the ring");

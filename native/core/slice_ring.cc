@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
@@ -94,7 +95,8 @@ bool SliceRing::Open() {
   io_uring_params params = {};
   fd_ = static_cast<int>(syscall(SYS_io_uring_setup, kEntries, &params));
   if (fd_ < 0) return false;
-  const size_t size = params.cq_off.cqes + params.cq_entries * sizeof(io_uring_cqe);
+  const size_t size =
+      std::max(params.sq_off.array + params.sq_entries * sizeof(uint32_t), params.cq_off.cqes + params.cq_entries * sizeof(io_uring_cqe));
   if (!rings_.Map(fd_, size, IORING_OFF_SQ_RING) || !entries_.Map(fd_, params.sq_entries * sizeof(io_uring_sqe), IORING_OFF_SQES)) {
     return false;
   }

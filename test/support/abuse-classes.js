@@ -18,7 +18,18 @@ const elsewhere = {
   RealClock: 'its callers are devices',
   ...Object.fromEntries(
     ['AddressRange', 'Claim', 'UnclaimedReports', 'Checker', 'Doorbells', 'ExitCounters', 'ExitHandlers', 'ExitTrack', 'Extensions']
-      .concat(['GuestRun', 'KvmCalls', 'PostedWrites', 'StateView', 'VcpuParts', 'SharedBacking', 'FileSource', 'Processors', 'Board', 'BoardClock'])
+      .concat([
+        'GuestRun',
+        'KvmCalls',
+        'PostedWrites',
+        'StateView',
+        'VcpuParts',
+        'SharedBacking',
+        'FileSource',
+        'Processors',
+        'Board',
+        'BoardClock',
+      ])
       .concat(['ConsolePort', 'ConsoleText'])
       .concat(['TablePool', 'ThreadedRun', 'PlainSliceRunner', 'VcpuEventCalls', 'VcpuStateCalls', 'VmIrqCalls', 'VmMemoryCalls', 'Intr'])
       .map((name) => [name, 'is inside: those who call it have checked, or it is a base of a class that is abused']),
