@@ -86,9 +86,9 @@ Napi::Value ThreadRunner::TakeExit(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), thread_ && context_->threads()->queue()->Remove(thread_.get()));
 }
 
-// Throws what entering the guest failed with.
+// Throws what entering the guest failed with. While the thread is in the guest it is that thread's.
 Napi::Value ThreadRunner::Check(const Napi::CallbackInfo& info) {
-  if (thread_) binding::Check(info.Env(), thread_->failure());
+  if (thread_ && thread_->idle()) binding::Check(info.Env(), thread_->failure());
   return {};
 }
 
