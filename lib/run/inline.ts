@@ -50,16 +50,15 @@ class InlineRun extends GuestRun {
     const { run, loopIsAccessible, SliceRunner } = addon();
     const Runner = loopIsAccessible ? SliceRunner : PlainSliceRunner;
     const track = options.trace?.track(vcpu);
-    const slice = (): Next => this.#slice();
     // A trace goes around entry and slice: the loop between them asks nothing.
-    const tracedSlice = (): Next => {
+    const slice = (): Next => {
       const next = this.#slice();
-      track!.left(!this.parked);
+      track?.left(!this.parked);
       return next;
     };
     this.#enter = track ? tracedEntry(run, track) : run;
     try {
-      this.#runner = new Runner(vcpu.native, track ? tracedSlice : slice, this.#cap);
+      this.#runner = new Runner(vcpu.native, slice, this.#cap);
       this.#runner.start();
     } catch (error) {
       this.detach();
