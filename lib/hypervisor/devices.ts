@@ -1,6 +1,7 @@
 import { reasonOf } from '../util/check';
 import { HaxError } from '../util/errors';
 import { hex } from '../util/numbers';
+import type { RunEnd } from './end';
 import type { VirtualMachine } from './vm';
 
 /** The devices of a VM, which serve one access after the other, whatever threads its vCPUs run on and however the accesses come. */
@@ -8,7 +9,15 @@ export interface Devices {
   /** A handler may be on the stack: an exit that comes meanwhile waits until it has returned. */
   serving: boolean;
   /** The VM's runs, which a handler's error ends. */
-  readonly runs: Set<{ fail(error: HaxError): void }>;
+  readonly runs: Set<DevicesRun>;
+}
+
+/** A run, as its devices and the other runs of its VM know it. */
+export interface DevicesRun {
+  fail(error: HaxError): void;
+  end(end: RunEnd): void;
+  /** Whether nothing but another vCPU of `several` can wake its guest. */
+  isHalted(several: boolean): boolean;
 }
 
 const devices = new WeakMap<VirtualMachine, Devices>();

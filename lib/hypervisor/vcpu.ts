@@ -237,16 +237,19 @@ export class Vcpu {
    */
   pause(): void {
     if (!this.#run || this.#paused) return;
+    this.#paused = true; // before a handler that this waits for, which may resume
     this.#run.pause();
-    this.#paused = true;
   }
 
   /** Lets a paused run() go on. A guest with kvmclock is told, so that its watchdogs do not count the pause (KVM_KVMCLOCK_CTRL). */
   resume(): void {
-    if (!this.#paused) return;
+    if (!this.#paused || this.#closed) return;
     this.#paused = false;
-    if (this.vm.backend === 'kvm') this.#tellPaused();
-    this.#run?.resume();
+    try {
+      if (this.vm.backend === 'kvm') this.#tellPaused();
+    } finally {
+      this.#run?.resume();
+    }
   }
 
   /** Whether pause() holds it. */
@@ -355,10 +358,12 @@ export class Vcpu {
 
   /**
    * Queues an external interrupt, which the guest takes at the next entry; KVM_INTERRUPT. Only while `interruptReady`.
-   * Throws ERR_HAX_IOCTL where the kernel has the interrupt controllers: use irqLine() there.
+   * Throws ERR_HAX_IOCTL where the kernel has the interrupt controllers: use irqLine() there. A second one before that entry would take the
+   * place of the first: `interruptReady` is false until then.
    */
   inject(vector: number): void {
     this.native.inject(checkInteger(vector, 'interrupt vector', 0, 255));
+    this.#u32[exitPage.interruptReady / 4] = 0;
   }
 
   /** What the guest's CPUID answers; before the first entry only. KVM_SET_CPUID2. */

@@ -80,6 +80,7 @@ export abstract class GuestRun implements RunInProgress {
 
   abstract pause(): void;
   abstract setReferenced(referenced: boolean): void;
+  abstract isHalted(several: boolean): boolean;
   /** The guest may be entered again. */
   protected abstract wake(): void;
   /** An end was set while no handler runs: gets the guest out of the way and settles. */
@@ -178,7 +179,6 @@ export abstract class GuestRun implements RunInProgress {
       return;
     }
     this.vcpu.inject(source.acknowledge());
-    this.u32[readyAt] = 0;
     this.u32[windowAt] = source.pending ? 1 : 0;
   }
 

@@ -43,7 +43,10 @@ class InlineRun extends GuestRun {
   #cap = shortCap;
   #lastHaltCheck = nowNs();
   /** The slices from now on look for posted writes: this one ends, so that the hot path need not ask whether they do. */
-  readonly #startsToPost = (): void => void (this.over = true);
+  readonly #startsToPost = (): void => {
+    this.over = true;
+    this.#setCap(shortCap);
+  };
 
   constructor(vcpu: Vcpu, options: RunOptions) {
     super(vcpu, options);
@@ -76,6 +79,10 @@ class InlineRun extends GuestRun {
 
   override setReferenced(referenced: boolean): void {
     this.#runner.setReferenced(referenced);
+  }
+
+  override isHalted(several: boolean): boolean {
+    return !this.waits && isHaltedForEver(this.vcpu, several);
   }
 
   protected override wake(): void {
@@ -152,14 +159,17 @@ class InlineRun extends GuestRun {
     const quiet = handled === 0 && this.u32[subcodeAt] === InterruptReason.Slice;
     // Posted writes are promised to arrive after the shortest cap.
     const cap = quiet && !this.vcpu.vm.posted.active ? Math.min(this.#cap * 2, longCap) : shortCap;
-    if (cap !== this.#cap) {
-      this.#cap = cap;
-      this.#runner.setCap(cap);
-    }
+    if (cap !== this.#cap) this.#setCap(cap);
     if (!quiet) return;
     const now = nowNs();
     if (now - this.#lastHaltCheck < haltCheckInterval) return;
     this.#lastHaltCheck = now;
-    if (isHaltedForEver(this.vcpu)) this.end({ reason: 'halted' });
+    const all = [...this.devices.runs];
+    if (all.every((run) => run.isHalted(all.length > 1))) for (const run of all) run.end({ reason: 'halted' });
+  }
+
+  #setCap(cap: number): void {
+    this.#cap = cap;
+    this.#runner.setCap(cap);
   }
 }

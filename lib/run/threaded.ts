@@ -2,7 +2,7 @@
  * Threaded mode: the vCPU runs on a native thread of its own, its exits are served on the JavaScript thread that owns the devices.
  * native/core/vcpu_thread.h has the hand-over; docs/decisions/0004-threaded-mode.md tells why it is as it is.
  */
-import { failRuns } from '../hypervisor/devices';
+import { devicesOf, failRuns, type DevicesRun } from '../hypervisor/devices';
 import type { RunEnd } from '../hypervisor/end';
 import type { ExitTrack } from '../hypervisor/exit-track';
 import type { RunOptions, Vcpu } from '../hypervisor/vcpu';
@@ -48,10 +48,13 @@ function pump(): void {
 }
 
 /** With the kernel's controllers a halted vCPU sleeps inside KVM_RUN. When every one of a VM does so for ever, the guest has ended. */
-function lookAtHalted({ runs }: Siblings): void {
-  const all = [...runs];
+function lookAtHalted(vm: VirtualMachine): void {
+  const all = [...siblingsOf.get(vm)!.runs];
+  const threaded = new Set<DevicesRun>(all);
+  const inline = [...devicesOf(vm).runs].filter((run) => !threaded.has(run));
   const quiet = all.map((run) => run.isQuiet()).every(Boolean);
-  if (quiet && all.every((run) => run.stayHalted())) for (const run of all) run.end({ reason: 'halted' });
+  if (quiet && inline.every((run) => run.isHalted(true)) && all.every((run) => run.stayHalted()))
+    for (const run of [...inline, ...all]) run.end({ reason: 'halted' });
   else for (const run of all) run.goOn();
 }
 
@@ -97,7 +100,7 @@ export class ThreadedRun extends GuestRun {
     this.#siblings.runs.add(this);
     vm.posted.onActive.add(this.#watchPosted);
     if (vm.posted.active) this.#watchPosted();
-    if (vm.hasKernelIrqchip) this.#siblings.timer ??= setInterval(lookAtHalted, haltCheckInterval, this.#siblings).unref();
+    if (vm.hasKernelIrqchip) this.#siblings.timer ??= setInterval(lookAtHalted, haltCheckInterval, vm).unref();
     if (!this.paused) this.#enter();
   }
 
@@ -136,7 +139,14 @@ export class ThreadedRun extends GuestRun {
     if (this.paused || this.settled) return;
     this.paused = true;
     this.#getOut();
-    this.completeIfPaused();
+    // The handler of the exit that it came out with may have resumed it.
+    if (this.paused) this.completeIfPaused();
+    else if (!this.waits) this.wake();
+  }
+
+  /** Asking would have to wait for the guest: {@link lookAtHalted} looks. */
+  override isHalted(): boolean {
+    return false;
   }
 
   override setReferenced(referenced: boolean): void {

@@ -125,6 +125,8 @@ class SliceRunner final : public Napi::ObjectWrap<SliceRunner> {
       napi_get_value_int32(env, result, &next);
     } else {
       ReportUncaught(env);
+      // The slice catches what it throws: this was a tick after it, and the program may go on.
+      if (!ended_ && JavaScriptRuns(env)) next = kGoOn;
     }
     if (next == kEnd) {
       End(context);

@@ -56,6 +56,39 @@ describeEachBackend('a pause at an access of the vCPU', (backend) => {
       expect(await codeOfAsync(() => vcpu.run({ threaded, paused: 1 as never }))).toBe('ERR_HAX_INVALID_ARGUMENT');
     });
 
+    it('and resumed by the handler that it has waited for is over', async () => {
+      const { vm, vcpu } = backend.program({ kind: 'out', port: 0x60, times: 2 ** 31 });
+      let [pausing, resumed, writes] = [false, 0, 0];
+      const write = (): void => {
+        writes++;
+        if (!pausing) return;
+        vcpu.resume();
+        resumed++;
+      };
+      vm.ports.add({ at: 0x60, length: 1 }, { read: () => 0, write });
+      const run = vcpu.run({ threaded });
+      // Inline no exit waits while others have the thread: the handler itself pauses.
+      for (let i = 0; i < 500 && (threaded ? resumed < 3 : i < 3); i++) {
+        const before = writes;
+        pausing = true;
+        vcpu.pause();
+        pausing = false;
+        if (vcpu.paused) vcpu.resume();
+        await until(() => writes > before + 1);
+      }
+      vcpu.stop();
+      expect(await run).toEqual({ reason: 'killed' });
+    });
+
+    it('is over with the vCPU: to resume it then is nothing', async () => {
+      const vcpu = reading(() => 0x5a);
+      const run = vcpu.run({ threaded, paused: true });
+      vcpu.close();
+      vcpu.resume();
+      expect(await run).toEqual({ reason: 'killed' });
+      vcpu.resume();
+    });
+
     it('and resumed in the same handler leaves nothing behind', async () => {
       const vcpu = reading(() => (vcpu.pause(), vcpu.resume(), 0x5a));
       expect(await vcpu.run({ threaded })).toEqual(halted);

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { RunEnd, Vcpu, VirtualMachine } from 'node-hax';
+import { realMode, type RunEnd, type Vcpu, type VirtualMachine } from 'node-hax';
 import { assemble } from '../support/assemble';
 import { codeOf, codeOfAsync } from '../support/codes';
 import { guestImage, loadGuest, loadProgram, ramSize, sink, type Program } from '../support/guests';
@@ -394,6 +394,36 @@ describeKvm('several vCPUs under the controllers of the kernel', (backend) => {
     vm.memory.write(0x7000, Uint8Array.of(1));
     const poweredOff = { reason: 'powered-off' };
     expect(await Promise.all(runs)).toEqual([poweredOff, poweredOff]);
+  });
+
+  it.each([
+    ['both on threads', true, true],
+    ['the one that waits inline', false, true],
+    ['the one that wakes it inline', true, false],
+    ['both inline', false, false],
+  ])('wait for each other: %s', async (_, ofWaiting, ofWaking) => {
+    const vm = backend.vm({ irqchip: 'kernel' });
+    vm.mapMemory({ gpa: 0, size: ramSize });
+    const [waiting, waking] = [vm.createVcpu({ cpus: 2 }), vm.createVcpu({ cpus: 2 })];
+    // Vector 2 is the NMI's.
+    vm.memory.write(0x2000, assemble('mov word ptr [8], 0x3000; mov word ptr [10], 0; cli; 1: hlt; jmp 1b', { origin: 0x2000 }));
+    vm.memory.write(0x3000, assemble('mov al, 0x4e; out 0x10, al; cli; 1: hlt; jmp 1b', { origin: 0x3000 }));
+    waiting.setState(realMode({ ip: 0x2000, sp: 0x6000 }));
+    // An NMI for APIC id 0 (Intel SDM vol. 3, 11.6.1), once port 0x30 says so; then it halts for ever, too.
+    const source = `1: in al, 0x30; test al, al; jz 1b; mov dword ptr [0xfee000f0], 0x1ff; mov dword ptr [0xfee00310], 0
+      mov dword ptr [0xfee00300], 0x4400; cli; hlt`;
+    loadGuest(vm, waking, guestImage('flat32', source));
+    waking.mpState = 'runnable';
+    const written: number[] = [];
+    let says = 0;
+    vm.ports.add({ at: 0x10, length: 1 }, sink((value) => void written.push(value))); // prettier-ignore
+    vm.ports.add({ at: 0x30, length: 1 }, { read: () => says, write: () => undefined });
+    const runs = [waiting.run({ threaded: ofWaiting }), waking.run({ threaded: ofWaking })];
+    await delay(700); // looks at who is halted: inline after 0.5 s at most, threaded every 0.2
+    expect([waiting.running, waking.running, written]).toEqual([true, true, []]);
+    says = 1;
+    expect(await Promise.all(runs)).toEqual([{ reason: 'halted' }, { reason: 'halted' }]);
+    expect(written).toEqual([0x4e]);
   });
 
   it('wait for an interrupt line as long as it takes', async () => {

@@ -5,6 +5,26 @@ import { describeEachBackend } from '../support/hosts';
 /** The longest slice is 10 ms while a guest exits and 160 ms while it does not; an end that never comes is what fails. */
 const limit = 20_000;
 
+describeEachBackend('what throws in a tick after a slice', (backend) => {
+  it.each(['nextTick', 'queueMicrotask', 'rejection', 'setImmediate'])('by %s leaves a program that goes on its guest', async (how) => {
+    const script = `
+      const seen = [];
+      process.on('uncaughtException', ({ message }) => seen.push(message));
+      const fail = () => { throw new Error('of a tick'); };
+      const late = { nextTick: () => process.nextTick(fail), queueMicrotask: () => queueMicrotask(fail),
+        rejection: () => void Promise.reject(new Error('of a tick')), setImmediate: () => setImmediate(fail) };
+      const { vcpu, vm } = make('${backend.name}', 'outForEver');
+      let writes = 0;
+      const write = () => {
+        if (++writes === 10) late.${how}();
+        if (writes > 10 && seen.length > 0) vcpu.stop();
+      };
+      vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write });
+      vcpu.run().then(({ reason }) => report({ reason, seen }));`;
+    expect(await childReport(script, { limit })).toEqual({ reason: 'killed', seen: ['of a tick'] });
+  });
+});
+
 describeEachBackend('opened in the callback before a slice', (backend) => {
   // Each source is opened in an immediate, a timer and a promise callback; the guest never leaves the loop by itself.
   const script = (program: string, threaded: boolean): string => `

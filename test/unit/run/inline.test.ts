@@ -552,6 +552,18 @@ describe('slices', () => {
     vcpu.stop();
   });
 
+  it('are short from the first posted write on', () => {
+    const { vcpu } = bench();
+    const run = vcpu.run();
+    for (let i = 0; i < 4; i++) mockSlice();
+    expect(mockRunner.caps.at(-1)).toBeGreaterThan(10e6);
+    const { onActive } = vcpu.vm.posted;
+    for (const tell of onActive) tell();
+    expect(mockRunner.caps.at(-1)).toBe(10e6);
+    vcpu.stop();
+    return run;
+  });
+
   it('find a guest that is halted for good under the controllers of the kernel', async () => {
     const now = jest.spyOn(process.hrtime, 'bigint').mockReturnValue(0n);
     try {
