@@ -3,7 +3,7 @@
  * loop calls the device; elsewhere they are writes like any other.
  */
 import { removable, together, type Doorbell, type Removable } from '../bus/claim';
-import type { AddressRange } from '../bus/range';
+import { AddressRange } from '../bus/range';
 import { addon } from '../native/addon';
 import { devicesOf, failRuns } from './devices';
 import type { VirtualMachine } from './vm';
@@ -20,14 +20,18 @@ function ring(vm: VirtualMachine, write: () => void | PromiseLike<unknown>): voi
   const devices = devicesOf(vm);
   const { posted } = vm;
   let what = 'a posted write';
+  // Of a VM that is closed nobody waits for it, as at an exit.
+  const failed = (cause: unknown): void => {
+    if (!vm.closed) failRuns(vm, cause, what);
+  };
   devices.serving = true;
   try {
     // What the guest has written before it rang.
     if (posted.active && posted.waiting) posted.drain();
     what = 'a doorbell';
-    write()?.then(undefined, (cause: unknown) => failRuns(vm, cause, what));
+    if (!vm.closed) write()?.then(undefined, failed);
   } catch (cause) {
-    failRuns(vm, cause, what);
+    failed(cause);
   } finally {
     devices.serving = false;
   }
@@ -65,6 +69,7 @@ export class Doorbells {
   #connect(vm: VirtualMachine, port: boolean, address: number, width: Doorbell['width'], value: number): Removable {
     const fd = vm.kvm.makeEventFd();
     const zone = { addr: address, len: width, pio: port, datamatch: value } as const;
+    const hole = vm.posted.exclude(port, AddressRange.of(address, width));
     const weak = this.#vm;
     const watch = new (addon().DescriptorWatch)(fd.native, () => {
       const open = weak.deref();
@@ -81,12 +86,14 @@ export class Doorbells {
       vm.kvm.ioeventfd({ ...zone, fd });
     } catch (error) {
       watched.remove();
+      hole.remove();
       throw error;
     }
     return removable(() => {
       const open = weak.deref();
       if (open && !open.closed) open.kvm.ioeventfd({ ...zone, fd, deassign: true });
       watched.remove();
+      hole.remove();
     });
   }
 }

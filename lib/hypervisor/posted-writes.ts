@@ -7,10 +7,11 @@ import type { MmioBus } from '../bus/mmio-bus';
 import type { PortBus } from '../bus/port-bus';
 import type { AddressRange } from '../bus/range';
 import type { Width } from '../bus/device';
-import type { NativeVm } from '../native/addon';
+import { addon, type NativeVm } from '../native/addon';
 import { HaxError } from '../util/errors';
 import { hex } from '../util/numbers';
-import { devicesOf, type Devices } from './devices';
+import { CoalescedZones } from './coalesced-zones';
+import { devicesOf, failRuns, type Devices } from './devices';
 import type { VirtualMachine } from './vm';
 
 /** struct kvm_coalesced_mmio_ring: first and last, then the writes; struct kvm_coalesced_mmio: address, length, pio, data. In words. */
@@ -28,6 +29,9 @@ export class PostedWrites {
   readonly #ports: PortBus;
   readonly #mmio: MmioBus;
   readonly #devices: Devices;
+  /** What of each bus goes into the kernel's ring. */
+  readonly #portZones: CoalescedZones;
+  readonly #mmioZones: CoalescedZones;
   #ranges = 0;
   #words: Uint32Array | undefined;
   #bytes: Uint8Array | undefined;
@@ -40,29 +44,63 @@ export class PostedWrites {
     this.#ports = vm.ports;
     this.#mmio = vm.mmio;
     this.#devices = devicesOf(vm);
+    this.#portZones = new CoalescedZones(vm, true);
+    this.#mmioZones = new CoalescedZones(vm, false);
   }
 
   /** Posts the writes to a range of ports or addresses until the result is removed. */
   add(port: boolean, range: AddressRange): Removable {
-    const coalesced = this.#hasCoalescing(port);
-    const zone = { addr: range.first, size: range.length, pio: port };
-    if (coalesced) {
-      this.#mapKernelRing();
-      this.vm.kvm.registerCoalescedMmio(zone);
-    } else {
-      this.native.post(port, range.first, range.last);
-      if (!this.#words) this.#use(this.native.postedRing(), 0);
-    }
+    const undo = this.#hasCoalescing(port) ? this.#addToKernel(port, range) : this.#addToNative(port, range);
     this.#ranges++;
     this.#activate();
     return removable(() => {
       this.#ranges--;
       if (this.vm.closed) return;
-      if (coalesced) this.vm.kvm.unregisterCoalescedMmio(zone);
-      else this.native.unpost(port, range.first, range.last);
-      // What has been written stays in the ring until the next exit.
+      undo();
+      this.#drainLast();
       this.active = this.#ranges > 0 || this.waiting;
     });
+  }
+
+  /** Has the kernel leave writes to the address of a doorbell alone. */
+  exclude(port: boolean, range: AddressRange): Removable {
+    return removable(this.#hasCoalescing(port) ? this.#zonesOf(port).exclude(range) : () => undefined);
+  }
+
+  /** For a VM that closes: handlers see what its guest has written, then the ring goes. A mapping would keep the kernel's VM. */
+  close(): void {
+    try {
+      if (this.waiting && !this.#devices.serving) this.drain();
+    } catch {
+      // As what a device's promise rejects with later: there is no run to tell.
+    }
+    this.active = false;
+    if (this.#words) addon().detach(this.#words.buffer as ArrayBuffer);
+    this.#words = this.#bytes = undefined;
+  }
+
+  #zonesOf(port: boolean): CoalescedZones {
+    return port ? this.#portZones : this.#mmioZones;
+  }
+
+  #addToKernel(port: boolean, range: AddressRange): () => void {
+    this.#mapKernelRing();
+    return this.#zonesOf(port).post(range);
+  }
+
+  #addToNative(port: boolean, range: AddressRange): () => void {
+    this.native.post(port, range.first, range.last);
+    if (!this.#words) this.#use(this.native.postedRing(), 0);
+    return () => this.native.unpost(port, range.first, range.last);
+  }
+
+  /** While the handler is there; not inside another one. */
+  #drainLast(): void {
+    try {
+      if (this.waiting && !this.#devices.serving) this.drain();
+    } catch (error) {
+      failRuns(this.vm, error, 'a posted write');
+    }
   }
 
   #activate(): void {
@@ -97,7 +135,7 @@ export class PostedWrites {
       while (served < capacity) {
         const first = words[0];
         if (first === words[1]) {
-          this.active = this.#ranges > 0;
+          this.active = this.#ranges > 0 && this.#words === words; // a handler may have closed the VM
           return;
         }
         const at = first < capacity ? first : 0;

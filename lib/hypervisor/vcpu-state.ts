@@ -108,6 +108,8 @@ export class VcpuParts {
       throw invalidArgument(`parts of the state are ${Object.keys(masks).join(', ')}, not ${shown(parts)}`);
     checkList(msrs, 'the indices of MSRs');
     this.#putMsrs(parts.includes('msrs') ? msrs.map((index) => checkMsr(index, 0n)) : []);
+    // Which has the vCPU take a start-up IPI that waits for it.
+    if (parts.includes('mpState')) this.forget();
     this.native.getState((parts as P[]).reduce((mask, part) => mask | masks[part], 0));
     if (parts.includes('msrs')) this.#checkMoved(msrs, false);
     const state = parts.some((part) => part === 'general' || part === 'system') ? this.#state.read() : {};

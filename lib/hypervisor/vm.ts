@@ -225,6 +225,7 @@ export class VirtualMachine {
     for (const vcpu of this.#vcpus.values()) vcpu.close();
     this.#doorbells.close();
     this.#haxm?.close();
+    this.posted.close();
     this.native.close();
     this.ports.clear();
     for (const region of [...this.memory.regions]) {
@@ -237,6 +238,11 @@ export class VirtualMachine {
   /** As close(). */
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  /** For KVM's own calls: one of them has set a line. */
+  lineWasSet(number: number, level: boolean): void {
+    this.#lines.get(number)?.wasSet(level);
   }
 
   /** For a vCPU that closes. */
@@ -273,6 +279,10 @@ class KernelIrqLine implements IrqLine {
   set(level: boolean): void {
     if (level === this.#level) return;
     this.write(level);
+    this.#level = level;
+  }
+
+  wasSet(level: boolean): void {
     this.#level = level;
   }
 }

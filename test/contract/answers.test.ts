@@ -59,7 +59,8 @@ describeEachBackend('standing answers', (backend) => {
     ];
     expect(wrong.map(([port, value]) => codeOf(() => vm.ports.answer(port, value)))).toEqual(wrong.map(() => 'ERR_HAX_INVALID_ARGUMENT'));
     vm.close();
-    expect(codeOf(() => vm.ports.answer(0x60, 1))).toBe('ERR_HAX_INVALID_ARGUMENT');
+    // A device may tell later that it is ready: nobody is there to be told.
+    expect(codeOf(() => vm.ports.answer(0x60, 1))).toBeUndefined();
   });
 
   it('are asked for all the same in threaded mode', async () => {

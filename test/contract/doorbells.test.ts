@@ -122,6 +122,27 @@ describeEachBackend(
       expect(failed).toMatchObject({ code: 'ERR_HAX_DEVICE_FAILED', message: expect.stringMatching(/failed.*: broken$/) });
     });
 
+    it("whose promise comes too late are nobody's: a VM that is closed has no run that could end", async () => {
+      const { vm, vcpu } = backend.guest('real', 'mov al, 7; out 0x40, al; 1: jmp 1b');
+      const late: unknown[] = [];
+      const note = (error: unknown): void => void late.push(error);
+      process.on('unhandledRejection', note);
+      let write = (): void => undefined;
+      const rung = new Promise<void>((resolve) => (write = resolve));
+      let give: (error: Error) => void = () => undefined;
+      const pending = new Promise<void>((_, reject) => (give = reject));
+      const device = { read: () => 0, write: () => (write(), pending) };
+      vm.ports.add({ at: 0x40, length: 1, doorbells: [{ offset: 0, width: 1, value: 7 }] }, device);
+      const run = vcpu.run();
+      await rung;
+      vm.close();
+      expect(await run).toEqual({ reason: 'killed' });
+      give(new Error('too late'));
+      for (let i = 0; i < 5; i++) await turn();
+      process.off('unhandledRejection', note);
+      expect(late).toEqual([]);
+    });
+
     it('are told apart by value and address', async () => {
       const source = `mov ax, 0x3000; mov ds, ax; mov dword ptr [0x50], 0; mov dword ptr [0x50], 1; mov word ptr [0x50], 1
         mov dword ptr [0x54], 1; hlt`;

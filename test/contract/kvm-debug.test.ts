@@ -145,6 +145,18 @@ describeKvm('registers that travel with entries', (backend) => {
     expect([sync.regs.rbx, vcpu.kvm.getRegs().rbx]).toEqual([0xdeadn, 2n]);
   });
 
+  it('what is valid is one mask, which syncState() sets too: the last one counts', () => {
+    const { vcpu } = backend.guest('flat32', source);
+    vcpu.syncState(['general']);
+    const sync = vcpu.kvm.mapSyncRegs();
+    expect([vcpu.enter().kind, vcpu.getState().rbx]).toEqual(['io', vcpu.kvm.getRegs().rbx]);
+    sync.valid = BigInt(C.KVM_SYNC_X86_EVENTS);
+    expect([vcpu.enter().kind, vcpu.getState().rbx]).toEqual(['io', vcpu.kvm.getRegs().rbx]);
+    vcpu.syncState(['general']);
+    expect(sync.valid).toBe(BigInt(C.KVM_SYNC_X86_REGS));
+    expect([vcpu.enter().kind, vcpu.getState().rbx]).toEqual(['io', vcpu.kvm.getRegs().rbx]);
+  });
+
   it('the kernel takes what is dirty, and nothing else', () => {
     const { vcpu } = backend.guest('flat32', source);
     const sync = vcpu.kvm.mapSyncRegs();

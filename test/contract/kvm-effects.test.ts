@@ -160,6 +160,35 @@ describeKvm('effects: interrupt controllers and timers', (backend) => {
 });
 
 describeKvm('effects: registers and events', (backend) => {
+  it("a line has the level that KVM's own call gave it, for vm.irqLine() too", () => {
+    const { vm } = backend.guest('real', 'hlt', { irqchip: 'kernel', pit: false });
+    const raised = (): boolean => {
+      const chip = vm.kvm.getIrqchip(0) as { chip: { pic: { last_irr: number } } };
+      return (chip.chip.pic.last_irr & (1 << 5)) !== 0;
+    };
+    const line = vm.irqLine(5);
+    vm.kvm.irqLine(5, true);
+    expect(raised()).toBe(true);
+    line.set(false);
+    expect(raised()).toBe(false);
+    line.set(true);
+    vm.kvm.irqLineStatus(5, false);
+    line.set(true);
+    expect(raised()).toBe(true);
+  });
+
+  it('an interrupt that waits for the next entry leaves no room for another', () => {
+    const { vcpu } = backend.guest('real', 'sti; nop; out 0x10, al; nop; out 0x11, al; hlt');
+    vcpu.vm.memory.writeU32(0x20 * 4, at.data);
+    vcpu.vm.memory.write(at.data, Uint8Array.of(0xe6, 0x20, 0xcf)); // out 0x20, al; iret
+    expect([vcpu.enter().kind, vcpu.interruptReady]).toEqual(['io', true]);
+    vcpu.inject(0x20);
+    expect(vcpu.interruptReady).toBe(false);
+    expect(vcpu.enter()).toMatchObject({ kind: 'io', port: 0x20 });
+    expect(vcpu.enter()).toMatchObject({ kind: 'io', port: 0x11 });
+    expect(vcpu.interruptReady).toBe(true);
+  });
+
   it('the guest reads DR7 as it was set', () => {
     const { vcpu } = backend.guest('long64', 'mov rax, dr7; out 0x10, al; hlt');
     // Length and kind of the second breakpoint, which is off.

@@ -61,6 +61,16 @@ describeKvm('memory: the dirty log', (backend) => {
     expect(bits(vm.kvm.getDirtyLog(slot, pages))).toEqual([]);
   });
 
+  it('is of a slot by its number, with room for as much as the kernel fills', () => {
+    const { vm } = backend.guest('flat32', writer);
+    const size = 1 << 26;
+    const region = { flags: C.KVM_MEM_LOG_DIRTY_PAGES, guest_phys_addr: 1 << 30, memory_size: size, userspace_addr: allocateMemory(size) };
+    vm.kvm.setUserMemoryRegion({ ...region, slot: 77n as never });
+    // 2 KiB, of which one word was asked for.
+    expect(vm.kvm.getDirtyLog(77, 64).buffer.byteLength).toBe(size / 4096 / 8);
+    expect(codeOf(() => vm.kvm.getDirtyLog(77n as never, 64))).toBe('ERR_HAX_INVALID_ARGUMENT');
+  });
+
   /** Reads the log and forgets it, 64 pages at a time, which is what a migration does. */
   function readAndClear(vm: VirtualMachine): number[] {
     const log = vm.kvm.getDirtyLog(slot, pages);

@@ -211,6 +211,8 @@ describeKvm("KVM's calls: registers of a vCPU", (backend) => {
     expect(vcpu.getMsrs([0x174, 0xc0000082])).toEqual([0x1122n, 0xffff_ffff_8134_5678n]);
     expect(vcpu.kvm.getMsrs([0x174, 0xc0000082, 0x4000beef, 0x174])).toEqual(wanted);
     expect(codeOf(() => vcpu.kvm.getMsrs(5 as never))).toBe('ERR_HAX_INVALID_ARGUMENT');
+    expect(vcpu.kvm.getMsrs(new Array<number>(255).fill(0x174)).length).toBe(255);
+    expect(codeOf(() => vcpu.kvm.getMsrs(new Array<number>(256).fill(0x174)))).toBe('ERR_HAX_INVALID_ARGUMENT');
   });
 
   it('KVM_GET_CPUID2, KVM_SET_CPUID2', () => {

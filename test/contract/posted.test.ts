@@ -67,6 +67,19 @@ describeEachBackend('posted writes', (backend) => {
     expect(vm.posted.active).toBe(false);
   });
 
+  it("a handler that closes the VM is the last that is called, and what it threw then is nobody's", async () => {
+    const { vm, vcpu } = out(0x40, 1, 50);
+    let calls = 0;
+    const write = (): void => {
+      if (++calls < 3) return;
+      vm.close();
+      throw new Error('too late');
+    };
+    vm.ports.add({ at: 0x40, length: 1, posted: true }, { read: () => 0, write });
+    expect(await vcpu.run()).toEqual({ reason: 'killed' });
+    expect([calls, vm.posted.active, vm.posted.waiting]).toEqual([3, false, false]);
+  });
+
   it('a handler that stops the vCPU, fails or wants time ends the run', async () => {
     const run = async (write: () => void | Promise<void>): Promise<unknown> => {
       const { vm, vcpu } = out(0x40, 1, 5);

@@ -93,6 +93,43 @@ describeEachBackend('garbage collection', (backend) => {
     expect(await childReport(script, { flags })).toEqual({ reason: 'halted' });
   });
 
+  it('leaves alone what the kernel has the address of', async () => {
+    if (backend.name !== 'kvm') return;
+    // A method that V8 has compiled, and a collection between the look at the address and the call.
+    const script = `
+      const fs = require('node:fs');
+      const { vm } = make('kvm', 'out');
+      const pages = 1 << 20;
+      const bitmap = new Uint8Array(pages / 8).fill(0xa5);
+      const memory = fs.openSync('/proc/self/mem', 'r');
+      let check = false;
+      let wrong = 0;
+      const { ioctl } = vm;
+      Object.defineProperty(vm, 'ioctl', { value: (request, argument) => {
+        if ((request & 0xff) !== 0xc0) return ioctl.call(vm, request, argument); // KVM_CLEAR_DIRTY_LOG
+        if (!check) return 0;
+        global.gc();
+        const seen = Buffer.alloc(pages / 8);
+        try {
+          fs.readSync(memory, seen, 0, seen.length, new DataView(argument.buffer).getBigUint64(16, true));
+        } catch {}
+        if (!seen.equals(bitmap)) wrong++;
+        return 0;
+      } });
+      const { kvm } = vm;
+      kvm.extensions.require = () => {};
+      const { clearDirtyLog } = kvm;
+      const clear = (times) => { for (let i = 0; i < times; i++) kvm.clearDirtyLog(5, 0, pages, bitmap); };
+      %PrepareFunctionForOptimization(clearDirtyLog);
+      clear(50);
+      %OptimizeFunctionOnNextCall(clearDirtyLog);
+      clear(1);
+      check = true;
+      clear(20);
+      report({ wrong });`;
+    expect(await childReport(script, { flags: ['--expose-gc', '--allow-natives-syntax'] })).toEqual({ wrong: 0 });
+  });
+
   it('survives a heap that is nearly full', async () => {
     // HAXM's driver has room for 64 VMs, and nobody collects before that.
     const machines = backend.name === 'haxm' ? 50 : 400;

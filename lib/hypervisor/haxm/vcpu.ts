@@ -78,6 +78,8 @@ interface RawVcpu extends RawCaller {
 
 /** HAXM's calls of a vCPU's node: `vcpu.haxm`. */
 export class HaxmVcpu {
+  /** What the driver has the address of: compiled code lets go of a local after its last use, and the collector frees it. */
+  protected lent: Buffer | undefined;
   readonly #vcpu: RawVcpu;
   #stateSize: number | undefined;
 
@@ -265,8 +267,13 @@ export class HaxmVcpu {
 
   /** The driver wants the address of a pointer. */
   #callWithTable(request: Request, table: Buffer): Buffer {
-    this.#call(request, structure(8, [0, 8, addon().addressOf(table)]));
-    return table;
+    this.lent = table;
+    try {
+      this.#call(request, structure(8, [0, 8, addon().addressOf(table)]));
+      return table;
+    } finally {
+      this.lent = undefined;
+    }
   }
 
   #write(changes: TunnelChanges): void {

@@ -65,6 +65,9 @@ export function addressOf(bytes: Uint8Array): bigint {
 
 /** What the classes of all scopes are built from. */
 export abstract class KvmCalls {
+  /** Holds on to what the kernel has an address of: compiled code lets go of a local after its last use, and the collector frees it. */
+  protected lent: unknown;
+
   constructor(
     /** What the calls are made on. */
     protected readonly node: Node,
@@ -104,6 +107,16 @@ export abstract class KvmCalls {
     return this.call(request, encode(struct, value));
   }
 
+  /** The same with a structure that has the address of `lent`, or of what is in it. */
+  protected lend<S extends StructName>(lent: unknown, request: RequestName, struct: S, value: Input<StructTypes[S]>): number {
+    this.lent = lent;
+    try {
+      return this.write(request, struct, value);
+    } finally {
+      this.lent = undefined;
+    }
+  }
+
   /**
    * A call that fills a list behind a header whose first 32 bits are its length: asked with ever more room, since the kernel answers
    * E2BIG. `entrySize` bytes an entry.
@@ -136,7 +149,7 @@ export abstract class KvmCalls {
   protected readAttribute(group: number, attr: number | bigint, size: number): Uint8Array {
     checkInteger(size, 'size of an attribute', 0, 0xffff);
     const value = new Uint8Array(Math.max(size, attributeRoom));
-    this.write('KVM_GET_DEVICE_ATTR', 'kvm_device_attr', { group, attr, addr: addressOf(value) });
+    this.lend(value, 'KVM_GET_DEVICE_ATTR', 'kvm_device_attr', { group, attr, addr: addressOf(value) });
     return value.slice(0, size);
   }
 
@@ -145,7 +158,7 @@ export abstract class KvmCalls {
     checkBytes(value, 'value of an attribute');
     const bytes = new Uint8Array(Math.max(value.length, attributeRoom));
     if (value.length > 0) bytes.set(value); // one that is detached cannot be read at all
-    this.write('KVM_SET_DEVICE_ATTR', 'kvm_device_attr', { group, attr, addr: value.length > 0 ? addressOf(bytes) : 0n });
+    this.lend(bytes, 'KVM_SET_DEVICE_ATTR', 'kvm_device_attr', { group, attr, addr: value.length > 0 ? addressOf(bytes) : 0n });
   }
 
   /** KVM_HAS_DEVICE_ATTR. */

@@ -74,7 +74,7 @@ const vm: readonly Row[] = [
   ['x86SetMsrFilter', 'KVM_X86_SET_MSR_FILTER', '5.10', '4.97', 'KVM_CAP_X86_MSR_FILTER'],
   ['setPmuEventFilter', 'KVM_SET_PMU_EVENT_FILTER', '5.3', '4.120', 'KVM_CAP_PMU_EVENT_FILTER'],
   ['enableCap', 'KVM_ENABLE_CAP', '4.2', '4.37', 'KVM_CAP_ENABLE_CAP_VM'],
-  ['createDevice', 'KVM_CREATE_DEVICE', '3.10', '4.79', 'KVM_CAP_DEVICE_CTRL'],
+  ['createDevice', 'KVM_CREATE_DEVICE', '3.10', '4.79'],
   ['getStatsFd', 'KVM_GET_STATS_FD', '5.14', '4.133', 'KVM_CAP_BINARY_STATS_FD'],
   ['setTscKhz', 'KVM_SET_TSC_KHZ', '5.18', '4.55', 'KVM_CAP_VM_TSC_CONTROL'],
   ['getTscKhz', 'KVM_GET_TSC_KHZ', '5.18', '4.56', 'KVM_CAP_VM_TSC_CONTROL'],

@@ -84,13 +84,19 @@ export class SyncRegs {
   readonly #view: DataView;
   readonly #at = offsetOf('kvm_run', 's') + offsetOf('kvm_run_s', 'regs');
 
-  constructor(bytes: Uint8Array) {
+  constructor(
+    bytes: Uint8Array,
+    /** Ends `vcpu.syncState()`, which sets the same mask. */
+    private readonly takeOver: () => void,
+  ) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
-  /** What the kernel stores here at each exit. */
+  /** What the kernel stores here at each exit. Ends `vcpu.syncState()`, which sets the same mask; whichever is last counts. */
   set valid(mask: bigint) {
+    checkScalar(mask, 'u64', 'mask of registers');
+    this.takeOver();
     this.#view.setBigUint64(offsetOf('kvm_run', 'kvm_valid_regs'), checkScalar(mask, 'u64', 'mask of registers'), true);
   }
   /** The mask that is set now. */

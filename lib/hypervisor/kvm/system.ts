@@ -108,7 +108,7 @@ export class KvmSystem extends KvmCalls {
   }
 
   /**
-   * KVM_GET_MSRS (4.18, Linux 4.16) of the system: feature MSRs as guests may get them, at most 4096; those before the first unknown
+   * KVM_GET_MSRS (4.18, Linux 4.16) of the system: feature MSRs as guests may get them, at most 255; those before the first unknown
    * index.
    *
    * Errors: none of its own.
@@ -162,8 +162,8 @@ export class KvmSystem extends KvmCalls {
   }
 }
 
-/** struct kvm_msrs with its entries; at most 4096, as the kernel takes no more. */
+/** struct kvm_msrs with its entries; the kernel takes fewer than its MAX_IO_MSRS, 256. */
 export function packMsrs(entries: readonly Input<KvmMsrEntry>[]): Uint8Array {
-  checkInteger(entries.length, 'the number of MSRs', 0, 4096);
+  checkInteger(entries.length, 'the number of MSRs', 0, 255);
   return encodeList('kvm_msrs', { nmsrs: entries.length }, 'kvm_msr_entry', entries);
 }

@@ -211,9 +211,9 @@ export abstract class VcpuStateCalls extends KvmCalls {
   }
 
   /**
-   * KVM_GET_MSRS (4.18, Linux 2.6.20): those before the first that is refused; at most 4096.
+   * KVM_GET_MSRS (4.18, Linux 2.6.20): those before the first that is refused; at most 255.
    *
-   * Errors: E2BIG, more than the kernel takes.
+   * Errors: none of its own.
    */
   getMsrs(indices: readonly number[]): KvmMsrEntry[] {
     if (!Array.isArray(indices)) throw invalidArgument(`getMsrs() takes a list of indices, not ${shown(indices)}`);
@@ -222,9 +222,9 @@ export abstract class VcpuStateCalls extends KvmCalls {
   }
 
   /**
-   * KVM_SET_MSRS (4.19, Linux 2.6.20): how many were set; the next one was refused. At most 4096.
+   * KVM_SET_MSRS (4.19, Linux 2.6.20): how many were set; the next one was refused. At most 255.
    *
-   * Errors: E2BIG, more than the kernel takes.
+   * Errors: none of its own.
    */
   setMsrs(entries: readonly Input<KvmMsrEntry>[]): number {
     if (!Array.isArray(entries)) throw invalidArgument(`setMsrs() takes a list, not ${shown(entries)}`);
@@ -274,7 +274,7 @@ export abstract class VcpuStateCalls extends KvmCalls {
   /**
    * KVM_SET_TSC_KHZ (4.55, Linux 2.6.39): kilohertz; 0 is the host's.
    *
-   * Errors: EINVAL, another rate than the host's without KVM_CAP_TSC_CONTROL.
+   * Errors: EINVAL, a lower rate than the host's without KVM_CAP_TSC_CONTROL; a higher one is made by jumps then.
    */
   setTscKhz(kilohertz: number): void {
     this.call('KVM_SET_TSC_KHZ', checkInteger(kilohertz, 'TSC frequency in kHz', 0, 0xffffffff));

@@ -41,7 +41,7 @@ export class KvmVcpu extends VcpuEventCalls {
   /** Registers that travel with each entry (chapter 5, kvm_valid_regs); needs KVM_CAP_SYNC_REGS. */
   mapSyncRegs(): SyncRegs {
     this.extensions.require('KVM_CAP_SYNC_REGS', 'KVM_RUN');
-    return new SyncRegs(this.#map(0, pageSize));
+    return new SyncRegs(this.#map(0, pageSize), () => this.vcpu.syncState([]));
   }
 
   #map(offset: number, length: number): Uint8Array<ArrayBuffer> {

@@ -48,7 +48,7 @@ export interface IoeventfdOptions {
 export interface CoalescedZone {
   /** Guest-physical address of the first byte, or the first port. */
   readonly addr: number | bigint;
-  /** Bytes, or ports. */
+  /** Bytes, or ports; less than 2^31. */
   readonly size: number;
   /** Ports; needs KVM_CAP_COALESCED_PIO. */
   readonly pio?: boolean;
@@ -138,6 +138,7 @@ export abstract class VmIrqCalls extends VmMemoryCalls {
    */
   irqLine(gsi: number, level: boolean): void {
     this.write('KVM_IRQ_LINE', 'kvm_irq_level', { irq: gsi, level: level ? 1 : 0 });
+    this.lineWasSet(gsi, level);
   }
 
   /**
@@ -149,6 +150,7 @@ export abstract class VmIrqCalls extends VmMemoryCalls {
   irqLineStatus(gsi: number, level: boolean): number {
     const bytes = encode('kvm_irq_level', { irq: gsi, level: level ? 1 : 0 });
     this.call('KVM_IRQ_LINE_STATUS', bytes);
+    this.lineWasSet(gsi, level);
     // The kernel answers in the same bytes, as a signed number.
     return decode('kvm_irq_level', bytes).status! | 0;
   }
@@ -222,7 +224,7 @@ export abstract class VmIrqCalls extends VmMemoryCalls {
   }
 
   /**
-   * KVM_UNREGISTER_COALESCED_MMIO (4.116, Linux 2.6.28): takes away the zones that lie in this one.
+   * KVM_UNREGISTER_COALESCED_MMIO (4.116, Linux 2.6.28): takes away every zone that this one lies in.
    *
    * Errors: none of its own.
    */
@@ -276,10 +278,15 @@ export abstract class VmIrqCalls extends VmMemoryCalls {
     this.write('KVM_HYPERV_EVENTFD', 'kvm_hyperv_eventfd', { conn_id: connId, fd: deassign ? -1 : fdOf(fd, 'fd'), flags });
   }
 
+  /** `vm.irqLine()` tells the kernel changes only. */
+  protected abstract lineWasSet(gsi: number, level: boolean): void;
+
   #zone(zone: CoalescedZone): { addr: bigint; size: number; pio: number } {
     checkObject(zone, 'a coalesced zone');
     const { addr, size, pio = false } = zone;
     if (pio) this.extensions.require('KVM_CAP_COALESCED_PIO', 'KVM_REGISTER_COALESCED_MMIO');
+    // An int in the kernel where a zone goes (virt/kvm/coalesced_mmio.c): a larger one would stay for ever.
+    checkInteger(size, 'size of a coalesced zone', 1, 0x7fffffff);
     return { addr: checkScalar(addr, 'u64', 'addr'), size, pio: pio ? 1 : 0 };
   }
 }

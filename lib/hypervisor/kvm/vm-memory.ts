@@ -72,12 +72,13 @@ export abstract class VmMemoryCalls extends KvmCalls {
    * Errors: ENOENT, the slot logs nothing; EINVAL, no such slot; ENXIO, the VM has dirty rings instead.
    */
   getDirtyLog(slot: number, pages: number): Uint8Array {
+    checkInteger(slot, 'slot', 0, 0xffffffff);
     checkInteger(pages, 'pages of a slot', 1, 2 ** 31);
     // The kernel fills the bitmap of the whole slot: too little room would be written past.
     const known = this.#slots.get(slot)?.size ?? BigInt(this.largestRegion());
     const room = BigInt(pages) > known / 4096n ? BigInt(pages) : known / 4096n;
     const bitmap = new Uint8Array(Number((room + 63n) / 64n) * 8);
-    this.write('KVM_GET_DIRTY_LOG', 'kvm_dirty_log', { slot, dirty_bitmap: addressOf(bitmap) });
+    this.lend(bitmap, 'KVM_GET_DIRTY_LOG', 'kvm_dirty_log', { slot, dirty_bitmap: addressOf(bitmap) });
     return bitmap.subarray(0, Math.ceil(pages / 64) * 8);
   }
 
@@ -96,7 +97,7 @@ export abstract class VmMemoryCalls extends KvmCalls {
     const words = new Uint8Array(Math.ceil(pages / 64) * 8);
     words.set(bitmap.subarray(0, words.length));
     const request = { slot, num_pages: pages, first_page: firstPage, dirty_bitmap: addressOf(words) };
-    this.write('KVM_CLEAR_DIRTY_LOG', 'kvm_clear_dirty_log', request);
+    this.lend(words, 'KVM_CLEAR_DIRTY_LOG', 'kvm_clear_dirty_log', request);
   }
 
   /**
@@ -155,7 +156,7 @@ export abstract class VmMemoryCalls extends KvmCalls {
   }
 
   #keep({ slot, memory_size, userspace_addr }: { slot: number; memory_size: number | bigint; userspace_addr: HostMemory }): void {
-    if (BigInt(memory_size) === 0n) this.#slots.delete(slot);
-    else this.#slots.set(slot, { memory: userspace_addr, size: BigInt(memory_size) });
+    if (BigInt(memory_size) === 0n) this.#slots.delete(Number(slot));
+    else this.#slots.set(Number(slot), { memory: userspace_addr, size: BigInt(memory_size) });
   }
 }

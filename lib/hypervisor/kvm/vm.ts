@@ -54,6 +54,10 @@ export class KvmVm extends VmIrqCalls {
     return Math.max(0, ...this.vm.memory.regions.map(({ size }) => size));
   }
 
+  protected override lineWasSet(gsi: number, level: boolean): void {
+    this.vm.lineWasSet(gsi, level);
+  }
+
   /** For vCPUs of this VM. */
   get supported(): Extensions {
     return this.extensions;
@@ -150,7 +154,7 @@ export class KvmVm extends VmIrqCalls {
       return { words, range: { flags, base, nmsrs, bitmap: addressOf(words) } };
     });
     const flags = options.defaultDeny ? constants.KVM_MSR_FILTER_DEFAULT_DENY : constants.KVM_MSR_FILTER_DEFAULT_ALLOW;
-    this.write('KVM_X86_SET_MSR_FILTER', 'kvm_msr_filter', { flags, ranges: list.map(({ range }) => range) });
+    this.lend(list, 'KVM_X86_SET_MSR_FILTER', 'kvm_msr_filter', { flags, ranges: list.map(({ range }) => range) });
   }
 
   /**
@@ -174,7 +178,7 @@ export class KvmVm extends VmIrqCalls {
   /**
    * KVM_CREATE_DEVICE (4.79, Linux 3.10): `type` is a KVM_DEV_TYPE_…; on x86 KVM_DEV_TYPE_VFIO 4.
    *
-   * Errors: ENODEV, no such device here; EEXIST, one a VM.
+   * Errors: ENODEV, no such device here; EBUSY, one a VM.
    */
   createDevice(type: number): KvmDevice {
     const fd = this.#createDevice(type, 0);

@@ -99,6 +99,7 @@ class KvmVcpu final : public Vcpu {
   Status SetRegs(const kvm_regs& regs);
   Status GetSregs(kvm_sregs* sregs);
   Status FlushRegs();
+  Status GetMpState();
   Status GetFpu();
   Status SetFpu();
   Status MoveMsrs(bool set);

@@ -123,8 +123,19 @@ Status KvmVcpu::GetSregs(kvm_sregs* sregs) {
   return Status::Ok();
 }
 
+// First of all parts: the call has the vCPU take an INIT or a SIPI that waits for it, which changes its registers.
+Status KvmVcpu::GetMpState() {
+  HAX_RETURN_IF_ERROR(FlushRegs());
+  synced_ = 0;
+  kvm_mp_state mp;
+  HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_GET_MP_STATE, &mp));
+  shared_->state.mp_state = mp.mp_state;
+  return Status::Ok();
+}
+
 Status KvmVcpu::GetState(uint32_t mask) {
   StateBlock& state = shared_->state;
+  if (mask & kStateMp) HAX_RETURN_IF_ERROR(GetMpState());
   if (mask & kStateGeneral) {
     kvm_regs regs;
     HAX_RETURN_IF_ERROR(GetRegs(&regs));
@@ -136,11 +147,6 @@ Status KvmVcpu::GetState(uint32_t mask) {
     FromKvm(sregs, &state);
   }
   if (mask & kStateFpu) HAX_RETURN_IF_ERROR(GetFpu());
-  if (mask & kStateMp) {
-    kvm_mp_state mp;
-    HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_GET_MP_STATE, &mp));
-    state.mp_state = mp.mp_state;
-  }
   if (mask & kStateMsrs) HAX_RETURN_IF_ERROR(MoveMsrs(false));
   return Status::Ok();
 }
@@ -165,6 +171,8 @@ Status KvmVcpu::SetState(uint32_t mask) {
   if (mask & kStateFpu) HAX_RETURN_IF_ERROR(SetFpu());
   if (mask & kStateMsrs) HAX_RETURN_IF_ERROR(MoveMsrs(true));
   if (mask & kStateMp) {
+    HAX_RETURN_IF_ERROR(FlushRegs());
+    synced_ = 0;
     kvm_mp_state mp = {state.mp_state};
     HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_SET_MP_STATE, &mp));
   }

@@ -92,6 +92,8 @@ void KvmVcpu::EnterAgain(int error) {
   int refusals = 0;
   do {
     reply_waits_ = reply_moves_ = false;  // an entry that was interrupted has still taken the reply
+    // A vCPU that waits for INIT or its SIPI would not take registers that wait for its next entry: they are set at once until it has run.
+    synced_ = 0;
     // EAGAIN: an application processor that has just had its SIPI (api.rst 4.10).
     if (error != EINTR && (error != EAGAIN || (++refusals >= kMaxRefusals && IsRunnable()))) return EntryFailed(error);
     stop_.ClearFlag();
