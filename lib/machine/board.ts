@@ -1,7 +1,6 @@
 /**
  * What is made anew at every reset: the VM, its memory with the kernel in it, the devices at their places, and the vCPU.
  */
-import type { Writable } from 'node:stream';
 import { loadImage } from '../boot/image';
 import type { ImageSource } from '../boot/image-source';
 import type { ImageFormat } from '../boot/loader';
@@ -12,6 +11,7 @@ import { DebugConsole } from '../devices/debug-console';
 import { DebugExit } from '../devices/debug-exit';
 import { TestInterrupts } from '../devices/test-interrupts';
 import { Uart16550 } from '../devices/uart16550a';
+import type { ByteOutput } from '../host/byte-sink';
 import type { Hypervisor } from '../hypervisor/hypervisor';
 import type { VirtualMachine } from '../hypervisor/vm';
 import type { SharedMemory } from '../memory/shared-memory';
@@ -43,7 +43,7 @@ export interface BoardOptions {
   append?: string;
   /** Port of the debug-exit device, or false for none. */
   debugExit: number | false;
-  debugConsole?: { port?: number; output: Writable };
+  debugConsole?: { port?: number; output: ByteOutput | undefined };
   onUnclaimed?: (access: UnclaimedAccess) => void;
 }
 

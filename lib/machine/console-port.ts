@@ -1,6 +1,7 @@
-import { writerOf, type ByteOutput, type ByteSink } from '../host/byte-sink';
+import type { ByteOutput, ByteSink } from '../host/byte-sink';
 import type { Console } from './console';
 import { ConsoleText } from './console-text';
+import { guarded } from './guarded-output';
 
 /** Who can ask the guest to hold back: the output that was given to the machine, and the stream. */
 type Holder = 'output' | 'stream';
@@ -21,12 +22,9 @@ export class ConsolePort {
   #hurried = false;
   #finished = false;
 
-  /** `onFailure` learns what the output threw; it gets nothing more then. */
-  constructor(
-    output?: ByteOutput,
-    private readonly onFailure: (cause: unknown) => void = () => undefined,
-  ) {
-    this.#output = writerOf(output);
+  /** `onFailure` learns what the output threw. */
+  constructor(output?: ByteOutput, onFailure: (cause: unknown) => void = () => undefined) {
+    this.#output = guarded(output, onFailure);
   }
 
   get stream(): Console {
@@ -105,12 +103,7 @@ export class ConsolePort {
       drained = true;
       this.release('output');
     };
-    try {
-      if (write(bytes, onDrain) === false && !drained) this.#holders.add('output');
-    } catch (cause) {
-      this.#output = undefined;
-      this.onFailure(cause);
-    }
+    if (write(bytes, onDrain) === false && !drained) this.#holders.add('output');
   }
 
   #drain(): void {

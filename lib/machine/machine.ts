@@ -10,7 +10,7 @@ import { Hypervisor, type BackendName } from '../hypervisor/hypervisor';
 import type { Vcpu, VcpuCounters } from '../hypervisor/vcpu';
 import type { VirtualMachine } from '../hypervisor/vm';
 import type { UnclaimedAccess } from '../bus/unclaimed';
-import type { ByteOutput } from '../host/byte-sink';
+import type { ByteOutput, ByteSink } from '../host/byte-sink';
 import { createSharedMemory, sharedBytes, type SharedMemory } from '../memory/shared-memory';
 import { RealClock } from '../time/clock';
 import { checkListener, checkNames, checkSignal, reasonOf } from '../util/check';
@@ -20,6 +20,7 @@ import { Board } from './board';
 import type { Console } from './console';
 import { ConsolePort } from './console-port';
 import { FileSource, type FileInput, type ProgressListener } from './file-source';
+import { guarded } from './guarded-output';
 import { ports } from './layout';
 
 /** What to boot, and around it. */
@@ -65,7 +66,7 @@ export interface MachineOptions {
   debugConsole?: {
     /** 0xe9 by default. */
     port?: number;
-    /** Gets each byte as it is written. */
+    /** Gets each byte as it is written. When it throws, `ended` rejects with ERR_HAX_DEVICE_FAILED. */
     output: Writable;
   };
   /**
@@ -137,6 +138,7 @@ export class Machine extends EventEmitter<{
   readonly #hypervisor: Hypervisor;
   readonly #files: FileSource[] = [];
   readonly #port: ConsolePort;
+  readonly #debugOutput: ByteSink['write'] | undefined;
   readonly #clock = new RealClock();
   readonly #kernel: ImageSource;
   readonly #modules: ImageSource[];
@@ -156,10 +158,8 @@ export class Machine extends EventEmitter<{
   constructor(options: MachineOptions) {
     super();
     this.#options = checkOptions(options);
-    this.#port = new ConsolePort(options.output, (cause) => {
-      this.#outputError = deviceError(cause, 'the output of the console');
-      this.#board.processors.stop({ reason: 'killed' });
-    });
+    this.#port = new ConsolePort(options.output, (cause) => this.#failOutput(cause, 'the output of the console'));
+    this.#debugOutput = guarded(options.debugConsole?.output, (cause) => this.#failOutput(cause, 'the output of the debug console'));
     this.ended = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
     // Whoever waits for the console learns of a failure there.
     this.ended.catch(() => undefined);
@@ -292,13 +292,24 @@ export class Machine extends EventEmitter<{
 
   #finish(state: MachineState, reason: string, settle: () => void, failure?: { cause: unknown; aborted: boolean }): void {
     this.#state = state;
-    this.#port.hurry(() => this.#board.flush());
-    this.#port.finish(reason, failure);
+    // Whoever waits goes on when all of this is done, whatever a listener of the console throws.
     settle();
+    try {
+      this.#port.hurry(() => this.#board.flush());
+    } finally {
+      this.#port.finish(reason, failure);
+    }
+  }
+
+  /** The first error is the one to tell. */
+  #failOutput(cause: unknown, what: string): void {
+    this.#outputError ??= deviceError(cause, what);
+    this.#board.processors.stop({ reason: 'killed' });
   }
 
   #makeBoard(): Board {
     const { memory = defaultMemory, debugExit = false, cpus = 1, threaded = false, affinity = [], trace, ...options } = this.#options;
+    const { debugConsole } = options;
     return new Board(this.#hypervisor, {
       ...options,
       memory: parseSize(memory, 'memory'),
@@ -306,6 +317,7 @@ export class Machine extends EventEmitter<{
       cpus,
       processors: { threaded, affinity, trace },
       debugExit: debugExit === true ? ports.debugExit : debugExit,
+      ...(debugConsole && { debugConsole: { ...debugConsole, output: this.#debugOutput } }),
       kernel: this.#kernel,
       modules: this.#modules,
       console: this.#port,

@@ -257,6 +257,32 @@ describeKvm('output', () => {
     }
   });
 
+  it('of the debug console that throws does so too, also when it has held back before', async () => {
+    const debugs = (count: number, end: string): Uint8Array =>
+      elfProgram(`mov dx, ${place.debugConsole}\n mov ecx, ${count}\n 1: out dx, al\n loop 1b\n ${end}`);
+    const cases: [Uint8Array, number][] = [
+      [debugs(1, ending.spin), 0],
+      [debugs(1, ending.powerOff), 0],
+      [debugs(20_000, ending.powerOff), 1],
+    ];
+    for (const [kernel, held] of cases) {
+      const thrown = new Error('no more paper');
+      let calls = 0;
+      const write = (): boolean => {
+        if (calls++ < held) return false;
+        throw thrown;
+      };
+      const machine = await start(kernel, { debugConsole: { output: { write } as unknown as Writable } });
+      const error = (await machine.ended.catch((e: unknown) => e)) as HaxError;
+      expect([error.code, error.message, error.cause]).toEqual([
+        'ERR_HAX_DEVICE_FAILED',
+        'the output of the debug console failed: no more paper',
+        thrown,
+      ]);
+      expect(machine.state).toBe('failed');
+    }
+  });
+
   itIf(process.env.HAX_TEST_SOURCE !== '1', 'workers cannot load TypeScript', 'of a machine in a worker is on this thread', async () => {
     const count = 100_000;
     let text = '';
