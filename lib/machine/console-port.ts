@@ -16,7 +16,8 @@ export class ConsolePort {
   readonly #holders = new Set<Holder>();
   #stream: Console | undefined;
   #feed: ((bytes: Uint8Array) => number) | undefined;
-  #unsent: { bytes: Uint8Array; done: () => void } | undefined;
+  /** In a worker the stream and the other thread both send. */
+  readonly #unsent: { bytes: Uint8Array; done: () => void }[] = [];
   /** A worker sends more before it has learnt of the first. */
   #onDrain: (() => void)[] = [];
   #hurried = false;
@@ -39,6 +40,7 @@ export class ConsolePort {
 
   /** Bytes that the guest has printed. False asks the machine to hold back until `onDrain`. */
   deliver(bytes: Uint8Array, onDrain: () => void): boolean {
+    if (this.#finished) return true;
     this.text.add(bytes);
     if (this.#output) this.#toOutput(this.#output, bytes);
     if (this.#stream && !this.#stream.receive(bytes)) this.#holders.add('stream');
@@ -69,21 +71,21 @@ export class ConsolePort {
 
   /** Input for the guest; `done` when it has all of it. */
   send(bytes: Uint8Array, done: () => void): void {
-    this.#unsent = { bytes, done };
+    this.#unsent.push({ bytes, done });
     this.accept();
   }
 
   /** The guest can take more input. */
   accept(): void {
-    const unsent = this.#unsent;
-    if (!unsent || !this.#feed) return;
-    const taken = this.#feed(unsent.bytes);
-    if (taken < unsent.bytes.length) {
-      unsent.bytes = unsent.bytes.subarray(taken);
-      return;
+    for (let unsent = this.#unsent[0]; unsent && this.#feed; unsent = this.#unsent[0]) {
+      const taken = this.#feed(unsent.bytes);
+      if (taken < unsent.bytes.length) {
+        unsent.bytes = unsent.bytes.subarray(taken);
+        return;
+      }
+      this.#unsent.shift();
+      unsent.done();
     }
-    this.#unsent = undefined;
-    unsent.done();
   }
 
   /** There will be no more output; waits reject, after an abort with its reason. */

@@ -124,6 +124,9 @@ export interface MachineStatistics extends ExitStatistics, VcpuCounters {
   cpus: number;
 }
 
+/** For a worker's host, whose bytes go past the stream. */
+export let portOf: (machine: Machine) => ConsolePort;
+
 /**
  * A whole machine: vCPUs, RAM, a UART, power and reset, and a kernel loaded into it. Made by {@link launch}.
  * It keeps the process alive until it ends; unref() releases that. A reset makes VM and vCPU anew, so `vm` and the vCPUs change with it.
@@ -132,6 +135,10 @@ export class Machine extends EventEmitter<{
   /** The guest asked for a reset: VM and vCPUs are new, and have not run yet. */
   reset: [];
 }> {
+  static {
+    portOf = (machine) => machine.#port;
+  }
+
   /** How the guest came to its end. Rejects when a device model throws or on abort. */
   readonly ended: Promise<RunEnd>;
   readonly #options: MachineOptions;

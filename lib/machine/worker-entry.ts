@@ -1,8 +1,10 @@
 /** The worker's side of worker-machine.ts: a machine with its devices, driven over the port. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { invalidArgument } from '../util/errors';
 import { checkInteger } from '../util/numbers';
+import type { ConsolePort } from './console-port';
 import { install } from './install';
-import { Machine } from './machine';
+import { Machine, portOf } from './machine';
 import { packError, window, type Envelope, type FromWorker, type ToWorker, type WorkerStart } from './worker-protocol';
 
 /** What a setup module exports. */
@@ -12,59 +14,77 @@ const post = (nodeHax: FromWorker): void => parentPort!.postMessage({ nodeHax } 
 
 async function main({ options, setup, listens }: WorkerStart): Promise<void> {
   install();
+  const printed = new Printed();
   const machine = new Machine({
     ...options,
+    output: (bytes, onDrain) => printed.send(bytes, onDrain),
     ...(listens.progress && { onProgress: (name, done, total) => post({ kind: 'progress', name, done, total }) }),
     ...(listens.unclaimed && { onUnclaimed: (access) => post({ kind: 'unclaimed', access }) }),
   });
-  const host = new Host(machine);
+  const host = new Host(machine, printed);
   parentPort!.on('message', (message: ToWorker) => host.receive(message));
-  if (setup) {
-    const loaded = (await import(setup.module)) as { default: Setup | { default: Setup } };
-    // A CommonJS module that was compiled from one with a default export has it one level further down.
-    const run = typeof loaded.default === 'function' ? loaded.default : loaded.default.default;
-    await run(machine, setup.data);
-  }
+  if (setup) await (await loadSetup(setup.module))(machine, setup.data);
   machine.start();
   post({ kind: 'started', state: machine.state });
 }
 
-class Host {
-  #unread = 0;
+async function loadSetup(module: string): Promise<Setup> {
+  const loaded = (await import(module)) as { default?: Setup | { default?: Setup } | null };
+  // A CommonJS module that was compiled from one with a default export has it one level further down.
+  const setup = typeof loaded.default === 'function' ? loaded.default : loaded.default?.default;
+  if (typeof setup !== 'function') throw invalidArgument(`the setup module ${module} must export a function as its default`);
+  return setup;
+}
 
-  constructor(private readonly machine: Machine) {
-    const { console } = machine;
+/** What the guest prints, on its way to the other thread, of which no more than a window has not been taken there. */
+class Printed {
+  #unread = 0;
+  #held: (() => void) | undefined;
+
+  send(bytes: Uint8Array, onDrain: () => void): boolean {
+    post({ kind: 'output', bytes: new Uint8Array(bytes) });
+    this.#unread += bytes.length;
+    if (this.#unread < window) return true;
+    this.#held = onDrain;
+    return false;
+  }
+
+  taken(count: number): void {
+    this.#unread -= count;
+    if (this.#unread >= window) return;
+    const held = this.#held;
+    this.#held = undefined;
+    held?.();
+  }
+}
+
+/** It leaves the console's stream to the setup module. */
+class Host {
+  readonly #port: ConsolePort;
+
+  constructor(
+    private readonly machine: Machine,
+    private readonly printed: Printed,
+  ) {
+    this.#port = portOf(machine);
     machine.on('reset', () => post({ kind: 'reset' }));
-    console.on('data', (bytes: Buffer) => {
-      post({ kind: 'output', bytes: Uint8Array.from(bytes) });
-      this.#unread += bytes.length;
-      if (this.#unread >= window && machine.state === 'running') console.pause();
-    });
-    const printed = new Promise((resolve) => console.once('end', resolve));
-    // The end comes after all output, whether anybody has taken it or not.
-    const tell = async (ended: { end: Awaited<Machine['ended']> } | { error: ReturnType<typeof packError> }): Promise<void> => {
-      console.resume();
-      await printed;
-      post({ kind: 'ended', state: machine.state, ...ended });
-    };
+    // All output has been sent by then.
     void machine.ended.then(
-      (end) => tell({ end }),
-      (error: unknown) => tell({ error: packError(error) }),
+      (end) => post({ kind: 'ended', state: machine.state, end }),
+      (error: unknown) => post({ kind: 'ended', state: machine.state, error: packError(error) }),
     );
   }
 
   receive(message: ToWorker): void {
-    const { console } = this.machine;
     switch (message.kind) {
       case 'kill':
         this.machine.kill();
         break;
       case 'input':
-        console.write(message.bytes, () => post({ kind: 'taken', bytes: message.bytes.length }));
+        this.#port.send(message.bytes, () => post({ kind: 'taken', bytes: message.bytes.length }));
         break;
       case 'taken':
-        this.#unread -= message.bytes;
-        if (this.#unread < window) console.resume();
+        this.printed.taken(message.bytes);
         break;
       case 'call':
         this.#answer(message);

@@ -88,7 +88,7 @@ export class WorkerMachine extends EventEmitter<{
     this.#started = new Promise((resolve, reject) => (this.#onStarted = { resolve, reject }));
     this.#started.catch(() => undefined);
     const workerData: WorkerStart = {
-      options: { ...rest, ...(this.sharedMemory && { sharedMemory: this.sharedMemory }) },
+      options: { ...withoutBuffers(rest), ...(this.sharedMemory && { sharedMemory: this.sharedMemory }) },
       setup: setup === undefined ? undefined : { module: setupUrl(setup), data: setupData },
       listens: { progress: onProgress !== undefined, unclaimed: onUnclaimed !== undefined },
     };
@@ -210,7 +210,7 @@ export class WorkerMachine extends EventEmitter<{
 
   #feed(bytes: Uint8Array): number {
     const taken = Math.min(this.#credit, bytes.length);
-    if (taken > 0) this.#post({ kind: 'input', bytes: bytes.slice(0, taken) });
+    if (taken > 0) this.#post({ kind: 'input', bytes: new Uint8Array(bytes.subarray(0, taken)) });
     this.#credit -= taken;
     return taken;
   }
@@ -286,6 +286,18 @@ export class WorkerMachine extends EventEmitter<{
     this.#port.finish(reason, failure);
     settle();
   }
+}
+
+/** Cloning a view takes all of the buffer behind it, which for a small Buffer is one that many share. */
+function withoutBuffers<T extends Pick<WorkerMachineOptions, 'kernel' | 'initrd'>>(options: T): T {
+  const own = <I>(input: I): I | Uint8Array =>
+    input instanceof Uint8Array && input.length < input.buffer.byteLength ? new Uint8Array(input) : input;
+  const { kernel, initrd } = options;
+  return {
+    ...options,
+    kernel: own(kernel),
+    ...(initrd !== undefined && { initrd: Array.isArray(initrd) ? initrd.map(own) : own(initrd) }),
+  };
 }
 
 function setupUrl(setup: string | URL): string {

@@ -1,43 +1,16 @@
 /** Machines in a worker, driven from this thread. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createSharedMemory, HaxError, launch, launchInWorker, WorkerMachine, type WorkerMachineOptions } from 'node-hax';
-import { assemble } from '../support/assemble';
 import { codeOfAsync } from '../support/codes';
 import { RunningCommand } from '../support/command';
-import { describeKvm, itIf } from '../support/hosts';
+import { describeKvm } from '../support/hosts';
+import { code, echo, flat, inWorker, print, spin, testInWorker as test } from './in-worker';
 
 jest.setTimeout(30_000);
 
-const load = 0x1000;
-const code = (source: string): Uint8Array => assemble(source, { bits: 32, origin: load });
-const print = (text: string): string => [...text].map((c) => `mov dx, 0x3f8; mov al, ${c.charCodeAt(0)}; out dx, al`).join('; ');
-const spin = code(`${print('up\n')}; 3: jmp 3b`);
-/** Sends back what it receives, one more in each byte, until a dot. */
-const echo = code(`${print('up\n')}; 1: mov dx, 0x3fd; in al, dx; test al, 1; jz 1b; mov dx, 0x3f8; in al, dx; cmp al, '.'; je 2f
-  inc al; out dx, al; jmp 1b; 2: mov al, 0; out 0xf4, al; 3: jmp 3b`);
-
 describeKvm('a machine in a worker', () => {
-  const machines: WorkerMachine[] = [];
-  const directory = mkdtempSync(path.join(tmpdir(), 'node-hax-'));
-  afterEach(async () => {
-    for (const machine of machines.splice(0)) await machine.close();
-  });
-  afterAll(() => rmSync(directory, { recursive: true, force: true }));
-  const boot = async (kernel: Uint8Array, options: Partial<WorkerMachineOptions> = {}): Promise<WorkerMachine> => {
-    const machine = await launchInWorker({ kernel, format: 'flat', load, mode: 32, memory: '1M', debugExit: true, ...options });
-    machines.push(machine);
-    return machine;
-  };
-  const module = (name: string, source: string): string => {
-    const file = path.join(directory, name);
-    writeFileSync(file, source);
-    return file;
-  };
-  const fromSource = process.env.HAX_TEST_SOURCE === '1';
-  const test = (name: string, body: () => Promise<void>): void => itIf(!fromSource, 'workers cannot load TypeScript', name, body);
+  const { boot, module, device } = inWorker();
 
   test('prints, takes input, and ends as it does here', async () => {
     const machine = await boot(echo);
@@ -133,11 +106,6 @@ describeKvm('a machine in a worker', () => {
     await expect(wait).rejects.toBe(reason);
 
     const out = code('mov dx, 0x500; out dx, al; 3: jmp 3b');
-    const device = (write: string): string =>
-      module(
-        `${write.length}.cjs`,
-        `module.exports = ({ vm }) => vm.ports.add({ at: 0x500, length: 1 }, { read: () => 0, write() { ${write} } });`,
-      );
     const failing = await boot(out, { setup: device(`throw new Error('device trouble');`) });
     const error = (await failing.ended.catch((e: unknown) => e)) as HaxError;
     expect(error).toBeInstanceOf(HaxError);
@@ -157,11 +125,7 @@ describeKvm('a machine in a worker', () => {
   });
 
   test('is closed within moments though a device model never returns', async () => {
-    const setup = module(
-      'stuck.cjs',
-      `module.exports = ({ vm }) => vm.ports.add({ at: 0x500, length: 1 }, { read: () => 0, write() { for (;;); } });`,
-    );
-    const machine = await boot(code(`${print('up\n')}; mov dx, 0x500; out dx, al; 3: jmp 3b`), { setup });
+    const machine = await boot(code(`${print('up\n')}; mov dx, 0x500; out dx, al; 3: jmp 3b`), { setup: device('for (;;);') });
     await delay(50);
     await machine.close();
     expect(await machine.ended).toEqual({ reason: 'killed' });
@@ -169,11 +133,7 @@ describeKvm('a machine in a worker', () => {
 
   test('ends by an abort within moments though a device model never returns', async () => {
     const controller = new AbortController();
-    const setup = module(
-      'stuck.cjs',
-      `module.exports = ({ vm }) => vm.ports.add({ at: 0x500, length: 1 }, { read: () => 0, write() { for (;;); } });`,
-    );
-    const machine = await boot(code('mov dx, 0x500; out dx, al; 3: jmp 3b'), { setup, signal: controller.signal });
+    const machine = await boot(code('mov dx, 0x500; out dx, al; 3: jmp 3b'), { setup: device('for (;;);'), signal: controller.signal });
     await delay(50);
     const wait = machine.console.waitFor('never');
     const reason = new Error('enough');
@@ -185,7 +145,7 @@ describeKvm('a machine in a worker', () => {
 
   test('tells who waits for its start that it was closed before', async () => {
     const setup = module('slow.cjs', `module.exports = () => new Promise((resolve) => setTimeout(resolve, 1e6));`);
-    const machine = new WorkerMachine({ kernel: spin, format: 'flat', load, mode: 32, memory: '1M', setup });
+    const machine = new WorkerMachine({ kernel: spin, ...flat, setup });
     const started = codeOfAsync(() => machine.started);
     await machine.close();
     expect(await started).toBe('ERR_HAX_ENDED');
@@ -279,7 +239,7 @@ describeKvm('a machine in a worker', () => {
     // The first time it finds 5 there, adds one and resets; the second time it finds nothing.
     const kernel = code(`mov al, [0x7000]; test al, al; jz 2f; inc byte ptr [0x7000]; mov al, 0xfe; out 0x64, al; 1: jmp 1b
       2: mov al, 0x21; mov [0x7001], al; out 0xf4, al; 3: jmp 3b`);
-    const machine = await launch({ kernel, format: 'flat', load, mode: 32, memory: '1M', debugExit: true, sharedMemory: memory });
+    const machine = await launch({ kernel, ...flat, sharedMemory: memory });
     const seen: number[] = [];
     machine.on('reset', () => seen.push(bytes[0x7000]));
     expect(await machine.ended).toEqual({ reason: 'exit-code', status: 0x43 });

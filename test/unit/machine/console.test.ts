@@ -305,3 +305,33 @@ it('a stream that is asked for after the end has ended, and takes input into now
   await once(stream, 'end');
   await expect(stream.waitFor('x')).rejects.toMatchObject({ code: 'ERR_HAX_ENDED' });
 });
+
+it('two that send at once have their turns', () => {
+  const port = new ConsolePort();
+  const sent: string[] = [];
+  const done: number[] = [];
+  let room = 3;
+  port.send(Buffer.from('abcd'), () => done.push(1));
+  port.send(Buffer.from('ef'), () => done.push(2));
+  port.attach((bytes) => {
+    const taken = Math.min(room, bytes.length);
+    room -= taken;
+    sent.push(Buffer.from(bytes.subarray(0, taken)).toString());
+    return taken;
+  });
+  expect([sent.join(''), done]).toEqual(['abc', []]);
+  room = 9;
+  port.accept();
+  expect([sent.join(''), done]).toEqual(['abcdef', [1, 2]]);
+});
+
+it('what comes after the end is not shown', async () => {
+  const written: Uint8Array[] = [];
+  const { port, console } = connected((bytes) => written.push(bytes));
+  const errors: Error[] = [];
+  console.on('error', (error) => errors.push(error)).resume();
+  port.finish('killed');
+  expect(port.deliver(Buffer.from('late'), () => undefined)).toBe(true);
+  await once(console, 'end');
+  expect([console.transcript, written, errors]).toEqual(['', [], []]);
+});
