@@ -50,7 +50,10 @@ export class WorkerMachine extends EventEmitter<{
   reset: [];
 }> {
   readonly #port: ConsolePort;
-  /** How the guest came to its end. Rejects when a device model throws, on abort, and when the worker ends by itself (ERR_HAX_ENDED). */
+  /**
+   * How the guest came to its end. Rejects when a device model, the output or a listener throws, on abort, and when the worker ends by itself
+   * (ERR_HAX_ENDED).
+   */
   readonly ended: Promise<RunEnd>;
   /** Guest RAM, where it was asked to be shared. */
   readonly sharedMemory: SharedMemory | undefined;
@@ -67,6 +70,9 @@ export class WorkerMachine extends EventEmitter<{
   #referenced = true;
   #closing = false;
   #exited = false;
+  /** What ends the guest from this side; the first counts. */
+  #failure: { cause: unknown; aborted: boolean } | undefined;
+  #givenUp = false;
 
   constructor(options: WorkerMachineOptions) {
     super();
@@ -76,10 +82,7 @@ export class WorkerMachine extends EventEmitter<{
     checkSignal(signal);
     checkListener(onProgress, 'onProgress');
     checkListener(onUnclaimed, 'onUnclaimed');
-    this.#port = new ConsolePort(output, (cause) => {
-      this.#fail(deviceError(cause, 'the output of the console'));
-      this.kill();
-    });
+    this.#port = new ConsolePort(output, (cause) => this.#stop(deviceError(cause, 'the output of the console')));
     this.#signal = signal;
     this.#listeners = { progress: onProgress, unclaimed: onUnclaimed };
     this.sharedMemory = sharedMemoryOf(options);
@@ -104,6 +107,7 @@ export class WorkerMachine extends EventEmitter<{
     this.#worker.on('exit', (status) => this.#onExit(status));
     this.#port.attach((bytes) => this.#feed(bytes));
     signal?.addEventListener('abort', this.#abort);
+    if (signal?.aborted) this.#abort();
   }
 
   /** The serial console, COM1. */
@@ -178,12 +182,7 @@ export class WorkerMachine extends EventEmitter<{
     await this.close();
   }
 
-  readonly #abort = (): void => {
-    const fail = (): void => this.#fail(this.#signal!.reason, true);
-    if (this.#state === 'created') fail();
-    this.kill();
-    setTimeout(fail, patience).unref();
-  };
+  readonly #abort = (): void => this.#stop(this.#signal!.reason, true);
 
   get #over(): boolean {
     return this.#state === 'stopped' || this.#state === 'failed';
@@ -199,9 +198,10 @@ export class WorkerMachine extends EventEmitter<{
   }
 
   #call(call: Call, vcpu = 0): Promise<unknown> {
-    if (this.#exited) return Promise.reject(new HaxError('ERR_HAX_CLOSED', 'the worker of this machine has ended', { operation: call }));
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
+      if (this.#exited) throw new HaxError('ERR_HAX_CLOSED', 'the worker of this machine has ended', { operation: call });
+      if (this.#givenUp) throw this.#failure!.cause;
       this.#calls.set(id, { resolve, reject });
       this.#updateReference();
       this.#post({ kind: 'call', id, call, vcpu });
@@ -218,18 +218,18 @@ export class WorkerMachine extends EventEmitter<{
   #receive(message: FromWorker): void {
     switch (message.kind) {
       case 'started':
-        this.#state = message.state;
+        if (!this.#over) this.#state = message.state;
         this.#onStarted.resolve();
         break;
       case 'failed':
         this.#fail(unpackError(message.error));
         break;
       case 'reply': {
-        const { resolve, reject } = this.#calls.get(message.id)!;
+        const call = this.#calls.get(message.id);
         this.#calls.delete(message.id);
         this.#updateReference();
-        if (message.error) reject(unpackError(message.error));
-        else resolve(message.value);
+        if (message.error) call?.reject(unpackError(message.error));
+        else call?.resolve(message.value);
         break;
       }
       case 'output': {
@@ -242,16 +242,19 @@ export class WorkerMachine extends EventEmitter<{
         this.#port.accept();
         break;
       case 'reset':
-        this.emit('reset');
+        this.#tell(() => this.emit('reset'));
         break;
       case 'progress':
-        this.#listeners.progress?.(message.name, message.done, message.total);
+        this.#tell(() => this.#listeners.progress?.(message.name, message.done, message.total));
         break;
       case 'unclaimed':
-        this.#listeners.unclaimed?.(message.access);
+        this.#tell(
+          () => this.#listeners.unclaimed?.(message.access),
+          (cause) => deviceError(cause, 'onUnclaimed'),
+        );
         break;
       case 'ended':
-        if (this.#signal?.aborted) this.#fail(this.#signal.reason, true);
+        if (this.#failure) this.#fail(this.#failure.cause, this.#failure.aborted);
         else if (message.error) this.#fail(unpackError(message.error));
         else this.#end(message.state, message.end!);
     }
@@ -265,11 +268,45 @@ export class WorkerMachine extends EventEmitter<{
   #onExit(status: number): void {
     this.#exited = true;
     const error = new HaxError('ERR_HAX_ENDED', `the worker of this machine ended with status ${status}`);
+    this.#rejectCalls(error);
+    this.#onStarted.reject(error);
+    if (this.#failure) this.#fail(this.#failure.cause, this.#failure.aborted);
+    else if (this.#closing) this.#finish('stopped', 'killed', () => this.#settle.resolve({ reason: 'killed' }));
+    else this.#fail(error);
+  }
+
+  /** A listener that throws ends the guest, as it does on the machine's own thread. */
+  #tell(listener: () => void, asError = (cause: unknown) => cause): void {
+    if (this.#over) return;
+    try {
+      listener();
+    } catch (cause) {
+      this.#stop(asError(cause));
+    }
+  }
+
+  /** Ends the guest for a reason of this side. `ended` rejects with it when the worker has told of the end, so that all output comes before. */
+  #stop(cause: unknown, aborted = false): void {
+    if (this.#failure || this.#over) return;
+    this.#failure = { cause, aborted };
+    const starting = this.#state === 'created';
+    this.kill();
+    if (starting) this.#giveUp();
+    else setTimeout(() => this.#giveUp(), patience).unref();
+  }
+
+  /** The worker does not answer: nothing waits for it any longer. */
+  #giveUp(): void {
+    if (this.#over) return;
+    const { cause, aborted } = this.#failure!;
+    this.#givenUp = true;
+    this.#rejectCalls(cause);
+    this.#fail(cause, aborted);
+  }
+
+  #rejectCalls(error: unknown): void {
     for (const { reject } of this.#calls.values()) reject(error);
     this.#calls.clear();
-    this.#onStarted.reject(error);
-    if (this.#closing) this.#finish('stopped', 'killed', () => this.#settle.resolve({ reason: 'killed' }));
-    else this.#fail(error);
   }
 
   #fail(error: unknown, aborted = false): void {
@@ -283,8 +320,9 @@ export class WorkerMachine extends EventEmitter<{
     this.#state = state;
     this.#updateReference();
     this.#signal?.removeEventListener('abort', this.#abort);
-    this.#port.finish(reason, failure);
+    // Whoever waits goes on when all of this is done, whatever a listener of the console throws.
     settle();
+    this.#port.finish(reason, failure);
   }
 }
 
