@@ -40,6 +40,16 @@ export class DebugConsole implements Device<DebugConsoleState> {
     });
   }
 
+  /** Whether the output has asked to hold back. */
+  get held(): boolean {
+    return this.#output.held;
+  }
+
+  /** Called when the output takes more after it has held back. */
+  set onRoom(callback: (() => void) | undefined) {
+    this.#output.onHeld = callback && (() => this.held || callback());
+  }
+
   /** Hands all that the guest has printed to the output at once, even if the output holds back: for the end of the machine. */
   flush(): void {
     this.#output.flush();

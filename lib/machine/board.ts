@@ -35,6 +35,8 @@ export interface BoardOptions {
   kernel: ImageSource;
   modules: readonly ImageSource[];
   console: ConsolePort;
+  /** Called when the debug console's output takes more. */
+  onRoom: () => void;
   clock: Clock;
   format?: ImageFormat | 'auto';
   load?: number;
@@ -55,9 +57,11 @@ export class Board {
   readonly processors: Processors;
   readonly #uart: Uart16550;
   readonly #debugConsole: DebugConsole | undefined;
+  readonly #console: ConsolePort;
   readonly #clock: BoardClock;
 
   constructor(hypervisor: Hypervisor, given: BoardOptions) {
+    this.#console = given.console;
     this.#clock = new BoardClock(given.clock);
     const options = { ...given, clock: this.#clock };
     const ram = ramRanges(options.memory);
@@ -101,6 +105,11 @@ export class Board {
     }
   }
 
+  /** Whether an output has asked to hold back. */
+  get held(): boolean {
+    return this.#console.held || this.#debugConsole?.held === true;
+  }
+
   /** Hands over output that devices have collected. */
   flush(): void {
     this.#uart.flush();
@@ -139,7 +148,7 @@ export class Board {
     return uart;
   }
 
-  #addDebugDevices({ debugExit, debugConsole }: BoardOptions): DebugConsole | undefined {
+  #addDebugDevices({ debugExit, debugConsole, onRoom }: BoardOptions): DebugConsole | undefined {
     if (debugExit !== false) {
       const device = new DebugExit((status) => this.processors.stop({ reason: 'exit-code', status }));
       this.vm.ports.add({ at: debugExit, length: 4 }, device);
@@ -151,6 +160,7 @@ export class Board {
     }
     if (!debugConsole) return undefined;
     const device = new DebugConsole({ output: debugConsole.output });
+    device.onRoom = onRoom;
     this.vm.ports.add({ at: debugConsole.port ?? ports.debugConsole, length: 1 }, device);
     return device;
   }

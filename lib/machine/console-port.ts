@@ -20,6 +20,8 @@ export class ConsolePort {
   readonly #unsent: { bytes: Uint8Array; done: () => void }[] = [];
   /** A worker sends more before it has learnt of the first. */
   #onDrain: (() => void)[] = [];
+  /** Called when nobody asks the guest to hold back any more. */
+  onRoom: () => void = () => undefined;
   #hurried = false;
   #finished = false;
 
@@ -44,15 +46,21 @@ export class ConsolePort {
     this.text.add(bytes);
     if (this.#output) this.#toOutput(this.#output, bytes);
     if (this.#stream && !this.#stream.receive(bytes)) this.#holders.add('stream');
-    if (this.#holders.size === 0 || this.#hurried) return true;
+    if (!this.held || this.#hurried) return true;
     this.#onDrain.push(onDrain);
     return false;
   }
 
+  /** Whether somebody asks the guest to hold back. */
+  get held(): boolean {
+    return this.#holders.size > 0;
+  }
+
   /** The holder takes more. */
   release(holder: Holder): void {
-    this.#holders.delete(holder);
-    if (this.#holders.size === 0) this.#drain();
+    if (!this.#holders.delete(holder) || this.held) return;
+    this.#drain();
+    if (!this.held) this.onRoom();
   }
 
   /** Takes all that a UART still holds, which is bounded, without asking it to hold back; `flush` hands it over. */

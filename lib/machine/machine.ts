@@ -21,6 +21,7 @@ import type { Console } from './console';
 import { ConsolePort } from './console-port';
 import { FileSource, type FileInput, type ProgressListener } from './file-source';
 import { guarded } from './guarded-output';
+import { Intermission } from './intermission';
 import { ports } from './layout';
 
 /** What to boot, and around it. */
@@ -146,6 +147,7 @@ export class Machine extends EventEmitter<{
   readonly #files: FileSource[] = [];
   readonly #port: ConsolePort;
   readonly #debugOutput: ByteSink['write'] | undefined;
+  readonly #intermission = new Intermission();
   readonly #clock = new RealClock();
   readonly #kernel: ImageSource;
   readonly #modules: ImageSource[];
@@ -167,6 +169,7 @@ export class Machine extends EventEmitter<{
     this.#options = checkOptions(options);
     this.#port = new ConsolePort(options.output, (cause) => this.#failOutput(cause, 'the output of the console'));
     this.#debugOutput = guarded(options.debugConsole?.output, (cause) => this.#failOutput(cause, 'the output of the debug console'));
+    this.#port.onRoom = this.#intermission.look;
     this.ended = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
     // Whoever waits for the console learns of a failure there.
     this.ended.catch(() => undefined);
@@ -248,12 +251,14 @@ export class Machine extends EventEmitter<{
   kill(): void {
     this.#killed = true;
     this.#board.processors.stop({ reason: 'killed' });
+    this.#intermission.look();
   }
 
   /** Lets the process end although the machine runs. */
   unref(): this {
     this.#referenced = false;
     this.#board.processors.setReferenced(false);
+    this.#intermission.setReferenced(false);
     return this;
   }
 
@@ -261,6 +266,7 @@ export class Machine extends EventEmitter<{
   ref(): this {
     this.#referenced = true;
     this.#board.processors.setReferenced(true);
+    this.#intermission.setReferenced(true);
     return this;
   }
 
@@ -286,15 +292,29 @@ export class Machine extends EventEmitter<{
       const running = processors.run(this.#options.signal, this.#held);
       processors.setReferenced(this.#referenced);
       const end = await running;
+      const reboots = end.reason === 'reset' && this.#options.reboot !== false;
+      if (reboots) await this.#room();
       this.#port.hurry(() => this.#board.flush());
       if (this.#outputError) throw this.#outputError;
-      if (end.reason !== 'reset' || this.#options.reboot === false) return end;
+      if (!reboots) return end;
+      if (this.#killed) return { reason: 'killed' };
+      this.#options.signal?.throwIfAborted();
       this.#resets++;
       this.#board.close();
       if (this.sharedMemory) sharedBytes(this.sharedMemory).fill(0);
       this.#board = this.#makeBoard();
       this.emit('reset');
     }
+  }
+
+  /** A guest that is asked to hold back does not get round it by a reset, which hands over all that devices hold: it waits, to end or go on. */
+  async #room(): Promise<void> {
+    const { signal } = this.#options;
+    const { look } = this.#intermission;
+    signal?.addEventListener('abort', look);
+    const goesOn = (): boolean => !this.#killed && !this.#outputError && signal?.aborted !== true;
+    await this.#intermission.last(() => this.#board.held && goesOn(), this.#referenced);
+    signal?.removeEventListener('abort', look);
   }
 
   #finish(state: MachineState, reason: string, settle: () => void, failure?: { cause: unknown; aborted: boolean }): void {
@@ -312,6 +332,7 @@ export class Machine extends EventEmitter<{
   #failOutput(cause: unknown, what: string): void {
     this.#outputError ??= deviceError(cause, what);
     this.#board.processors.stop({ reason: 'killed' });
+    this.#intermission.look();
   }
 
   #makeBoard(): Board {
@@ -328,6 +349,7 @@ export class Machine extends EventEmitter<{
       kernel: this.#kernel,
       modules: this.#modules,
       console: this.#port,
+      onRoom: this.#intermission.look,
       clock: this.#clock,
     });
   }

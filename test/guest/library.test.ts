@@ -1,7 +1,7 @@
 /** launch() and the Machine, as scripts use them. */
 import { readdirSync, writeFileSync } from 'node:fs';
 import * as path from 'node:path';
-import { PassThrough } from 'node:stream';
+import { PassThrough, Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorTable, HaxError, isCrash, launch, Machine, type MachineOptions, type UnclaimedAccess } from 'node-hax';
@@ -224,6 +224,79 @@ describeKvm('a reset', () => {
     machine.resume();
     await machine.console.waitFor('boot.boot.boot.');
     expect(machine.state).toBe('running');
+  });
+
+  describe('while an output holds the guest back', () => {
+    const noisy = bootSector(
+      `mov dx, 0x3f8\n mov cx, 0x6000\n mov al, 65\n 1: out dx, al\n out 0xe9, al\n loop 1b\n ${ending.keyboardReset}`,
+    );
+    /** A guest that has reset itself, which waits; `drain` has the output take all from now on. */
+    async function waiting(which: 'output' | 'stream' | 'debugConsole', options: Partial<MachineOptions> = {}) {
+      let [taken, room] = [0, false];
+      let drain: () => void = () => undefined;
+      const output = (bytes: Uint8Array, onDrain: () => void): boolean => {
+        taken += bytes.length;
+        drain = onDrain;
+        return room;
+      };
+      const writable = new Writable({
+        write: (bytes: Uint8Array, _encoding, done) => {
+          if (output(bytes, done)) done();
+        },
+      });
+      const machine = await start(noisy, {
+        ...options,
+        ...(which === 'output' && { output }),
+        ...(which === 'debugConsole' && { debugConsole: { output: writable } }),
+      });
+      if (which === 'stream') machine.console.pipe(writable);
+      while (machine.vcpu.running && machine.statistics.resets < 30) await sleep(2);
+      return {
+        machine,
+        drain: () => {
+          room = true;
+          drain();
+        },
+        taken: () => taken,
+      };
+    }
+
+    it.each(['output', 'stream', 'debugConsole'] as const)('(%s) it waits; then all is there', async (which) => {
+      const { machine, drain, taken } = await waiting(which);
+      const { resets } = machine.statistics;
+      expect([machine.state, machine.vcpu.running, resets < 30]).toEqual(['running', false, true]);
+      drain();
+      while (machine.statistics.resets < resets + 3) await sleep(2);
+      await machine.close();
+      if (which === 'output') expect(taken()).toBe(machine.console.transcript.length);
+      expect(taken()).toBeGreaterThanOrEqual((resets + 3) * 0x5f00);
+    });
+
+    it('it can be paused, killed, closed and aborted', async () => {
+      const { machine, drain } = await waiting('output');
+      machine.pause();
+      expect(machine.state).toBe('paused');
+      const begun = new Promise<void>((resolve) => machine.once('reset', resolve));
+      drain();
+      await begun;
+      expect([machine.state, machine.vcpu.counters.entries]).toEqual(['paused', 0]);
+      machine.resume();
+      while (machine.vcpu.counters.entries === 0) await sleep(2);
+
+      const killed = (await waiting('output')).machine;
+      const { resets } = killed.statistics;
+      killed.kill();
+      expect(await killed.ended).toEqual({ reason: 'killed' });
+      expect(killed.statistics.resets).toBe(resets);
+      const closed = (await waiting('stream')).machine;
+      await closed.close();
+      expect(await closed.ended).toEqual({ reason: 'killed' });
+
+      const controller = new AbortController();
+      const aborted = (await waiting('debugConsole', { signal: controller.signal })).machine;
+      controller.abort('enough');
+      await expect(aborted.ended).rejects.toBe('enough');
+    });
   });
 
   it('waits go on across it', async () => {
