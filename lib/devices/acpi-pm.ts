@@ -71,6 +71,12 @@ function ticksIn(nanoseconds: number): number {
   return seconds * frequency + Math.floor(((nanoseconds - seconds * 1e9) * frequency) / 1e9);
 }
 
+/** The first nanosecond of a tick; exact for as long. */
+function nsOfTick(tick: number): number {
+  const seconds = Math.floor(tick / frequency);
+  return seconds * 1e9 + Math.ceil(((tick - seconds * frequency) * 1e9) / frequency);
+}
+
 export class AcpiPm implements Device<AcpiPmState> {
   readonly name = 'acpi-pm';
   readonly #options: AcpiPmOptions;
@@ -176,8 +182,8 @@ export class AcpiPm implements Device<AcpiPmState> {
     this.#alarm?.cancel();
     this.#alarm = undefined;
     if (!(this.#enable & timerBit) || this.#status & timerBit) return;
-    const next = this.#origin + Math.ceil(((this.#seen + 1) * halfPeriod * 1e9) / frequency);
-    this.#alarm = this.#options.clock.at(next, () => this.#watchTimer());
+    const next = nsOfTick((this.#seen + 1) * halfPeriod);
+    this.#alarm = this.#options.clock.at(this.#origin + next, () => this.#watchTimer());
   }
 
   #readByte(offset: number, timer: number): number {

@@ -296,7 +296,8 @@ export class Pit8254 implements Device<Pit8254State> {
         ? undefined
         : this.#clock.at(this.#epoch + nsOfTick(due), () => {
             this.#due = Infinity;
-            this.#serve(this.#tick());
+            // A clock that calls early must not be asked for the same time again, for ever.
+            this.#serve(Math.max(this.#tick(), due));
           });
   }
 

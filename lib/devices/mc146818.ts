@@ -157,7 +157,7 @@ export class Mc146818 implements Device<Mc146818State> {
   }
 
   #startAt(time: number, fraction = 0): void {
-    this.#base = time;
+    this.#base = Math.floor(time);
     this.#origin = this.#clock.now() - fraction;
   }
 

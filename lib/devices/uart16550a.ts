@@ -216,6 +216,9 @@ export class Uart16550 implements Device<Uart16550State> {
   /** Hands all that the guest has sent to the output at once, even if the output holds back: for the end of the machine. */
   flush(): void {
     this.#output.flush();
+    // What waited for room.
+    this.#transmit();
+    this.#output.flush();
   }
 
   read(offset: number): number {

@@ -46,7 +46,7 @@ export class RealClock implements Clock {
   }
 }
 
-/** A clock that stands still until advanced; callbacks run inside advance(), in order of their deadlines. */
+/** A clock that stands still until advanced, in whole nanoseconds; callbacks run inside advance(), in order of their deadlines. */
 export class ManualClock implements Clock {
   #now = 0;
   readonly #timers = new Set<{ deadline: number; sequence: number; callback: () => void }>();
@@ -57,15 +57,18 @@ export class ManualClock implements Clock {
   }
 
   at(deadline: number, callback: () => void): Timer {
-    const timer = { deadline: Math.max(deadline, this.#now), sequence: this.#sequence++, callback };
+    const timer = { deadline: Math.max(Math.ceil(deadline), this.#now), sequence: this.#sequence++, callback };
     this.#timers.add(timer);
     return { cancel: () => void this.#timers.delete(timer) };
   }
 
-  /** Moves time forward by `ns`; timers set by callbacks fire too when they fall due within the same step. */
+  /**
+   * Moves time forward by `ns`, rounded; timers set by callbacks fire too when they fall due within the same step. A callback may advance it
+   * further.
+   */
   advance(ns: number): void {
     if (!(ns >= 0 && ns < Infinity)) throw invalidArgument(`advance() takes nanoseconds from 0 on, not ${shown(ns)}`);
-    const end = this.#now + ns;
+    const end = Math.round(this.#now + ns);
     for (;;) {
       let next: { deadline: number; sequence: number; callback: () => void } | undefined;
       for (const timer of this.#timers) {
@@ -78,9 +81,9 @@ export class ManualClock implements Clock {
       }
       if (!next) break;
       this.#timers.delete(next);
-      this.#now = next.deadline;
+      this.#now = Math.max(this.#now, next.deadline);
       next.callback();
     }
-    this.#now = end;
+    this.#now = Math.max(this.#now, end);
   }
 }

@@ -53,6 +53,20 @@ describe('AcpiPm', () => {
     expect(irq.level).toBe(true);
   });
 
+  it('brings each of the interrupts of a day by its alarm alone', () => {
+    const { clock, irq, device } = make();
+    device.write(enable, 1, 2);
+    const period = Math.ceil((halfPeriod * second) / 3579545);
+    const all = Math.floor((86400 * second) / period);
+    let brought = 0;
+    for (let changes = 1; changes <= all; changes++) {
+      clock.advance(period);
+      if (irq.level) brought++;
+      device.write(status, 1, 2);
+    }
+    expect(brought).toBe(all);
+  });
+
   it('says that ACPI mode is on, whatever is written', () => {
     const { device } = make();
     device.write(control, 0, 2);

@@ -204,6 +204,37 @@ describe('time', () => {
     }
   });
 
+  it('is not asked for again and again by a clock that calls early', () => {
+    const inner = new ManualClock();
+    let calls = 0;
+    const clock: Clock = {
+      now: () => inner.now(),
+      at: (deadline, callback) => {
+        if (++calls > 100) throw new Error('asked too often');
+        return inner.at(deadline - 1, callback);
+      },
+    };
+    const irq = new RecordedLine();
+    program(new Pit8254({ clock, irq }), 0, 2, 1000);
+    inner.advance(nsOf(10_500));
+    // OUT rises with the control word, too.
+    expect([irq.edges, calls < 30]).toEqual([11, true]);
+  });
+
+  it('may go in steps that are no whole nanoseconds, from any time on', () => {
+    const frame = second / 60;
+    for (let n = 1; n <= 400; n++) {
+      const clock = new ManualClock();
+      clock.advance(n * frame);
+      const irq = new RecordedLine();
+      const pit = new Pit8254({ clock, irq });
+      program(pit, 0, 2, 0);
+      for (let i = 0; i < 60; i++) clock.advance(frame);
+      expect(irq.edges).toBe(19);
+      pit.restore(pit.save());
+    }
+  });
+
   it('is only asked for while counter 0 has an edge to come', () => {
     const { pit, clock } = bench();
     program(pit, 1, 2, 18);

@@ -60,6 +60,16 @@ describe('Mc146818', () => {
     expect(time().slice(0, 3)).toEqual([0x58, 0x59, 0x12]);
   });
 
+  it('may be given a time with a fraction, and saves whole numbers', () => {
+    const clock = new ManualClock();
+    clock.advance(1e9 / 60);
+    const device = new Mc146818({ clock, now: () => now() + 0.25 });
+    clock.advance(1e9 / 60);
+    const { time, fraction } = device.save();
+    expect([time, fraction].every(Number.isSafeInteger)).toBe(true);
+    expect(() => device.restore(device.save())).not.toThrow();
+  });
+
   it('says that its time is valid and never in the middle of an update', () => {
     const { get, put } = make();
     put(0x0a, 0xff);

@@ -127,6 +127,17 @@ describe('16550A: transmitter', () => {
     expect(chunks).toEqual(['A']);
   });
 
+  it('hands over on flush() what waits in the transmitter, too', () => {
+    const sink = new SlowSink();
+    const { uart } = bench({ output: sink.write });
+    uart.write(fcr, 0x01);
+    let sent = 0;
+    while (uart.read(lsr) & 0x20) for (let i = 0; i < 16; i++, sent++) uart.write(thr, sent & 0xff);
+    uart.flush();
+    expect(sink.taken).toEqual(Array.from({ length: sent }, (_, i) => i & 0xff));
+    expect(uart.read(lsr) & 0x60).toBe(0x60);
+  });
+
   it('reasserts THRE when its interrupt is enabled with THR empty', () => {
     const { uart, irq } = bench();
     uart.write(ier, 0x02);

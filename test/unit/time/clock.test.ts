@@ -60,6 +60,31 @@ describe('ManualClock', () => {
     expect(seen).toEqual([10, 20, 30]);
   });
 
+  it('tells whole nanoseconds, whatever it is advanced by and asked for', () => {
+    const clock = new ManualClock();
+    const seen: number[] = [];
+    clock.at(100.5, () => seen.push(clock.now()));
+    clock.advance(100.4);
+    clock.at(100.2, () => seen.push(clock.now()));
+    clock.advance(0.4);
+    expect([clock.now(), seen]).toEqual([100, []]);
+    clock.advance(1);
+    expect([clock.now(), seen]).toEqual([101, [101, 101]]);
+  });
+
+  it('does not go back when a callback advances it', () => {
+    const clock = new ManualClock();
+    const seen: number[] = [];
+    clock.at(10, () => {
+      clock.advance(100);
+      seen.push(clock.now());
+    });
+    clock.at(15, () => seen.push(clock.now()));
+    clock.at(110, () => seen.push(clock.now()));
+    clock.advance(20);
+    expect([seen, clock.now()]).toEqual([[15, 110, 110], 110]);
+  });
+
   it('goes forward only', () => {
     const clock = new ManualClock();
     clock.advance(5);
