@@ -4,10 +4,17 @@ import type { Loader } from './loader';
 
 /**
  * What programs that expect a PC BIOS find in low memory where there is none: an interrupt table whose every call fails politely, and
- * the size of conventional memory (IBM PC/AT Technical Reference, "BIOS data area"). Xen, for one, places its real-mode code by it.
+ * the serial ports and the size of conventional memory (IBM PC/AT Technical Reference, "BIOS data area"). Xen, for one, places its real-mode
+ * code by the latter, and kernels look for COM1 in the former.
  */
 
 const vectors = 256;
+/** Two bytes each: the first ports of COM1 to COM4, 0 for none. */
+const serialBases = 0x400;
+const maxSerialPorts = 4;
+/** Two bytes: the equipment, with the number of serial ports in bits 11 to 9. */
+const equipment = 0x410;
+const serialCountShift = 9;
 /** Two bytes: KiB of memory from address 0. */
 const baseMemorySize = 0x413;
 /** The 16 bytes that the BIOS data area leaves to applications. */
@@ -40,6 +47,9 @@ export function storeBiosData(loader: Loader): void {
     const isIrq = vector < firstIrqs + 8 || (vector & ~7) === secondIrqs;
     data.writeUInt32LE(isIrq ? ignoredInterrupt : handlers, vector * 4);
   }
+  const ports = (loader.options.serialPorts ?? []).slice(0, maxSerialPorts);
+  ports.forEach((port, index) => data.writeUInt16LE(port, serialBases + 2 * index));
+  data.writeUInt16LE(ports.length << serialCountShift, equipment);
   data.writeUInt16LE(kibibytesFrom(loader.options.memoryMap, 0, 640), baseMemorySize);
   data.set(failingCall, handlers);
   loader.memory.write(0, data);

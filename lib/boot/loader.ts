@@ -39,6 +39,8 @@ export interface BootOptions {
   readonly rsdp?: number;
   /** Boot sector: BIOS drive number in DL; 0x80, the first hard disk, by default. */
   readonly bootDrive?: number;
+  /** Boot sector, multiboot: the first I/O port of each serial port, COM1 first. */
+  readonly serialPorts?: readonly number[];
   /** Flat image: where and how it starts. */
   readonly flat?: FlatOptions;
 }

@@ -22,7 +22,7 @@ import { loadUserIrqchip } from './load';
 import { bootArea, memoryMap, ports, ramRanges } from './layout';
 import { HaxError } from '../util/errors';
 import { checkInteger } from '../util/numbers';
-import { addPower } from './power';
+import { acpiKind, addPower } from './power';
 import { Processors, type ProcessorsOptions } from './processors';
 
 export interface BoardOptions {
@@ -83,11 +83,12 @@ export class Board {
       }
       const boot = loadImage(options.kernel, this.vm.memory, {
         format: options.format ?? 'auto',
-        memoryMap: memoryMap(options.memory),
+        memoryMap: memoryMap(options.memory, acpiKind(this.vm)),
         bootArea,
         append: options.append ?? '',
         modules: options.modules.map((source) => ({ source })),
         rsdp: addPower(this.vm, options, (end) => this.processors.stop(end)),
+        serialPorts: [ports.com1.at],
         flat: {
           ...(options.load !== undefined && { load: options.load }),
           ...(options.entry !== undefined && { entry: options.entry }),

@@ -2,6 +2,7 @@
  * Where everything is in the machine `micro`: the one place that knows addresses, ports and interrupt numbers.
  * A machine without firmware and without PCI: what the kernel needs to know stands in the E820 map and the ACPI tables.
  */
+import type { AcpiOptions } from '../boot/acpi/options';
 import { buildE820, e820Type, lowRamLimit, type E820Entry, type PhysicalRange } from '../boot/e820';
 import { HaxError } from '../util/errors';
 
@@ -66,11 +67,12 @@ export function ramRanges(bytes: number): PhysicalRange[] {
   return ranges;
 }
 
-/** The system address map that the guest is told. */
-export function memoryMap(bytes: number): E820Entry[] {
+/** The system address map that the guest is told. Full ACPI has a FACS among its tables, whose global lock is used for good: they are kept. */
+export function memoryMap(bytes: number, acpi: AcpiOptions['platform']['kind']): E820Entry[] {
+  const type = acpi === 'full' ? e820Type.nvs : e820Type.acpi;
   return buildE820({
     ram: ramRanges(bytes),
-    reserved: [{ start: conventionalEnd, size: acpiArea.start - conventionalEnd }, { ...acpiArea, type: e820Type.acpi }, biosArea],
+    reserved: [{ start: conventionalEnd, size: acpiArea.start - conventionalEnd }, { ...acpiArea, type }, biosArea],
   });
 }
 
@@ -87,13 +89,13 @@ export interface LayoutOptions {
 export function describeLayout({ memory: bytes, irqchip, debugExit, debugConsole }: LayoutOptions): string {
   const line = (what: string, start: number, size: number, digits: number): string =>
     `${start.toString(16).padStart(digits, '0')}-${(start + size - 1).toString(16).padStart(digits, '0')}  ${what}`;
-  const names = { 1: 'RAM', 2: 'reserved', 3: 'ACPI tables', 4: 'ACPI NVS' };
+  const names = { 1: 'RAM', 2: 'reserved', 3: 'ACPI tables', 4: 'ACPI tables (NVS)' };
   const ours = irqchip === 'user';
   const apics = [
     { start: ioApicAddress, size: 0x1000, what: 'I/O APIC' },
     { start: localApicAddress, size: 0x1000, what: 'local APICs' },
   ];
-  const memory = memoryMap(bytes)
+  const memory = memoryMap(bytes, ours ? 'full' : 'hardware-reduced')
     .map(({ start, size, type }) => ({ start, size, what: names[type] }))
     .concat(ours ? [] : apics)
     .sort((a, b) => a.start - b.start);

@@ -13,6 +13,11 @@ import type { VirtualMachine } from '../hypervisor/vm';
 import type { Clock } from '../time/clock';
 import { acpiArea, ioApicAddress, localApicAddress, ports, resetValue, resetVector, sleepTypeS5 } from './layout';
 
+/** The flavour of ACPI that goes with a VM's interrupt controllers. */
+export function acpiKind(vm: VirtualMachine): AcpiOptions['platform']['kind'] {
+  return vm.hasKernelIrqchip ? 'hardware-reduced' : 'full';
+}
+
 /** Puts the devices on the VM's ports and the tables into its memory; returns the address of the RSDP. `stop` ends the guest. */
 export function addPower(vm: VirtualMachine, { clock, cpus }: { clock: Clock; cpus: number }, stop: (end: RunEnd) => void): number {
   const onReset = (): void => stop({ reason: 'reset' });
@@ -26,7 +31,7 @@ export function addPower(vm: VirtualMachine, { clock, cpus }: { clock: Clock; cp
   vm.ports.add({ at: ports.pvpanic, length: 1 }, pvpanic);
   vm.memory.write(resetVector, resetCode);
   let flavour: Pick<AcpiOptions, 'platform' | 'reset' | 'overrides'>;
-  if (vm.hasKernelIrqchip) {
+  if (acpiKind(vm) === 'hardware-reduced') {
     vm.ports.add(ports.acpiPower, new AcpiPower({ sleepTypeS5, resetValue, onPowerOff, onReset }));
     flavour = reduced();
   } else {

@@ -8,7 +8,7 @@ import { errorTable, HaxError, isCrash, launch, Machine, type MachineOptions, ty
 import { codeOf, codeOfAsync } from '../support/codes';
 import { RunningCommand } from '../support/command';
 import { describeKvm } from '../support/hosts';
-import { bootSector, elfProgram, ending, Files, multibootKernel, print } from './images';
+import { bootSector, elfProgram, ending, Files, multibootKernel, place, print } from './images';
 
 const files = new Files();
 const machines = new Set<Machine>();
@@ -68,6 +68,23 @@ describeKvm('launch', () => {
     });
     expect(await machine.ended).toEqual({ reason: 'powered-off' });
     expect(machine.console.transcript).toBe(`${files.at('kernel')} a=1 b\none\ntwo\n`);
+  });
+
+  it('tells a boot sector of COM1 where a BIOS does, and what memory ACPI keeps', async () => {
+    const { vm, ended } = await start(bootSector(ending.powerOff));
+    await ended;
+    expect([vm.memory.readU16(0x400), vm.memory.readU16(0x410)]).toEqual([place.com1, 1 << 9]);
+    // The type of the memory at 0xe0000 in the map, which has entries of 20 bytes behind their size.
+    const mapped = multibootKernel(`mov esi, [ebx + 48]
+      1: cmp dword ptr [esi + 4], 0xe0000\n je 2f\n add esi, [esi]\n add esi, 4\n jmp 1b
+      2: mov eax, [esi + 20]\n out 0xf4, al\n ${ending.halt}`);
+    for (const [irqchip, type] of [
+      ['kernel', 3],
+      ['user', 4],
+    ] as const) {
+      const machine = await start(mapped, { irqchip, debugExit: true });
+      expect(await machine.ended).toMatchObject({ reason: 'exit-code', status: (type << 1) | 1 });
+    }
   });
 
   it.each([

@@ -25,6 +25,16 @@ test('BIOS calls have somewhere to go: they set the carry flag and return, inter
   expect(memory.bytes.readUInt16LE(0x413)).toBe(640);
 });
 
+test('the BIOS data area has the serial ports, up to four, and their number', () => {
+  const area = (serialPorts?: readonly number[]): number[] => {
+    const { memory } = load(bootSector(), serialPorts && { serialPorts });
+    return [0x400, 0x402, 0x404, 0x406, 0x408, 0x410].map((at) => memory.bytes.readUInt16LE(at));
+  };
+  expect(area()).toEqual([0, 0, 0, 0, 0, 0]);
+  expect(area([0x3f8])).toEqual([0x3f8, 0, 0, 0, 0, 1 << 9]);
+  expect(area([0x3f8, 0x2f8, 0x3e8, 0x2e8, 0x100])).toEqual([0x3f8, 0x2f8, 0x3e8, 0x2e8, 0, 4 << 9]);
+});
+
 test('memory without room for it is refused', () => {
   const error = refusal(() => load(bootSector(), { memoryMap: [{ start: 0, size: 0x4000, type: 1 }] }));
   expect(error.code).toBe('ERR_HAX_IMAGE');

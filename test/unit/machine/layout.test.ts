@@ -28,12 +28,14 @@ it('less than the BIOS area is refused', () => {
 });
 
 it.each([minMemory, 2 ** 27, 3 * GiB, 8 * GiB])('the map of %i bytes is ascending, without overlap, and tells all RAM', (bytes) => {
-  const map = memoryMap(bytes);
+  const map = memoryMap(bytes, 'hardware-reduced');
   for (let i = 1; i < map.length; i++) expect(map[i].start).toBeGreaterThanOrEqual(map[i - 1].start + map[i - 1].size);
   expect(map.reduce((sum, { size }) => sum + size, 0)).toBe(bytes);
   const ram = map.filter(({ type }) => type === e820Type.ram);
   expect(ram[0]).toMatchObject({ start: 0, size: 0x9fc00 });
   expect(map).toContainEqual({ ...acpiArea, type: e820Type.acpi });
+  // There the FACS is, whose global lock is used for good.
+  expect(memoryMap(bytes, 'full')).toContainEqual({ ...acpiArea, type: e820Type.nvs });
   // What the boot loaders write is RAM, and not where a boot sector and the interrupt table are.
   expect(bootArea.start).toBeGreaterThanOrEqual(0x7e00);
   expect(bootArea.start + bootArea.size).toBeLessThanOrEqual(0x9fc00);
@@ -75,6 +77,6 @@ it.each<[string, Omit<LayoutOptions, 'memory'>, string[], string[]]>([
     expect(part).toEqual([...part].sort());
   }
   expect(lines).toContain('  000000000000-00000009fbff  RAM');
-  expect(lines).toContain('  0000000e0000-0000000effff  ACPI tables');
+  expect(lines).toContain(`  0000000e0000-0000000effff  ACPI tables${options.irqchip === 'user' ? ' (NVS)' : ''}`);
   expect(lines).toContain('  000100000000-00017fffffff  RAM');
 });
