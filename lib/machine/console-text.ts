@@ -2,7 +2,10 @@ import { checkObject, checkSignal, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger } from '../util/numbers';
 
-/** What to wait for: the text itself, or an expression over what has been printed and not been waited past. */
+/**
+ * What to wait for: the text itself, or an expression over what has been printed and not been waited past. While the guest prints on, an
+ * expression is looked for where what is new begins and 65,536 characters before that, and for a tenth of the time at most.
+ */
 export type Pattern = string | RegExp;
 
 /** How long to wait. */
@@ -31,11 +34,20 @@ const maxPending = 2 ** 18;
 const maxTranscript = 2 ** 20;
 /** Before all is searched for a string, this much of its end is looked for in what is new and as much before it. */
 const maxTail = 256;
+/** A match of a RegExp may begin so far before what is new. */
+const regExpWindow = 2 ** 16;
+/** After a search with a RegExp there is none for so many times as long as it took: a guest that prints line after line must not pay for each. */
+const searchPause = 10;
+/** So many pieces, or characters, are put together before they are added to what is kept. */
+const maxPieces = 4096;
+const maxPieced = 2 ** 16;
 /** What a timer can wait, milliseconds: 24 days. Longer is for ever. */
 const maxTimeout = 2 ** 31 - 1;
 
 interface Waiter {
   readonly patterns: readonly Pattern[];
+  /** How much of all that was printed has been searched for it. */
+  searched: number;
   readonly resolve: (result: WaitResult) => void;
   readonly giveUp: (error: Error) => void;
 }
@@ -46,13 +58,22 @@ export class ConsoleText {
   readonly #waiters: Waiter[] = [];
   /** Up to twice as long as what is kept, as is the transcript: cutting a text that grows copies all of it. */
   #pending = '';
-  /** The end of what has been printed. The first waiter has looked at all of it. */
+  /** Where it begins in all that was printed. */
+  #pendingStart = 0;
+  /** What has come since, to be joined: a string to which single characters are added takes 32 bytes for each of them. */
+  readonly #pieces: string[] = [];
+  #pieced = 0;
+  /** The end of what has been printed. The first waiter has looked for its strings in all of it. */
   #tail = '';
+  /** Before this time, of performance.now(), no RegExp is looked for in what is new; then the timer does. */
+  #nextSearch = 0;
+  #searchTimer: NodeJS.Timeout | undefined;
   #transcript = '';
   #ended: { describe: string; cause: unknown; aborted: boolean } | undefined;
 
   /** The last part of what the guest has printed. */
   get transcript(): string {
+    this.#gather();
     return this.#transcript.slice(-maxTranscript);
   }
 
@@ -78,6 +99,7 @@ export class ConsoleText {
       };
       const waiter: Waiter = {
         patterns,
+        searched: 0,
         resolve: (result) => {
           leave();
           resolve(result);
@@ -93,9 +115,14 @@ export class ConsoleText {
       this.#waiters.push(waiter);
       signal?.addEventListener('abort', onAbort);
       if (timeout !== undefined && timeout <= maxTimeout) {
-        timer = setTimeout(() => waiter.giveUp(this.#timedOut(patterns, timeout)), timeout);
+        timer = setTimeout(() => {
+          this.#searchLate();
+          if (this.#waiters.includes(waiter)) waiter.giveUp(this.#timedOut(patterns, timeout));
+        }, timeout);
       }
       this.#match();
+      // Whatever that took: the next output is looked at as it comes.
+      this.#nextSearch = 0;
       if (this.#ended && this.#waiters.includes(waiter)) waiter.giveUp(this.#endedBefore(patterns));
     });
   }
@@ -103,30 +130,70 @@ export class ConsoleText {
   /** Bytes that the guest has printed. */
   add(bytes: Uint8Array): void {
     const text = this.#decoder.decode(bytes, { stream: true });
-    this.#transcript = cut(this.#transcript + text, maxTranscript);
-    this.#pending = cut(this.#pending + text, maxPending);
+    this.#pieces.push(text);
+    this.#pieced += text.length;
+    if (this.#pieces.length >= maxPieces || this.#pieced >= maxPieced) this.#gather();
     const unseen = this.#tail + text;
     this.#tail = unseen.slice(-maxTail);
-    if (this.#waiters[0]?.patterns.some((pattern) => mayMatch(unseen, pattern))) this.#match();
+    const patterns = this.#waiters[0]?.patterns ?? [];
+    if (patterns.some((pattern) => typeof pattern === 'string' && unseen.includes(pattern.slice(-maxTail)))) this.#match();
+    else if (patterns.some((pattern) => typeof pattern !== 'string')) this.#search();
   }
 
   /** There will be no more: waits reject, after an abort with its reason. */
   finish(describe: string, { cause, aborted = false }: { cause?: unknown; aborted?: boolean } = {}): void {
+    this.#searchLate();
     this.#ended = { describe, cause, aborted };
     for (let waiter = this.#waiters[0]; waiter; waiter = this.#waiters[0]) waiter.giveUp(this.#endedBefore(waiter.patterns));
   }
 
+  /** Adds what has come to what is kept. */
+  #gather(): void {
+    const text = this.#pieces.join('');
+    this.#pieces.length = 0;
+    this.#pieced = 0;
+    this.#transcript = cut(this.#transcript + text, maxTranscript);
+    this.#setPending(cut(this.#pending + text, maxPending), text.length);
+  }
+
+  /** So much has been added to the end of what is pending; what is missing has gone from its start. */
+  #setPending(text: string, added = 0): void {
+    this.#pendingStart += this.#pending.length + added - text.length;
+    this.#pending = text;
+  }
+
+  /** Looks for RegExps as soon as it is time. */
+  #search(): void {
+    const wait = this.#nextSearch - performance.now();
+    if (wait <= 0) this.#match();
+    else this.#searchTimer ??= setTimeout(() => this.#match(), Math.ceil(wait)).unref();
+  }
+
+  /** The last chance for a search that has been put off. */
+  #searchLate(): void {
+    if (this.#searchTimer) this.#match();
+  }
+
   /** Waiters are served in the order in which they came; each consumes the text up to the end of its match. */
   #match(): void {
-    this.#pending = this.#pending.slice(-maxPending);
+    clearTimeout(this.#searchTimer);
+    this.#searchTimer = undefined;
+    const began = performance.now();
+    this.#gather();
+    this.#setPending(this.#pending.slice(-maxPending));
     for (let waiter = this.#waiters[0]; waiter; waiter = this.#waiters[0]) {
-      const found = firstMatch(this.#pending, waiter.patterns);
-      if (!found) return;
-      const before = this.#pending.slice(0, found.at);
-      this.#pending = this.#pending.slice(found.at + found.match.length);
+      const text = this.#pending;
+      const found = firstMatch(text, waiter.patterns, waiter.searched - this.#pendingStart - regExpWindow);
+      if (!found) {
+        waiter.searched = this.#pendingStart + text.length;
+        break;
+      }
+      this.#setPending(text.slice(found.at + found.match.length));
       const { match, index, groups } = found;
-      waiter.resolve({ match, before, index, groups });
+      waiter.resolve({ match, before: text.slice(0, found.at), index, groups });
     }
+    const now = performance.now();
+    this.#nextSearch = now + searchPause * (now - began);
   }
 
   #timedOut(patterns: readonly Pattern[], timeout: number): HaxError {
@@ -158,11 +225,6 @@ function cut(text: string, size: number): string {
   return text.length < 2 * size ? text : text.slice(-size);
 }
 
-/** Whether a pattern that is not in what came before may be in it together with `unseen`. */
-function mayMatch(unseen: string, pattern: Pattern): boolean {
-  return typeof pattern !== 'string' || unseen.includes(pattern.slice(-maxTail));
-}
-
 function checkWait(patterns: readonly Pattern[], options: WaitOptions): void {
   if (patterns.length === 0 || !patterns.every((each) => each instanceof RegExp || (typeof each === 'string' && each !== ''))) {
     throw invalidArgument('waitFor takes a string that is not empty, a RegExp, or an array of them');
@@ -182,7 +244,8 @@ interface Found {
   groups: readonly (string | undefined)[];
 }
 
-function firstMatch(text: string, patterns: readonly Pattern[]): Found | undefined {
+/** Matches of RegExps begin at `from` or later. */
+function firstMatch(text: string, patterns: readonly Pattern[], from: number): Found | undefined {
   let best: Found | undefined;
   patterns.forEach((pattern, index) => {
     let found: Found | undefined;
@@ -190,8 +253,10 @@ function firstMatch(text: string, patterns: readonly Pattern[]): Found | undefin
       const at = text.indexOf(pattern);
       if (at >= 0) found = { at, match: pattern, index, groups: [] };
     } else {
-      // Without g and y, so that lastIndex plays no part.
-      const result = new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, '')).exec(text);
+      // One of its own, so that the caller's lastIndex plays no part.
+      const search = new RegExp(pattern.source, `${pattern.flags.replace(/[gy]/g, '')}g`);
+      search.lastIndex = Math.max(from, 0);
+      const result = search.exec(text);
       if (result) found = { at: result.index, match: result[0], index, groups: result.slice(1) };
     }
     if (found && (!best || found.at < best.at)) best = found;

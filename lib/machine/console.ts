@@ -2,6 +2,8 @@ import { Duplex } from 'node:stream';
 import type { ConsolePort } from './console-port';
 import type { Pattern, WaitOptions, WaitResult } from './console-text';
 
+type Listener = Parameters<Duplex['removeListener']>[1];
+
 const maxReadable = 2 ** 16;
 
 /**
@@ -40,8 +42,13 @@ export class Console extends Duplex {
 
   /** For the port: bytes that the guest has printed. False once the reader has as much as it wants. */
   receive(bytes: Uint8Array): boolean {
-    if (this.destroyed || (this.readableFlowing === null && this.listenerCount('readable') === 0)) return true;
+    if (this.destroyed || !this.#read) return true;
     return this.push(Buffer.from(bytes));
+  }
+
+  /** Whether anybody reads, or has paused. */
+  get #read(): boolean {
+    return this.readableFlowing !== null || this.listenerCount('readable') > 0;
   }
 
   /** @internal */
@@ -53,6 +60,32 @@ export class Console extends Duplex {
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.#port.release('stream');
     done(error);
+  }
+
+  /** @internal */
+  override removeListener(event: string | symbol, listener: Listener): this {
+    super.removeListener(event, listener);
+    return this.#left();
+  }
+
+  /** @internal */
+  override off(event: string | symbol, listener: Listener): this {
+    return this.removeListener(event, listener);
+  }
+
+  /** @internal */
+  override removeAllListeners(event?: string | symbol): this {
+    if (event === undefined) super.removeAllListeners();
+    else super.removeAllListeners(event);
+    return this.#left();
+  }
+
+  /** Nobody may be left for whom the guest was held. The stream itself takes note of that in the next tick; not all of Node's tell by an event. */
+  #left(): this {
+    setImmediate(() => {
+      if (!this.#read) this.#port.release('stream');
+    });
+    return this;
   }
 
   /** @internal */

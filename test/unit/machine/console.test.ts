@@ -1,6 +1,8 @@
 /** The console between a UART and its readers, without a machine. */
 import { once } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { Uart16550 } from '../../../lib/devices/uart16550a';
 import { maxBacklog, type ByteOutput } from '../../../lib/host/byte-sink';
 import type { Console } from '../../../lib/machine/console';
@@ -95,6 +97,30 @@ it.each<[string, (console: Console) => Promise<void>]>([
   port.finish('powered-off');
 });
 
+it.each<[string, (console: Console, listener: () => void) => void]>([
+  ['removeListener()', (console, listener) => void console.removeListener('readable', listener)],
+  ['off()', (console, listener) => void console.off('readable', listener)],
+  ["removeAllListeners('readable')", (console) => void console.removeAllListeners('readable')],
+  ['removeAllListeners()', (console) => void console.removeAllListeners()],
+])('the last reader that goes by %s lets a guest that was held back go on', async (_what, leave) => {
+  const { console, uart, print } = connected();
+  const [first, last] = [(): void => undefined, (): void => undefined];
+  console.on('readable', first);
+  console.on('readable', last);
+  const held = print(1e6);
+  expect(held).toBeLessThan(1e6);
+  console.removeListener('readable', first);
+  await turn();
+  await turn();
+  expect(print(1)).toBe(0);
+  leave(console, last);
+  await turn();
+  await turn();
+  expect(print(1e5)).toBe(1e5);
+  uart.flush();
+  expect(console.transcript).toHaveLength(held + 1e5);
+});
+
 it('at the end of the machine all that a UART holds comes out, also to a reader that pauses', async () => {
   const { port, console, uart, print } = connected();
   const chunks: Buffer[] = [];
@@ -171,6 +197,74 @@ it('a line costs the same whatever has been printed before it, also while somebo
   expect(console.transcript).toHaveLength(2 ** 20);
   for (let i = 0; i < 100; i++) port.deliver(Buffer.from('end'), () => undefined);
   expect((await wait).before).toHaveLength(2 ** 18 - 300);
+});
+
+describe('a RegExp', () => {
+  const deliverTo = (port: ConsolePort, text: string): boolean => port.deliver(Buffer.from(text), () => undefined);
+  /** Takes its time where there are spaces, and is not in them. */
+  const slow = /.*login: $/;
+  const spaces = ' '.repeat(3000);
+
+  it('is not looked for in each line of a guest that prints line after line', async () => {
+    const { port, console } = connected();
+    deliverTo(port, '.'.repeat(2 ** 18));
+    const wait = console.waitFor(/(\w+) login: $/);
+    const searches = jest.spyOn(RegExp.prototype, 'exec');
+    const lines = 5000;
+    for (let i = 0; i < lines; i++) deliverTo(port, '[    0.123456] x86/fpu: Supporting XSAVE feature\n');
+    const count = searches.mock.calls.length;
+    searches.mockRestore();
+    expect(count).toBeLessThan(lines / 10);
+    deliverTo(port, 'host login: ');
+    expect((await wait).groups).toEqual(['host']);
+  });
+
+  it('is found in the first output at once, and in what came while it was put off when the guest falls silent', async () => {
+    const { port, console } = connected();
+    const first = console.waitFor(/a(.)/);
+    deliverTo(port, 'abc');
+    deliverTo(port, '\n');
+    expect(await first).toMatchObject({ match: 'ab', groups: ['b'] });
+    const wait = console.waitFor(slow);
+    deliverTo(port, spaces);
+    deliverTo(port, 'login: ');
+    expect((await wait).match).toBe(`${spaces}login: `);
+  });
+
+  it.each<[string, number | undefined, (port: ConsolePort) => void]>([
+    ['the machine ends', undefined, (port) => port.finish('powered-off')],
+    ['its time is over', 1, () => undefined],
+  ])('that was put off is looked for when %s', async (_when, timeout, end) => {
+    const { port, console } = connected();
+    const wait = console.waitFor(slow, timeout === undefined ? {} : { timeout });
+    deliverTo(port, spaces);
+    deliverTo(port, 'login: ');
+    end(port);
+    expect((await wait).match).toBe(`${spaces}login: `);
+  });
+
+  it('may begin 65,536 characters before what is new, but for the first look at what has been printed', async () => {
+    const { port, console } = connected();
+    const wait = console.waitFor([/^.x+y/, /ax+y/, /bx+y/]);
+    deliverTo(port, `ab${'x'.repeat(65_535)}`);
+    deliverTo(port, 'y');
+    expect(await wait).toMatchObject({ index: 2, before: 'a', match: `b${'x'.repeat(65_535)}y` });
+    deliverTo(port, `a${'x'.repeat(70_000)}y`);
+    expect((await console.waitFor(/^ax+y/)).match).toHaveLength(70_002);
+  });
+});
+
+it('single characters are kept in little more memory than their own', () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const { port, console } = connected();
+  collect();
+  const before = process.memoryUsage().heapUsed;
+  const character = Buffer.from('a');
+  for (let i = 0; i < 2 ** 20; i++) port.deliver(character, () => undefined);
+  collect();
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(2 ** 23);
+  expect(console.transcript).toHaveLength(2 ** 20);
 });
 
 describe('a wait behind one that finds nothing', () => {
