@@ -22,6 +22,8 @@ const elsewhere = {
         'GuestRun',
         'KvmCalls',
         'PostedWrites',
+        'CoalescedZones',
+        'Intermission',
         'StateView',
         'VcpuParts',
         'SharedBacking',
@@ -44,7 +46,8 @@ const internal = {
   PortBus: ['read', 'write'],
   MmioBus: ['read', 'write', 'readBytes', 'writeBytes'],
   ExitTrace: ['track'],
-  Console: ['receive', '_read', '_destroy', '_write'],
+  // The last three throw what Node's emitters throw.
+  Console: ['receive', '_read', '_destroy', '_write', 'removeListener', 'off', 'removeAllListeners'],
 };
 
 // Every class of the package, and its layer: devices have laws of their own (device-laws.ts).
