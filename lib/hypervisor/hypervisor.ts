@@ -1,5 +1,5 @@
 import { addon, type NativeHypervisor } from '../native/addon';
-import { checkObject, shown } from '../util/check';
+import { checkNames, checkObject, shown } from '../util/check';
 import { HaxError } from '../util/errors';
 import { checkInteger } from '../util/numbers';
 import { requireFeature, type Capabilities } from './capabilities';
@@ -31,6 +31,9 @@ export interface CreateVmOptions {
   /** KVM's type of machine, KVM_X86_…; 0 by default. `hypervisor.kvm.checkExtension('KVM_CAP_VM_TYPES')` is a bit mask of those there are. */
   type?: number;
 }
+
+const openOptionNames: Record<keyof OpenOptions, true> = { backend: true };
+const vmOptionNames: Record<keyof CreateVmOptions, true> = { irqchip: true, pit: true, type: true };
 
 /** Collected without close(): the descriptors are gone, but later than they should be. */
 const unclosed = new FinalizationRegistry<string>((device) => {
@@ -66,6 +69,7 @@ export class Hypervisor {
    */
   static open(options: OpenOptions = {}): Hypervisor {
     checkObject(options, 'what open() takes');
+    checkNames(options, openOptionNames, 'open()');
     const name = options.backend ?? (process.env.HAX_BACKEND || undefined);
     if (name !== undefined) return new Hypervisor(addon().openHypervisor(name));
     const missing: string[] = [];
@@ -119,6 +123,7 @@ export class Hypervisor {
   createVm(options: CreateVmOptions = {}): VirtualMachine {
     this.#check();
     checkObject(options, 'what createVm() takes');
+    checkNames(options, vmOptionNames, 'createVm()');
     const irqchip = options.irqchip ?? (this.capabilities.features.kernelIrqchip.available ? 'kernel' : 'user');
     if (irqchip !== 'kernel' && irqchip !== 'user') {
       throw new HaxError('ERR_HAX_INVALID_ARGUMENT', `irqchip must be 'kernel' or 'user', not ${shown(irqchip)}`);

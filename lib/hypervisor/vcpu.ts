@@ -1,7 +1,7 @@
 import type { Removable } from '../bus/claim';
 import { exitPage } from '../native/layout';
 import type { NativeVcpu } from '../native/addon';
-import { checkBoolean, checkBytes, checkObject, checkSignal, shown } from '../util/check';
+import { checkBoolean, checkBytes, checkNames, checkObject, checkSignal, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { nowNs } from '../util/now';
 import { checkInteger } from '../util/numbers';
@@ -37,6 +37,8 @@ export interface RunOptions {
   /** Tells of each exit; none by default, and then it costs nothing. */
   trace?: ExitTrace;
 }
+
+const runOptionNames: Record<keyof RunOptions, true> = { signal: true, threaded: true, paused: true, affinity: true, trace: true };
 
 /** A run in progress; the run loop (lib/run) makes one, the vCPU forwards to it. */
 export interface RunInProgress {
@@ -195,6 +197,7 @@ export class Vcpu {
   run(options: RunOptions = {}): Promise<RunEnd> {
     this.#checkIdle('run');
     checkObject(options, 'what run() takes');
+    checkNames(options, runOptionNames, 'run()');
     const { signal, threaded = false, paused = false, affinity, trace } = options;
     checkBoolean(threaded, 'threaded');
     checkBoolean(paused, 'paused');

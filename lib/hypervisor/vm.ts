@@ -5,7 +5,7 @@ import { PortBus } from '../bus/port-bus';
 import { GuestMemory, Region } from '../memory/guest-memory';
 import { SharedBacking, sharedBytes, type SharedMemory } from '../memory/shared-memory';
 import { addon, type NativeVm } from '../native/addon';
-import { checkObject } from '../util/check';
+import { checkNames, checkObject } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger, parseSize } from '../util/numbers';
 import { requireFeature } from './capabilities';
@@ -45,6 +45,9 @@ export interface CreateVcpuOptions {
   /** The guest's whole CPUID table; by default what the hypervisor supports, made sane by `guestCpuid()`. */
   cpuid?: readonly CpuidEntry[];
 }
+
+const memoryOptionNames: Record<keyof MapMemoryOptions, true> = { gpa: true, size: true, readOnly: true, shared: true, offset: true };
+const vcpuOptionNames: Record<keyof CreateVcpuOptions, true> = { id: true, cpus: true, cpuid: true };
 
 /** IA32_APIC_BASE (Intel SDM vol. 3, 10.4.4): the address after reset with the enable bit 11 clear, and the boot processor's bit 8. */
 const apicBaseDisabled = 0xfee00000;
@@ -128,6 +131,7 @@ export class VirtualMachine {
   mapMemory(options: MapMemoryOptions): Region {
     this.#check();
     checkObject(options, 'what mapMemory() takes');
+    checkNames(options, memoryOptionNames, 'mapMemory()');
     const { gpa, size, readOnly = false, shared, offset = 0 } = options;
     const bytes = parseSize(size, 'size of guest memory');
     checkInteger(gpa, 'gpa', 0, Number.MAX_SAFE_INTEGER);
@@ -159,6 +163,7 @@ export class VirtualMachine {
   createVcpu(options: CreateVcpuOptions = {}): Vcpu {
     this.#check();
     checkObject(options, 'what createVcpu() takes');
+    checkNames(options, vcpuOptionNames, 'createVcpu()');
     const id = options.id === undefined ? this.#lowestUnusedId() : checkInteger(options.id, 'id of a vCPU', 0, 0xfffe);
     const cpus = checkInteger(options.cpus ?? 1, 'number of vCPUs', 1, 0xffff);
     if (options.cpuid !== undefined) {

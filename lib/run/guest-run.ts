@@ -204,7 +204,7 @@ export abstract class GuestRun implements RunInProgress {
       } else {
         const value = bus.read(port, size);
         if (typeof value === 'number') u32[data32] = value;
-        else this.park(value, (settled) => (u32[data32] = settled));
+        else this.park(value, (settled) => (u32[data32] = settled), this.#noAnswer);
       }
     } catch (error) {
       this.#portFailed(error, port);
@@ -243,8 +243,15 @@ export abstract class GuestRun implements RunInProgress {
     }
   }
 
+  /** What nobody answers reads as on an open bus, so that the access is complete. */
+  readonly #noAnswer = (): void => {
+    const u32 = this.u32;
+    if (u32[directionAt] === 0) u32[data32] = u32[data32 + 1] = 0xffffffff;
+  };
+
   #portFailed(error: unknown, port: number): void {
     const u32 = this.u32;
+    if (u32[countAt] === 1) this.#noAnswer();
     const access = u32[countAt] !== 1 ? 'string I/O at' : u32[directionAt] !== 0 ? 'OUT to' : 'IN from';
     this.deviceFailed(error, `${access} port ${hex(port)}`);
   }
@@ -265,9 +272,10 @@ export abstract class GuestRun implements RunInProgress {
     try {
       const bus = this.vcpu.vm.mmio;
       const pending = u32[directionAt] !== 0 ? bus.writeBytes(address, bytes, size) : bus.readBytes(address, bytes, size);
-      if (pending !== undefined) this.park(pending, reply);
+      if (pending !== undefined) this.park(pending, reply, this.#noAnswer);
       else reply();
     } catch (error) {
+      this.#noAnswer();
       this.deviceFailed(error, `${u32[directionAt] !== 0 ? 'write to' : 'read from'} address ${hex(address)}`);
     }
   }
@@ -323,8 +331,8 @@ export abstract class GuestRun implements RunInProgress {
     }
   }
 
-  /** The handler's answer comes later: the vCPU waits, the event loop goes on. */
-  protected park<T>(pending: PromiseLike<T>, reply: (value: T) => void): void {
+  /** The handler's answer comes later: the vCPU waits, the event loop goes on. `rejected` answers when it never does. */
+  protected park<T>(pending: PromiseLike<T>, reply: (value: T) => void, rejected: () => void = () => undefined): void {
     this.parked = true;
     this.over = true;
     pending.then(
@@ -335,7 +343,12 @@ export abstract class GuestRun implements RunInProgress {
         if (this.waits) this.completeIfPaused();
         else this.wake();
       },
-      (error: unknown) => this.deviceFailed(error, 'a promise of its handler'),
+      (error: unknown) => {
+        if (this.ended || this.settled) return;
+        rejected();
+        this.parked = false;
+        this.deviceFailed(error, 'a promise of its handler');
+      },
     );
   }
 

@@ -193,3 +193,21 @@ describe('open', () => {
     expect(codeOf(() => Hypervisor.open({ backend: 7 as never }))).toBe('ERR_HAX_INVALID_ARGUMENT');
   });
 });
+
+describeEachBackend('options that there are not', (backend) => {
+  it('are refused by name, with those there are', () => {
+    const vm = backend.vm();
+    const vcpu = vm.createVcpu();
+    const wrong: [() => unknown, string][] = [
+      [() => Hypervisor.open({ backnd: backend.name } as never), 'open() has no option "backnd"; it has backend'],
+      [() => vm.hypervisor.createVm({ irqChip: 'user' } as never), 'createVm() has no option "irqChip"'],
+      [() => vm.mapMemory({ gpa: 0, size: 4096, readonly: true } as never), 'mapMemory() has no option "readonly"'],
+      [() => vm.createVcpu({ idd: 3 } as never), 'createVcpu() has no option "idd"'],
+      [() => vcpu.run({ thread: true } as never), 'run() has no option "thread"'],
+    ];
+    for (const [use, message] of wrong) {
+      expect(codeOf(use)).toBe('ERR_HAX_INVALID_ARGUMENT');
+      expect(use).toThrow(message);
+    }
+  });
+});

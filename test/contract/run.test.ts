@@ -311,6 +311,9 @@ describeEachBackend('a device that fails', (backend) => {
       vm.ports.add({ at: 0x60, length: 1 }, { read, write: () => undefined });
       const error = await failure(vcpu.run({ threaded }));
       expect([error.code, error.cause]).toEqual(['ERR_HAX_DEVICE_FAILED', thrown]);
+      // The access is made, with what an open bus gives, and the guest may go on behind it.
+      expect(vcpu.getState().rax & 0xffn).toBe(0xffn);
+      expect([await vcpu.run({ threaded }), vcpu.getState().rax & 0xffn]).toEqual([{ reason: 'halted' }, 0xffn]);
     }
   });
 
