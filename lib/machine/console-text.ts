@@ -117,7 +117,7 @@ export class ConsoleText {
       if (timeout !== undefined && timeout <= maxTimeout) {
         timer = setTimeout(() => {
           this.#searchLate();
-          if (this.#waiters.includes(waiter)) waiter.giveUp(this.#timedOut(patterns, timeout));
+          if (this.#waiters.includes(waiter)) waiter.giveUp(this.#timedOut(waiter, timeout));
         }, timeout);
       }
       this.#match();
@@ -196,14 +196,14 @@ export class ConsoleText {
     this.#nextSearch = now + searchPause * (now - began);
   }
 
-  #timedOut(patterns: readonly Pattern[], timeout: number): HaxError {
-    return new HaxError(
-      'ERR_HAX_TIMEOUT',
-      `the guest did not print ${describe(patterns)} within ${timeout} ms; its last lines:\n${this.lastLines()}`,
-      {
-        transcript: this.transcript,
-      },
-    );
+  #timedOut({ patterns }: Waiter, timeout: number): HaxError {
+    const [first] = this.#waiters;
+    const what =
+      first.patterns === patterns
+        ? `the guest did not print ${describe(patterns)}`
+        : `${describe(patterns)} is looked for behind ${describe(first.patterns)}, which an earlier waitFor() waits for and the guest did not print`;
+    const message = `${what} within ${timeout} ms; its last lines:\n${this.lastLines()}`;
+    return new HaxError('ERR_HAX_TIMEOUT', message, { transcript: this.transcript });
   }
 
   #endedBefore(patterns: readonly Pattern[]): Error {

@@ -32,8 +32,8 @@ export class Console extends Duplex {
   }
 
   /**
-   * Waits until the guest prints text that matches, looking from where the last wait ended. With an array the pattern that matches
-   * first in the text wins. Rejects with ERR_HAX_ENDED when the guest ends before, with ERR_HAX_TIMEOUT, or with the reason of a signal,
+   * Waits until the guest prints text that matches, looking from where the last wait ended: a second call waits for the first. Of several
+   * things that may come, wait for an array of them: the pattern that matches first in the text wins. Rejects with ERR_HAX_ENDED when the guest ends before, with ERR_HAX_TIMEOUT, or with the reason of a signal,
    * its own or the machine's.
    */
   waitFor(pattern: Pattern | readonly Pattern[], options: WaitOptions = {}): Promise<WaitResult> {

@@ -99,6 +99,16 @@ describeKvm('waitFor', () => {
     expect(JSON.stringify(error)).not.toContain('transcript');
   });
 
+  it('time-out of a wait behind another: the message names what that one waits for', async () => {
+    const { console } = await afterLines();
+    const ahead = codeOfAsync(() => console.waitFor(never));
+    await expect(console.waitFor(/alpha|beta/, { timeout: 20 })).rejects.toThrow(
+      `/alpha|beta/ is looked for behind ${JSON.stringify(never)}, which an earlier waitFor() waits for and the guest did not print within 20 ms`,
+    );
+    for (const machine of machines) await machine.close();
+    expect(await ahead).toBe('ERR_HAX_ENDED');
+  });
+
   it('an abort of its own leaves the machine running', async () => {
     const machine = await start(lines);
     const controller = new AbortController();
