@@ -84,9 +84,13 @@ export async function runCommand(image: string | undefined, options: RunCommandO
 /** Outputs beside the console that were asked for and cannot be written: the guest goes on, but the run is no success. */
 class Losses {
   any = false;
+  readonly #told = new Set<string>();
 
+  /** Once each: a stream may fail again at every write. */
   tell(message: string): void {
     this.any = true;
+    if (this.#told.has(message)) return;
+    this.#told.add(message);
     stderrStream().write(`hax: ${message}\n`);
   }
 }
@@ -259,9 +263,10 @@ type DebugConsoleOutput = NonNullable<MachineOptions['debugConsole']> & { draine
 
 async function connectDebugConsole({ port, path }: DebugConsoleTarget, losses: Losses): Promise<DebugConsoleOutput> {
   const output: Writable = path === undefined ? stderrStream() : await fileStream(path);
-  output.on('error', (error: Error) => losses.tell(`--debugcon: ${error.message}`));
+  // What is lost on standard error cannot be told there: that would fail too, and be told again, for ever.
+  output.on('error', (error: Error) => (path === undefined ? (losses.any = true) : losses.tell(`--debugcon: ${error.message}`)));
   const drained = async (): Promise<void> => {
-    if (path === undefined) return;
+    if (path === undefined) return stderrDrained();
     const { finished } = await import('node:stream/promises');
     await finished(output.end()).catch(() => undefined);
   };
