@@ -28,7 +28,7 @@ import { connectSerial } from './serial';
 import { StandardOutput } from './standard-output';
 import { describeStatistics } from './statistics';
 import { status } from './status';
-import { stderrDrained, stderrStream, stdoutStream } from './streams';
+import { leave, stderrDrained, stderrStream, stdoutStream } from './streams';
 
 /** Why we end the run, when it is not the guest's own end. */
 type Verdict = { status: number; message?: string };
@@ -56,6 +56,7 @@ export async function runCommand(image: string | undefined, options: RunCommandO
     stderrStream().write(`hax: ${error.message}\n`);
     return status.usage;
   }
+  if (options.backend === 'auto') delete process.env.HAX_BACKEND;
   install();
   const progress = loadProgress(stderrStream);
   const losses = new Losses();
@@ -171,7 +172,7 @@ class Run {
     await machine.close();
     // What is stuck in the standard streams would keep the process.
     if (outputs !== 'abandoned') outputs = await Promise.race([stderrDrained(), this.#abandoned]);
-    if (outputs === 'abandoned') process.exit(code);
+    if (outputs === 'abandoned') await leave(code);
     return code;
   }
 

@@ -85,7 +85,11 @@ function connectStdio(machine: { readonly console: Console }, standard: Standard
   const restore = (): void => void stdin.setRawMode(false);
   // Also when something throws that nobody caught.
   process.once('exit', restore);
+  // A shell has put it to its own use while we were stopped, and Node sets no mode that it believes to be there.
+  const onContinue = (): void => void stdin.setRawMode(false).setRawMode(true);
+  process.on('SIGCONT', onContinue);
   const close = (): void => {
+    process.off('SIGCONT', onContinue);
     restore();
     process.off('exit', restore);
     stdin.off('data', onData).destroy();

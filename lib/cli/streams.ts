@@ -2,6 +2,7 @@
  * Standard output and standard error as Node's streams. They are made when they are first used: Node takes longer for them, and for the sockets
  * that come along, than we do for a machine, and a guest that boots needs neither (standard-output.ts).
  */
+import { fstatSync } from 'node:fs';
 import { status } from './status';
 
 const used = { stdout: false, stderr: false };
@@ -27,8 +28,33 @@ export async function stderrDrained(): Promise<void> {
 export async function exit(code: number): Promise<void> {
   await stderrDrained();
   const error = used.stdout && (await drained(process.stdout));
-  if (error && code === status.ok) unwritable(error);
+  if (error && code === status.ok) await unwritable(error);
+  await leave(code);
+}
+
+/** Ends the process at once. Node 20 aborts where it cannot put a terminal's mode back: one that is gone has us end by its signal. */
+export async function leave(code: number): Promise<void> {
+  if (await isTerminalGone()) {
+    process.removeAllListeners('SIGHUP');
+    process.kill(process.pid, 'SIGHUP');
+  }
   process.exit(code);
+}
+
+/** Major numbers of Linux's pseudo-terminals (Documentation/admin-guide/devices.txt). */
+const pseudoTerminals = { first: 136, last: 143 };
+
+/** Whether a standard stream leads to the terminal of a window that has been closed: it is none any more. */
+async function isTerminalGone(): Promise<boolean> {
+  if (process.platform !== 'linux') return false;
+  const devices = [0, 1, 2].filter((fd) => {
+    const stat = fstatSync(fd);
+    const major = (stat.rdev >> 8) & 0xfff;
+    return stat.isCharacterDevice() && major >= pseudoTerminals.first && major <= pseudoTerminals.last;
+  });
+  if (devices.length === 0) return false;
+  const { isatty } = await import('node:tty');
+  return devices.some((fd) => !isatty(fd));
 }
 
 /** A terminal that takes no more would block in Node's write, and with it the time-out and all signals. */
@@ -48,12 +74,12 @@ export function describeClosedOutput(error: NodeJS.ErrnoException): string {
 }
 
 function onError(error: Error): void {
-  if (process.stdout.listenerCount('error') === 1) unwritable(error);
+  if (process.stdout.listenerCount('error') === 1) void unwritable(error);
 }
 
-function unwritable(error: Error): never {
+function unwritable(error: Error): Promise<void> {
   stderrStream().write(`hax: ${describeClosedOutput(error)}\n`);
-  process.exit(status.error);
+  return leave(status.error);
 }
 
 function ignore(): void {

@@ -1,4 +1,5 @@
 /** `hax run` on a terminal: script(1) makes one, and tells the terminal's mode before and after. */
+import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { commandFile, RunningCommand, type Finished } from '../support/command';
@@ -28,6 +29,10 @@ const hexEcho = files.write(
     reset: ${ending.acpiReset}`),
 );
 
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(20);
+}
+
 /** 78 letters A to the port dx. */
 const line = `mov al, 65\n mov cx, 78\n 3: out dx, al\n dec cx\n jnz 3b\n mov al, 10\n out dx, al`;
 
@@ -43,7 +48,8 @@ class Terminal {
     const name = files.at(this.#name);
     const script = files.write(
       `${this.#name}.sh`,
-      `echo "before $(${mode})"\n(sh -c 'echo $PPID' >${name}.pid; exec ${hax})\necho $? >${name}.status\necho "after $(${mode})"\n`,
+      // The inner shell outlives the terminal's end, to keep the status.
+      `echo "before $(${mode})"\n(trap : HUP; (sh -c 'echo $PPID' >${name}.pid; exec ${hax}); echo $? >${name}.status)\necho "after $(${mode})"\n`,
     );
     this.#running = new RunningCommand('script', ['-qec', `sh ${script}`, '/dev/null'], { keepInput: true });
   }
@@ -67,8 +73,22 @@ class Terminal {
     return this.#running.printed(text);
   }
 
+  get pid(): number {
+    return Number(readFileSync(files.at(`${this.#name}.pid`), 'utf8'));
+  }
+
   signal(name: NodeJS.Signals): void {
-    process.kill(Number(readFileSync(files.at(`${this.#name}.pid`), 'utf8')), name);
+    process.kill(this.pid, name);
+  }
+
+  /** Its window is closed: what held the other side is gone. */
+  hangUp(): void {
+    this.#running.child.kill('SIGKILL');
+  }
+
+  /** What stty(1) says about it now. */
+  stty(...args: string[]): string {
+    return execFileSync('stty', ['-F', `/proc/${this.pid}/fd/0`, ...args], { encoding: 'utf8' });
   }
 
   /** Nobody reads it any more. */
@@ -187,6 +207,35 @@ describeKvm('a terminal', () => {
     const { status, text } = await terminal.end();
     expect([status, text.split('A'.repeat(78)).length - 1]).toEqual([3, lines]);
     expect(text).toMatch(/hax: the guest crashed: panicked[^]*rip/);
+  });
+
+  itOnTerminal('that is closed ends the run with 129, whatever the guest does', async () => {
+    const silent = files.write('silent', bootSector(ending.spin));
+    const chatty = files.write('chatty', bootSector(`mov dx, ${place.com1}\n 2: ${line}\n jmp 2b`));
+    for (const [image, shown] of [
+      [silent, 'hax: Ctrl-A X'],
+      [chatty, 'AAA'],
+    ]) {
+      const terminal = new Terminal(['run', image]);
+      await terminal.printed(shown);
+      await until(() => terminal.stty('-a').includes('-icanon'));
+      terminal.hangUp();
+      await until(() => terminal.status !== undefined);
+      expect(terminal.status).toBe(129);
+    }
+  });
+
+  itOnTerminal('is raw again when the command goes on after a stop', async () => {
+    const terminal = new Terminal(['run', hexEcho]);
+    await terminal.printed('ready');
+    terminal.signal('SIGSTOP');
+    await until(() => / T /.test(readFileSync(`/proc/${terminal.pid}/stat`, 'utf8')));
+    terminal.stty('sane'); // as a shell does
+    expect(terminal.stty('-a')).not.toContain('-icanon');
+    terminal.signal('SIGCONT');
+    await until(() => terminal.stty('-a').includes('-icanon'));
+    terminal.type('q');
+    expect(await terminal.end()).toMatchObject({ status: 0 });
   });
 
   itOnTerminal('its mode is left alone when there is nothing to boot', async () => {

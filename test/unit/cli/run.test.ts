@@ -194,6 +194,21 @@ describe('options reach the machine', () => {
     expect(mockMade[0].options).toMatchObject({ initrd: ['a', 'b'], append: 'x y', debugExit: 0x501, memory: 5001216 });
   });
 
+  it('--backend auto and HAX_BACKEND=auto are the default', async () => {
+    const before = process.env.HAX_BACKEND;
+    try {
+      for (const [variable, ...args] of [['haxm', '--backend', 'auto'], ['auto']]) {
+        process.env.HAX_BACKEND = variable;
+        await ended({ reason: 'halted' }, ...args);
+        expect(mockMade[0].options).not.toHaveProperty('backend');
+        expect(process.env.HAX_BACKEND).toBeUndefined();
+      }
+    } finally {
+      if (before === undefined) delete process.env.HAX_BACKEND;
+      else process.env.HAX_BACKEND = before;
+    }
+  });
+
   it('its refusal is told and gives the status', async () => {
     mockRefusal = new HaxError('ERR_HAX_NO_DEVICE', '/dev/kvm is not there');
     expect(await main(['run', 'image'])).toBe(1);
@@ -353,6 +368,16 @@ describe('a terminal', () => {
     machine.end({ reason: 'halted' });
     expect(await status).toBe(0);
     expect([terminal.modes, terminal.destroyed, process.listenerCount('exit')]).toEqual([[true, false], true, listeners]);
+  });
+
+  it('is made raw again after a stop', async () => {
+    const listeners = process.listenerCount('SIGCONT');
+    const { machine, status } = await start();
+    process.emit('SIGCONT');
+    expect(terminal.modes).toEqual([true, false, true]);
+    machine.end({ reason: 'halted' });
+    await status;
+    expect([terminal.modes.at(-1), process.listenerCount('SIGCONT')]).toEqual([false, listeners]);
   });
 
   it('Ctrl-A X ends the run, Ctrl-A with anything else sends that', async () => {
