@@ -1,6 +1,21 @@
+import { test as nodeTest } from 'node:test';
 import { autoClose, needsHypervisor, whyUnavailable } from '../../lib/testing';
 import { Hypervisor } from '../../lib/hypervisor/hypervisor';
 import { HaxError } from '../../lib/util/errors';
+
+/** As @types/mocha declares it. */
+interface MochaTest {
+  (fn: (done: () => void) => void): unknown;
+  (title: string, fn?: ((done: () => void) => void) | (() => PromiseLike<unknown>)): unknown;
+  skip: { (title: string, fn?: (done: () => void) => void): unknown; (fn: () => void): unknown };
+}
+
+/** As Vitest declares it. */
+interface VitestTest {
+  (name: string | (() => void), fn?: (context: object) => unknown, options?: number): void;
+  (name: string | (() => void), options?: { timeout?: number }, fn?: (context: object) => unknown): void;
+  skip: VitestTest;
+}
 
 const open = jest.spyOn(Hypervisor, 'open');
 afterEach(() => {
@@ -48,6 +63,30 @@ test('tests run where a VM can be made and are skipped with the reason elsewhere
   process.env.HAX_REQUIRE_KVM = '1';
   needsHypervisor(run, skip)('must boot', body);
   expect(run).toHaveBeenLastCalledWith('must boot', body);
+});
+
+/** Checked by `npm run types`: what the runners of the documentation declare, here with their overloads, is taken and given back. */
+test('the types of every runner fit', () => {
+  open.mockReturnValue({ close: () => undefined } as unknown as Hypervisor);
+  const body = async (): Promise<void> => undefined;
+  const forNode: typeof nodeTest = needsHypervisor(nodeTest, nodeTest.skip);
+  const forJest: jest.It = needsHypervisor(test, test.skip);
+  const vitest = jest.fn() as unknown as VitestTest;
+  const forVitest: VitestTest = needsHypervisor(vitest, vitest.skip);
+  const mocha = jest.fn() as unknown as MochaTest;
+  const forMocha: MochaTest = needsHypervisor(mocha, mocha.skip);
+  forVitest('boots', { timeout: 60_000 }, body);
+  forVitest('boots', body, 60_000);
+  forMocha('boots', body);
+  // A test cannot be registered inside one.
+  const unused = [
+    () => forNode('boots', { timeout: 60_000 }, body),
+    () => forNode('boots', (context) => context.diagnostic('booted')),
+    () => forJest('boots', body, 60_000),
+    // @ts-expect-error a test has a name
+    () => forJest(body),
+  ];
+  expect(unused).toHaveLength(4);
 });
 
 test('resources are closed after the test, the newest first', async () => {
