@@ -1,4 +1,4 @@
-import { explainFailure, explainRefusal, withPage } from './findings';
+import { explainBackend, explainFailure, explainRefusal, wasTried, withPage } from './findings';
 import { tryHaxm } from './haxm';
 import { describeHost, loadedModules } from './host';
 import { thisHost, type HostProbe, type OpenedDevice } from './probe';
@@ -10,8 +10,10 @@ function tryKvm(probe: HostProbe, host: HostReport, kvm: KvmReport): Finding | u
   try {
     opened = probe.openKvm();
   } catch (error) {
+    kvm.tried = wasTried(error);
     return explainFailure(error, probe, host, kvm.device);
   }
+  kvm.tried = true;
   try {
     kvm.apiVersion = opened.capabilities.apiVersion;
     kvm.features = opened.capabilities.features;
@@ -46,6 +48,7 @@ export function doctor(probe: HostProbe = thisHost()): DoctorReport {
   const kvm: KvmReport = {
     device: probe.kvmDevice,
     present: probe.stat(probe.kvmDevice) !== undefined,
+    tried: false,
     usable: false,
     software: false,
     modules,
@@ -55,6 +58,7 @@ export function doctor(probe: HostProbe = thisHost()): DoctorReport {
   const haxm: HaxmReport = {
     device: probe.haxmDevice,
     present: probe.stat(probe.haxmDevice) !== undefined,
+    tried: false,
     usable: false,
     blockedBy: '',
     apiVersion: 0,
@@ -66,8 +70,8 @@ export function doctor(probe: HostProbe = thisHost()): DoctorReport {
   const blocked = tryHaxm(probe, host, haxm);
   if (blocked) findings.push(blocked);
   const problem = tryKvm(probe, host, kvm);
-  // One device is enough.
-  if (problem) findings.push(haxm.usable ? { ...problem, severity: 'info' } : problem);
+  // One device is enough, unless HAX_BACKEND names the other.
+  if (problem) findings.push(haxm.usable && probe.backend !== 'kvm' ? { ...problem, severity: 'info' } : problem);
   kvm.software = kvm.usable && isSoftware(host, modules);
   if (kvm.software) {
     findings.push({
@@ -85,10 +89,15 @@ export function doctor(probe: HostProbe = thisHost()): DoctorReport {
       remedy: '',
     });
   }
+  const asked = explainBackend(probe, [haxm, kvm]);
+  if (asked) findings.push(asked);
+  const inTheWay = asked?.severity === 'error';
   return {
     version: probe.version,
-    ok: haxm.usable || kvm.usable,
-    linux: judgeLinux(host, haxm, kvm),
+    ok: !inTheWay && (haxm.usable || kvm.usable),
+    linux: inTheWay
+      ? { ok: false, reason: asked.message.replace(/\.$/, '') }
+      : judgeLinux(host, { ...haxm, usable: haxm.usable && probe.backend !== 'kvm' }, kvm),
     host,
     addon: { ok: ![blocked, problem].some((finding) => finding?.code === 'addon-missing') },
     haxm,

@@ -2,7 +2,9 @@
 import { errorPage, HaxError, type HaxErrorCode } from '../util/errors';
 import { groupById, loadedModules, moduleFor } from './host';
 import type { HostProbe } from './probe';
-import type { Finding, FindingCode, HostReport } from './report';
+import type { Finding, FindingCode, HaxmReport, HostReport, KvmReport } from './report';
+
+export const correctVariable = 'Correct the variable, or unset it.';
 
 /** The code that a program would see, whose page tells more; those without one work. */
 const codes: Partial<Record<FindingCode, HaxErrorCode>> = {
@@ -108,6 +110,30 @@ export function explainPermission(probe: HostProbe, host: HostReport, device: st
   );
 }
 
+/** Whether the device itself was reached: without the addon, or with a wrong HAX_KICK_SIGNAL, it is not. */
+export function wasTried(error: unknown): boolean {
+  return !(error instanceof HaxError && (error.code === 'ERR_HAX_NO_ADDON' || error.code === 'ERR_HAX_INVALID_ARGUMENT'));
+}
+
+/** What HAX_BACKEND means here, where it is set: without a name of its own every program opens that device or fails. */
+export function explainBackend({ backend }: HostProbe, devices: readonly (HaxmReport | KvmReport)[]): Finding | undefined {
+  if (backend === undefined) return undefined;
+  const finding = (severity: Finding['severity'], message: string, remedy: string): Finding => ({
+    severity,
+    code: 'environment',
+    message: `HAX_BACKEND=${backend} ${message}`,
+    remedy,
+  });
+  const asked = devices[['haxm', 'kvm'].indexOf(backend)];
+  if (!asked) {
+    const what = backend === 'null' ? 'is a device for tests, which runs no guest' : 'is no hypervisor that node-hax knows';
+    return { ...finding('error', `${what}.`, 'Set HAX_BACKEND to kvm or haxm, or unset it.'), page: errorPage('ERR_HAX_UNKNOWN_BACKEND') };
+  }
+  if (asked.usable) return finding('info', `asks for ${asked.device} alone.`, '');
+  const usesOther = devices.some(({ usable }) => usable) ? 'Unset HAX_BACKEND.' : '';
+  return { ...finding('error', `asks for ${asked.device} alone, which cannot be used.`, usesOther), page: errorPage('ERR_HAX_NO_DEVICE') };
+}
+
 /** A finding for what opening the device threw. */
 export function explainFailure(error: unknown, probe: HostProbe, host: HostReport, device: string): Finding {
   if (!(error instanceof HaxError)) throw error;
@@ -117,6 +143,9 @@ export function explainFailure(error: unknown, probe: HostProbe, host: HostRepor
   if (code === 'ERR_HAX_NO_ADDON') return { severity: 'error', code: 'addon-missing', message, remedy: hint };
   if (code === 'ERR_HAX_API_VERSION') return { severity: 'error', code: 'api-version', message, remedy: hint };
   if (code === 'ERR_HAX_UNSUPPORTED') return { severity: 'error', code: 'kernel-too-old', message, remedy: 'Use Linux 4.11 or newer.' };
+  if (code === 'ERR_HAX_INVALID_ARGUMENT') {
+    return { severity: 'error', code: 'environment', message, remedy: correctVariable, page: errorPage(code) };
+  }
   return { severity: 'error', code: 'open-failed', message, remedy: hint, page: errorPage(code) };
 }
 

@@ -1,6 +1,6 @@
 /** /dev/HAX: what it can do, what blocks it, and what to do about that. */
 import { HaxError } from '../util/errors';
-import { explainPermission } from './findings';
+import { correctVariable, explainPermission, wasTried } from './findings';
 import type { HostProbe, OpenedHaxm } from './probe';
 import type { Finding, HaxmReport, HostReport } from './report';
 
@@ -16,7 +16,7 @@ export function whyNoHaxm(probe: HostProbe, host: HostReport): string {
 }
 
 function error(
-  code: 'haxm-blocked' | 'haxm-refused' | 'open-failed' | 'api-version' | 'addon-missing',
+  code: 'haxm-blocked' | 'haxm-refused' | 'open-failed' | 'api-version' | 'addon-missing' | 'environment',
   message: string,
   remedy: string,
 ): Finding {
@@ -43,6 +43,7 @@ function explainOpen(thrown: unknown, probe: HostProbe, host: HostReport): Findi
     );
   }
   if (code === 'ERR_HAX_NO_DEVICE') return error('haxm-blocked', message, `As root: modprobe -r haxm; modprobe haxm (${manual}).`);
+  if (code === 'ERR_HAX_INVALID_ARGUMENT') return error('environment', message, correctVariable);
   return error('open-failed', message, hint);
 }
 
@@ -79,10 +80,12 @@ export function tryHaxm(probe: HostProbe, host: HostReport, haxm: HaxmReport): F
   try {
     opened = probe.openHaxm();
   } catch (thrown) {
+    haxm.tried = wasTried(thrown);
     const finding = explainOpen(thrown, probe, host);
     haxm.blockedBy = finding.message;
     return finding;
   }
+  haxm.tried = true;
   try {
     haxm.apiVersion = opened.capabilities.apiVersion;
     haxm.features = opened.capabilities.features;

@@ -40,6 +40,8 @@ export interface HostProbe {
   readonly node: string;
   readonly kvmDevice: string;
   readonly haxmDevice: string;
+  /** HAX_BACKEND, where it is set. */
+  readonly backend: string | undefined;
   user(): User;
   /** A small text file, or undefined where it cannot be read. */
   read(file: string): string | undefined;
@@ -70,6 +72,7 @@ export function thisHost(): HostProbe {
     node: process.versions.node,
     kvmDevice: process.env.HAX_KVM_DEVICE || '/dev/kvm',
     haxmDevice: '/dev/HAX',
+    backend: process.env.HAX_BACKEND || undefined,
     user() {
       const uid = process.getuid?.() ?? -1;
       // A container's user may have a number and no name.

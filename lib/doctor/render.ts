@@ -3,15 +3,19 @@ import type { DoctorReport, HaxmReport, KvmReport } from './report';
 
 const arrow = '  → ';
 
+function unusable({ tried }: { tried: boolean }): string {
+  return tried ? 'there, but not usable' : 'there, not tried';
+}
+
 function describeKvm(kvm: KvmReport): string {
-  if (!kvm.usable) return kvm.present ? 'there, but not usable' : 'not there';
+  if (!kvm.usable) return kvm.present ? unusable(kvm) : 'not there';
   const modules = kvm.modules.length > 0 ? `, ${kvm.modules.join(' + ')}` : '';
   return `usable, API version ${kvm.apiVersion}${modules}${kvm.software ? ' (software KVM)' : ''}`;
 }
 
 function describeHaxm(haxm: HaxmReport): string {
   if (haxm.usable) return `usable, API version ${haxm.apiVersion}`;
-  return haxm.present ? 'there, but not usable' : `not there: ${haxm.blockedBy}`;
+  return haxm.present ? unusable(haxm) : `not there: ${haxm.blockedBy}`;
 }
 
 function describeWords({ words }: HaxmReport): [label: string, text: string][] {

@@ -10,6 +10,7 @@ export type FindingCode =
   | 'api-version'
   | 'container'
   | 'device-node'
+  | 'environment'
   | 'haxm-blocked'
   | 'haxm-refused'
   | 'kernel-too-old'
@@ -60,6 +61,8 @@ export interface HaxmReport {
   device: string;
   /** The node exists. */
   present: boolean;
+  /** It was asked to open: the addon loaded, and no variable of the environment was in the way. */
+  tried: boolean;
   /** It was opened and a VM was made on it. */
   usable: boolean;
   /** What is in the way; empty when nothing is. */
@@ -85,6 +88,8 @@ export interface KvmReport {
   device: string;
   /** The node exists. */
   present: boolean;
+  /** It was asked to open: the addon loaded, and no variable of the environment was in the way. */
+  tried: boolean;
   /** It was opened and a VM was made on it. */
   usable: boolean;
   /** No VT-x or SVM under it: guest code outside 64-bit user mode goes through an instruction emulator. */
@@ -101,7 +106,7 @@ export interface KvmReport {
 export interface DoctorReport {
   /** Of node-hax. */
   version: string;
-  /** A VM can be created. */
+  /** A VM can be created, on the device that HAX_BACKEND names where it is set. */
   ok: boolean;
   /** Whether an unmodified Linux can run as a guest here, and why or why not. */
   linux: {

@@ -65,6 +65,65 @@ test('nested virtualization is told', () => {
   expect(report.findings).toEqual([expect.objectContaining({ severity: 'info', code: 'nested' })]);
 });
 
+describe('HAX_BACKEND', () => {
+  const both = { '/dev/kvm': { mode: 0o660, uid: 0, gid: 104 }, '/dev/HAX': { mode: 0o660, uid: 0, gid: 105 } };
+
+  test('that works is for information, and the other device no longer counts', () => {
+    const report = doctor(new FakeHost({ backend: 'kvm', nodes: both }));
+    expect(report).toMatchObject({ ok: true, linux: { ok: true, reason: expect.stringContaining('/dev/kvm') as string } });
+    expect(report.findings).toEqual([
+      expect.objectContaining({
+        severity: 'info',
+        code: 'environment',
+        message: expect.stringMatching(/^HAX_BACKEND=kvm asks for /) as string,
+      }),
+    ]);
+    const failure = new HaxError('ERR_HAX_NO_DEVICE', 'no KVM');
+    const without = doctor(new FakeHost({ backend: 'kvm', nodes: { '/dev/HAX': both['/dev/HAX'] }, failure, modules: [] }));
+    expect(without).toMatchObject({ ok: false, linux: { ok: false } });
+    expect(without.findings.map(({ severity, code }) => [severity, code])).toEqual([
+      ['error', 'module-missing'],
+      ['error', 'environment'],
+    ]);
+  });
+
+  test('of a device that cannot be used: no VM', () => {
+    const report = doctor(new FakeHost({ backend: 'haxm' }));
+    const reason = 'HAX_BACKEND=haxm asks for /dev/HAX alone, which cannot be used';
+    expect(report).toMatchObject({ ok: false, linux: { ok: false, reason }, kvm: { usable: true } });
+    expect(report.findings).toEqual([
+      {
+        severity: 'error',
+        code: 'environment',
+        message: `${reason}.`,
+        remedy: 'Unset HAX_BACKEND.',
+        page: 'node-hax/docs/errors/ERR_HAX_NO_DEVICE.md',
+      },
+    ]);
+  });
+
+  test.each(['foo', 'KVM', 'auto', 'null'])('%s: no VM', (backend) => {
+    const report = doctor(new FakeHost({ backend }));
+    expect(report).toMatchObject({ ok: false, linux: { ok: false }, kvm: { usable: true } });
+    expect(report.findings).toEqual([
+      expect.objectContaining({ severity: 'error', code: 'environment', remedy: 'Set HAX_BACKEND to kvm or haxm, or unset it.' }),
+    ]);
+  });
+});
+
+test('a device that another variable keeps from being opened was not tried', () => {
+  const failure = new HaxError('ERR_HAX_INVALID_ARGUMENT', "HAX_KICK_SIGNAL must be a number from 34 to 64, not '3'");
+  const report = doctor(new FakeHost({ failure }));
+  expect(report).toMatchObject({ ok: false, kvm: { present: true, tried: false, usable: false } });
+  expect(report.findings).toEqual([
+    expect.objectContaining({
+      code: 'environment',
+      message: expect.stringContaining('HAX_KICK_SIGNAL') as string,
+      remedy: 'Correct the variable, or unset it.',
+    }),
+  ]);
+});
+
 describe('/dev/HAX', () => {
   const nodes = { '/dev/kvm': { mode: 0o660, uid: 0, gid: 104 }, '/dev/HAX': { mode: 0o660, uid: 0, gid: 105 } };
   const alice = { name: 'alice', uid: 1000, groups: [1000] };
@@ -248,7 +307,7 @@ test.each([
   ['ERR_HAX_API_VERSION', 'api-version'],
   ['ERR_HAX_UNSUPPORTED', 'kernel-too-old'],
   ['ERR_HAX_IOCTL', 'open-failed'],
-  ['ERR_HAX_INVALID_ARGUMENT', 'open-failed'],
+  ['ERR_HAX_INVALID_ARGUMENT', 'environment'],
 ] as const)('%s becomes %s with its own words', (code, expected) => {
   const finding = refused(code);
   expect(finding).toMatchObject({ code: expected, message: `told by ${code}`, page: `node-hax/docs/errors/${code}.md` });

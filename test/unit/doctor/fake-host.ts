@@ -65,6 +65,7 @@ export class FakeHost implements HostProbe {
   readonly node = '20.0.0';
   readonly kvmDevice: string;
   readonly haxmDevice = '/dev/HAX';
+  readonly backend: string | undefined;
   /** Descriptors that doctor() has not given back. */
   open = 0;
   readonly #options: FakeHostOptions;
@@ -72,6 +73,7 @@ export class FakeHost implements HostProbe {
   constructor(options: FakeHostOptions = {}) {
     this.#options = options;
     this.platform = options.platform ?? 'linux';
+    this.backend = options.backend;
     this.kvmDevice = options.kvmDevice ?? '/dev/kvm';
   }
 

@@ -42,6 +42,19 @@ test('HAX_KVM_DEVICE names another device', () => {
   expect(thisHost().kvmDevice).toBe('/dev/other');
 });
 
+test('HAX_BACKEND, which counts when it is not empty', () => {
+  const before = process.env.HAX_BACKEND;
+  try {
+    process.env.HAX_BACKEND = 'haxm';
+    expect(thisHost().backend).toBe('haxm');
+    process.env.HAX_BACKEND = '';
+    expect(thisHost().backend).toBeUndefined();
+  } finally {
+    if (before === undefined) delete process.env.HAX_BACKEND;
+    else process.env.HAX_BACKEND = before;
+  }
+});
+
 test('files and their owners, or nothing', () => {
   const file = path.join(directory, 'file');
   writeFileSync(file, 'text', { mode: 0o640 });

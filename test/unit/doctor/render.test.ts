@@ -50,7 +50,7 @@ test('/dev/HAX first, with its words', () => {
 });
 
 test.each([
-  [{}, 'there, but not usable'],
+  [{}, 'there, not tried'],
   [{ nodes: {} }, 'not there'],
 ])('no VM', (options, state) => {
   const failure = new HaxError('ERR_HAX_NO_ADDON', 'the addon did not load; tried a.node', { hint: 'Build it.' });
