@@ -31,12 +31,26 @@ export function candidates(directory = root): (() => string)[] {
 }
 
 /** What scripts/install.js left behind where it had to build and could not. */
-function installationFailed(directory: string): string {
+function installationFailure(directory: string): string | undefined {
   try {
-    return ` At its installation: ${readFileSync(path.join(directory, 'build', 'install-failed.txt'), 'utf8').trim()}`;
+    return readFileSync(path.join(directory, 'build', 'install-failed.txt'), 'utf8').trim();
   } catch {
-    return '';
+    return undefined;
   }
+}
+
+function installationNote(directory: string): string {
+  const failure = installationFailure(directory);
+  return failure === undefined ? '' : ` At its installation: ${failure}`;
+}
+
+/** What to do about it; undefined for what the table says. */
+function remedy(directory: string): string | undefined {
+  if (!isSupported()) return 'Use node-hax on x86-64, with Linux (or Windows, macOS or NetBSD with HAXM); it has no hypervisor here.';
+  if (process.env.HAX_ADDON) return 'Unset HAX_ADDON, or correct it: no other file is tried while it is set.';
+  // npm has tried already, and would fail again.
+  if (installationFailure(directory) !== undefined) return 'Install a C++ compiler, make and Python 3, then: npm rebuild node-hax.';
+  return undefined;
 }
 
 /** Whether there is anything to build: both backends are for x86-64. */
@@ -61,9 +75,6 @@ export function loadFirst<T>(files: (() => string)[], load: (file: string) => T,
       tried.push(`${file} (${error instanceof Error ? error.message.split('\n')[0] : String(error)})`);
     }
   }
-  const message = `the addon of node-hax did not load on ${describePlatform()}; tried ${tried.join(', ')}.${installationFailed(directory)}`;
-  const hint = isSupported()
-    ? undefined
-    : 'Use node-hax on x86-64, with Linux (or Windows, macOS or NetBSD with HAXM); it has no hypervisor here.';
-  throw new HaxError('ERR_HAX_NO_ADDON', message, { hint, cause: causes[0] });
+  const message = `the addon of node-hax did not load on ${describePlatform()}; tried ${tried.join(', ')}.${installationNote(directory)}`;
+  throw new HaxError('ERR_HAX_NO_ADDON', message, { hint: remedy(directory), cause: causes[0] });
 }

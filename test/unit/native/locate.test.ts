@@ -69,6 +69,7 @@ it('looks at nothing but HAX_ADDON where it is set', () => {
   process.env.HAX_ADDON = path.join(root, 'other.node');
   expect(failure().message).toContain(`tried ${root}/other.node (not there).`);
   expect(failure().message).not.toContain(built);
+  expect(failure().hint).toMatch(/^Unset HAX_ADDON, or correct it/);
 });
 
 it('names platform, C library, Node, every path with its reason, and the remedy', () => {
@@ -84,6 +85,7 @@ it('names platform, C library, Node, every path with its reason, and the remedy'
 it('tells what the installation noted down', () => {
   writeFileSync(plant('build/install-failed.txt'), 'building it failed: no make\n');
   expect(failure().message).toMatch(/ At its installation: building it failed: no make$/);
+  expect(failure().hint).toMatch(/^Install a C\+\+ compiler, make and Python 3, then: npm rebuild node-hax\. See/);
 });
 
 it('does not send to a build where there is no hypervisor to build for', () => {
