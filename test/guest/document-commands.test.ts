@@ -46,7 +46,7 @@ const commands = [...new Set(all.filter(({ language }) => language === 'sh').fla
 const ours = commands.filter((command) => command.startsWith('npx node-hax '));
 
 it('no block of the documents is in a language that no test knows', () => {
-  expect([...new Set(all.map(({ language }) => language))].sort()).toEqual(['', 'js', 'sh']);
+  expect([...new Set(all.map(({ language }) => language))].sort()).toEqual(['', 'js', 'sh', 'ts']);
 });
 
 it.each(commands)('%s: is run here, or somewhere that is named', (command) => {

@@ -16,6 +16,7 @@ afterAll(() => rmSync(directory, { recursive: true }));
 
 interface Sample {
   file: string;
+  typescript: boolean;
   source: string;
 }
 
@@ -26,7 +27,11 @@ function samples(): Sample[] {
     .filter((file) => file.endsWith('.md'));
   return files.sort().flatMap((file) => {
     const text = readFileSync(path.join(root, 'docs', file), 'utf8');
-    return [...text.matchAll(/^```(?:js|ts|javascript|typescript|mjs)\n(.*?)^```$/gms)].map((match) => ({ file, source: match[1] }));
+    return [...text.matchAll(/^```(js|ts|javascript|typescript|mjs)\n(.*?)^```$/gms)].map(([, language, source]) => ({
+      file,
+      typescript: language.startsWith('t'),
+      source,
+    }));
   });
 }
 
@@ -38,6 +43,7 @@ vcpu.setState({ ...realMode({ ip: 0x1000 }), rbx: 0x2000 });`;
 /** How each is run, found by words in it: where it says what it prints, that has to come. */
 const runs: { words: string; prints: RegExp; before?: string; after?: string; args?: string[]; haxm?: boolean }[] = [
   { words: 'class Adder', prints: /^halted 42n\n$/ },
+  { words: 'class Latch', prints: /^7n\n$/ },
   { words: 'let reads = 0', prints: /^2 2n\n$/ },
   { words: 'console.waitFor(/ready', prints: /^yes\npowered-off\n$/ },
   { words: "from 'node:test'", args: ['--test'], prints: /\bpass 1\b[^]*\bfail 0\b/ },
@@ -60,18 +66,37 @@ it('every sample of docs/ is run here', () => {
 
 type Run = (typeof runs)[number];
 
+/** sample.mts to sample.mjs, against the types that the package has. */
+async function compile(): Promise<void> {
+  const options = [
+    '--module',
+    'nodenext',
+    '--target',
+    'es2022',
+    '--strict',
+    '--types',
+    'node',
+    '--typeRoots',
+    path.join(root, 'node_modules/@types'),
+  ];
+  const tsc = path.join(root, 'node_modules/typescript/bin/tsc');
+  const compiled = await new RunningCommand(process.execPath, [tsc, ...options, 'sample.mts'], { cwd: directory }).end();
+  expect(compiled).toMatchObject({ status: 0, stdout: Buffer.alloc(0) });
+}
+
 /** Runs a sample; what it did, as it should have done it. */
-async function run(source: string, { before = '', after = '', args = [], haxm }: Run): Promise<object> {
+async function run({ source, typescript }: Sample, { before = '', after = '', args = [], haxm }: Run): Promise<object> {
   const kernel = multibootKernel(`${print('ready: yes\n', 'esi')}\n 1: call getc\n cmp al, 10\n jne 1b\n ${ending.powerOff}`);
   writeFileSync(path.join(directory, 'vmlinuz'), kernel);
-  writeFileSync(path.join(directory, 'sample.mjs'), `${before}\n${source}\n${after}\n`);
+  writeFileSync(path.join(directory, typescript ? 'sample.mts' : 'sample.mjs'), `${before}\n${source}\n${after}\n`);
+  if (typescript) await compile();
   const node = [process.execPath, ...args, 'sample.mjs'];
   const [program, ...rest] = haxm ? [path.join(root, 'scripts/with-haxm-model'), ...node] : node;
   const { status, stdout, stderr } = await new RunningCommand(program, rest, { cwd: directory }).end();
   return { status, stdout: stdout.toString(), stderr };
 }
 
-const find = ({ words }: Run): string => samples().find(({ source }) => source.includes(words))!.source;
+const find = ({ words }: Run): Sample => samples().find(({ source }) => source.includes(words))!;
 const good = ({ prints }: Run): object => ({ status: 0, stdout: expect.stringMatching(prints), stderr: '' });
 
 describeKvm('samples of docs/', () => {
@@ -84,8 +109,8 @@ describeKvm('samples of docs/', () => {
     ['uses what is not there', 'vm.mapMemory', 'vm.mapMemories'],
     ['does not parse', 'const end =', 'const end'],
   ])('one that %s fails', async (_, text, broken) => {
-    const source = find(runs[0]);
-    expect(source).toContain(text);
-    expect(await run(source.replace(text, broken), runs[0])).not.toEqual(good(runs[0]));
+    const sample = find(runs[0]);
+    expect(sample.source).toContain(text);
+    expect(await run({ ...sample, source: sample.source.replace(text, broken) }, runs[0])).not.toEqual(good(runs[0]));
   });
 });
