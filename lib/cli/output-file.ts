@@ -1,43 +1,70 @@
 /** Files that a run writes beside standard output. */
-import { closeSync, constants, createWriteStream, openSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, createWriteStream, fstatSync, ftruncateSync, openSync, statSync, writeFileSync, type Stats } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { HaxError } from '../util/errors';
 
 const { O_WRONLY, O_CREAT, O_TRUNC, O_NONBLOCK } = constants;
 
 /**
- * A stream into a file. A FIFO is a pipe to it: opened and written like other files it would keep a thread of Node's, and thereby the process,
- * until somebody reads. Throws ERR_HAX_FILE for one that nobody reads.
+ * A stream into a file, which is opened at once. A FIFO is a pipe to it: opened and written like other files it would keep a thread of Node's,
+ * and thereby the process, until somebody reads. Throws ERR_HAX_FILE for one that nobody reads, and for what cannot be opened.
  */
-export async function fileStream(path: string): Promise<Writable> {
-  if (!isFifo(path)) return createWriteStream(path);
-  const { Socket } = await import('node:net');
-  return new Socket({ fd: open(path, O_WRONLY | O_NONBLOCK), readable: false, writable: true });
+export async function fileStream(option: string, path: string): Promise<Writable> {
+  if (statOf(path)?.isFIFO()) {
+    const { Socket } = await import('node:net');
+    return new Socket({ fd: open(option, path, O_WRONLY | O_NONBLOCK), readable: false, writable: true });
+  }
+  const ours = standardStream(path);
+  if (ours !== undefined) return createWriteStream(path, { fd: ours, autoClose: false });
+  return createWriteStream(path, { fd: open(option, path, O_WRONLY | O_CREAT | O_TRUNC) });
 }
 
-/** Writes a whole file, and does not wait for the reader of a FIFO. */
-export function writeAtOnce(path: string, text: string): void {
-  const fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK);
-  try {
-    writeFileSync(fd, text);
-  } finally {
-    closeSync(fd);
+/** A file that is written as a whole at the end of the run, and opened before it: what it had stays until then. */
+export class FileAtEnd {
+  readonly #ours: number | undefined;
+  readonly #fd: number;
+
+  /** Does not wait for the reader of a FIFO. Throws ERR_HAX_FILE. */
+  constructor(path: string) {
+    this.#ours = standardStream(path);
+    this.#fd = this.#ours ?? open(`${path} cannot be written`, path, O_WRONLY | O_CREAT | O_NONBLOCK);
+  }
+
+  write(text: string): void {
+    if (this.#ours === undefined && fstatSync(this.#fd).isFile()) ftruncateSync(this.#fd);
+    writeFileSync(this.#fd, text);
+  }
+
+  close(): void {
+    if (this.#ours === undefined) closeSync(this.#fd);
   }
 }
 
-function isFifo(path: string): boolean {
+/** Standard output or error where the path leads to the same file: opened anew it would be written from its beginning. */
+export function standardStream(path: string): number | undefined {
+  const file = statOf(path);
+  if (!file?.isFile()) return undefined;
+  return [1, 2].find((fd) => {
+    const other = fstatSync(fd);
+    return other.isFile() && other.ino === file.ino && other.dev === file.dev;
+  });
+}
+
+/** What is there, or undefined: who opens it learns why. */
+export function statOf(path: string): Stats | undefined {
   try {
-    return statSync(path).isFIFO();
+    return statSync(path);
   } catch {
-    return false; // who opens it learns why
+    return undefined;
   }
 }
 
-function open(path: string, flags: number): number {
+function open(what: string, path: string, flags: number): number {
   try {
     return openSync(path, flags, 0o666);
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'ENXIO') throw cause;
-    throw new HaxError('ERR_HAX_FILE', `${path} is a FIFO that nobody reads; start its reader first`, { cause });
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const told = code === 'ENXIO' ? `${path} is a FIFO that nobody reads; start its reader first` : `${what}: ${message}`;
+    throw new HaxError('ERR_HAX_FILE', told, { cause });
   }
 }

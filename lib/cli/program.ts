@@ -45,6 +45,12 @@ function collectTexts(text: string, before?: string[]): string[] {
   return collect(text, before);
 }
 
+/** An option with its choices, and a word of later versions: not in the help, but passed on to be refused by name. */
+function choices(option: Option, now: readonly string[], later: string): Option {
+  const parse = option.choices(now).parseArg as (text: string, before: unknown) => unknown;
+  return option.argParser((text: string, before: unknown) => (text === later ? text : parse(text, before)));
+}
+
 /** Commander's refusal, in two lines where it knows a better word, as one sentence of ours. */
 function refusal(text: string, name: string): string {
   const [problem, suggestion = ''] = text.trimEnd().split('\n');
@@ -57,7 +63,7 @@ function program(finish: (result: Promise<number>) => void): Command {
   const name = commandName();
   const hax = new Command(name)
     .description('Run virtual machines on /dev/HAX or /dev/kvm whose hardware is written in TypeScript.')
-    .helpCommand(false)
+    .helpCommand('help [command]', 'Show the help of a command.')
     .configureHelp({ helpWidth: 100 })
     .exitOverride();
   const run = hax
@@ -65,9 +71,11 @@ function program(finish: (result: Promise<number>) => void): Command {
     .description("Boot IMAGE; the guest's serial console is on standard input and output.")
     .argument('[image]', 'bzImage, multiboot 1 kernel, 32-bit ELF file or boot sector')
     .addOption(
-      new Option('--format <format>', 'what IMAGE is')
-        .choices(['auto', 'bzimage', 'multiboot', 'pvh', 'elf', 'bootsector', 'flat'])
-        .default('auto'),
+      choices(
+        new Option('--format <format>', 'what IMAGE is'),
+        ['auto', 'bzimage', 'multiboot', 'elf', 'bootsector', 'flat'],
+        'pvh',
+      ).default('auto'),
     )
     .option('--load <address>', 'flat: load address (default: 0x7c00)', integer)
     .option('--entry <address>', 'flat: first instruction (default: the load address)', integer)
@@ -82,11 +90,11 @@ function program(finish: (result: Promise<number>) => void): Command {
     .option('--memory <size>', 'guest memory', '128M')
     .option('--cpus <n>', 'vCPUs', integer, 1)
     .addOption(
-      new Option('--irqchip <where>', 'who has the interrupt controllers (default: kernel where it can)').choices([
-        'kernel',
+      choices(
+        new Option('--irqchip <where>', 'who has the interrupt controllers (default: kernel where it can)'),
+        ['kernel', 'user'],
         'split',
-        'user',
-      ]),
+      ),
     )
     .option('--initrd <file>', 'initial RAM disk; multiboot: a module, may repeat', collect)
     .option('--append <string>', 'kernel command line')
@@ -133,7 +141,9 @@ function program(finish: (result: Promise<number>) => void): Command {
 export function describeError(error: unknown): string {
   if (!(error instanceof HaxError)) return `hax: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`;
   const needsHint = error.code !== 'ERR_HAX_IMAGE' && error.code !== 'ERR_HAX_FILE' && !usageErrors.includes(error.code);
-  return `hax: ${error.message}${needsHint ? `\n${error.hint}` : ''}\n`;
+  // Who owns the device differs from host to host.
+  const more = error.code === 'ERR_HAX_NO_PERMISSION' ? ` ${commandName()} doctor tells what this host needs.` : '';
+  return `hax: ${error.message}${needsHint ? `\n${error.hint}${more}` : ''}\n`;
 }
 
 /** Errors that only another command line can put right. */

@@ -143,3 +143,12 @@ export function checkMemory(text: string): number {
   if (bytes > 2 ** 46) throw invalidArgument(`--memory ${text} is more than any x86 processor can address`);
   return Math.ceil(bytes / 4096) * 4096;
 }
+
+/** The machine's refusal with the options of the command for those of launch(). */
+export function inWordsOfTheCommand(error: unknown, { memory }: RunCommandOptions): unknown {
+  if (!(error instanceof HaxError)) return error;
+  const told = (message: string): HaxError => new HaxError(error.code, message, { cause: error });
+  if (error.code === 'ERR_HAX_NO_MEMORY') return told(`--memory ${memory}: ${error.message}`);
+  if (error.code !== 'ERR_HAX_INVALID_ARGUMENT') return error;
+  return told(error.message.replace(/^modules: /, '--initrd: ').replace(/^append: /, '--append: '));
+}

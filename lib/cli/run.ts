@@ -9,15 +9,14 @@ import { install } from '../machine/install';
 import { describeLayout } from '../machine/layout';
 import { Machine, type MachineOptions } from '../machine/machine';
 import { HaxError } from '../util/errors';
+import { checkOptions, type CheckedOptions } from './check-options';
 import { commandName } from './name';
 import { describeError } from './program';
-import { fileStream, writeAtOnce } from './output-file';
+import { FileAtEnd, fileStream } from './output-file';
 import { loadProgress } from './progress';
 import {
+  inWordsOfTheCommand,
   layoutOptions,
-  machineOptions,
-  parseDebugConsole,
-  parseSerial,
   refuseLaterOptions,
   UsageError,
   type DebugConsoleTarget,
@@ -38,36 +37,36 @@ const grace = 1000;
 const impatient: readonly number[] = [status.timeout, status.sighup, status.sigint, status.sigquit, status.sigterm];
 
 export async function runCommand(image: string | undefined, options: RunCommandOptions): Promise<number> {
-  let serial: SerialTarget;
-  let machineWith: MachineOptions;
-  let debugTarget: DebugConsoleTarget | undefined;
+  let checked: CheckedOptions;
   try {
-    refuseLaterOptions(options);
-    if (options.printLayout) {
-      stdoutStream().write(`${describeLayout(layoutOptions(options))}\n`);
-      return status.ok;
+    if (image === undefined && !options.printLayout) {
+      refuseLaterOptions(options);
+      throw new UsageError(`say which IMAGE to boot; ${commandName()} run --help has the formats`);
     }
-    if (image === undefined) throw new UsageError(`say which IMAGE to boot; ${commandName()} run --help has the formats`);
-    serial = parseSerial(options.serial);
-    machineWith = machineOptions(image, options);
-    debugTarget = options.debugcon === undefined ? undefined : parseDebugConsole(options.debugcon);
+    checked = checkOptions(image, options);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     stderrStream().write(`hax: ${error.message}\n`);
     return status.usage;
   }
+  if (options.printLayout) {
+    stdoutStream().write(`${describeLayout(layoutOptions(options))}\n`);
+    return status.ok;
+  }
   if (options.backend === 'auto') delete process.env.HAX_BACKEND;
   install();
   const progress = loadProgress(stderrStream);
   const losses = new Losses();
-  const printed = new Printed(serial);
-  const debugConsole = debugTarget && (await connectDebugConsole(debugTarget, losses));
+  const printed = new Printed(checked.serial);
+  // All that is written is opened before the guest runs: what cannot be is refused, not missed at the end.
+  const statsFile = options.statsFile === undefined ? undefined : new FileAtEnd(options.statsFile);
+  const debugConsole = checked.debugConsole && (await connectDebugConsole(checked.debugConsole, losses));
   let trace: ExitTrace | undefined;
   let machine: Machine;
   try {
     trace = openTrace(options.trace, losses);
     machine = new Machine({
-      ...machineWith,
+      ...checked.machine,
       ...(debugConsole && { debugConsole }),
       ...(trace && { trace }),
       onProgress: progress.listener,
@@ -75,11 +74,11 @@ export async function runCommand(image: string | undefined, options: RunCommandO
     });
   } catch (error) {
     trace?.close();
-    throw error;
+    throw inWordsOfTheCommand(error, options);
   } finally {
     progress.stop();
   }
-  return new Run(machine, options, serial, printed, debugConsole, trace, losses).toEnd();
+  return new Run(machine, options, checked.serial, printed, debugConsole, trace, statsFile, losses).toEnd();
 }
 
 /** Outputs beside the console that were asked for and cannot be written: the guest goes on, but the run is no success. */
@@ -127,6 +126,7 @@ class Run {
     private readonly printed: Printed,
     private readonly debugConsole: DebugConsoleOutput | undefined,
     private readonly trace: ExitTrace | undefined,
+    private readonly statsFile: FileAtEnd | undefined,
     private readonly losses: Losses,
   ) {}
 
@@ -172,7 +172,7 @@ class Run {
     await machine.close();
     // What is stuck in the standard streams would keep the process.
     if (outputs !== 'abandoned') outputs = await Promise.race([stderrDrained(), this.#abandoned]);
-    if (outputs === 'abandoned') await leave(code);
+    if (outputs === 'abandoned') leave(code);
     return code;
   }
 
@@ -226,16 +226,17 @@ class Run {
   }
 
   #statistics(): void {
-    const { stats, statsFile, append } = this.options;
-    if (!stats && statsFile === undefined) return;
+    const { statsFile } = this;
+    const { stats, append } = this.options;
+    if (!stats && !statsFile) return;
     const statistics = { commandLine: append ?? '', ...this.machine.statistics };
     if (stats) stderrStream().write(describeStatistics(statistics));
-    if (statsFile !== undefined) {
-      try {
-        writeAtOnce(statsFile, `${JSON.stringify(statistics, null, 2)}\n`);
-      } catch (error) {
-        this.losses.tell(`${statsFile} cannot be written: ${(error as Error).message}`);
-      }
+    try {
+      statsFile?.write(`${JSON.stringify(statistics, null, 2)}\n`);
+    } catch (error) {
+      this.losses.tell(`${this.options.statsFile} cannot be written: ${(error as Error).message}`);
+    } finally {
+      statsFile?.close();
     }
   }
 }
@@ -263,7 +264,7 @@ function openTrace(path: string | undefined, losses: Losses): ExitTrace | undefi
 type DebugConsoleOutput = NonNullable<MachineOptions['debugConsole']> & { drained(): Promise<void> };
 
 async function connectDebugConsole({ port, path }: DebugConsoleTarget, losses: Losses): Promise<DebugConsoleOutput> {
-  const output: Writable = path === undefined ? stderrStream() : await fileStream(path);
+  const output: Writable = path === undefined ? stderrStream() : await fileStream('--debugcon', path);
   // What is lost on standard error cannot be told there: that would fail too, and be told again, for ever.
   output.on('error', (error: Error) => (path === undefined ? (losses.any = true) : losses.tell(`--debugcon: ${error.message}`)));
   const drained = async (): Promise<void> => {

@@ -38,7 +38,7 @@ export async function connectSerial(
       return connectStdio(machine, standard, stop);
     case 'file': {
       const { finished } = await import('node:stream/promises');
-      const file = await fileStream(target.path);
+      const file = await fileStream('--serial', target.path);
       file.on('error', (error: Error) => stop(`--serial: ${error.message}`));
       machine.console.pipe(file);
       return { ...nothing, drained: () => finished(file).catch(() => undefined) };

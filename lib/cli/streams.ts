@@ -28,13 +28,13 @@ export async function stderrDrained(): Promise<void> {
 export async function exit(code: number): Promise<void> {
   await stderrDrained();
   const error = used.stdout && (await drained(process.stdout));
-  if (error && code === status.ok) await unwritable(error);
-  await leave(code);
+  if (error && code === status.ok) unwritable(error);
+  leave(code);
 }
 
 /** Ends the process at once. Node 20 aborts where it cannot put a terminal's mode back: one that is gone has us end by its signal. */
-export async function leave(code: number): Promise<void> {
-  if (await isTerminalGone()) {
+export function leave(code: number): never {
+  if (isTerminalGone()) {
     process.removeAllListeners('SIGHUP');
     process.kill(process.pid, 'SIGHUP');
   }
@@ -45,7 +45,7 @@ export async function leave(code: number): Promise<void> {
 const pseudoTerminals = { first: 136, last: 143 };
 
 /** Whether a standard stream leads to the terminal of a window that has been closed: it is none any more. */
-async function isTerminalGone(): Promise<boolean> {
+function isTerminalGone(): boolean {
   if (process.platform !== 'linux') return false;
   const devices = [0, 1, 2].filter((fd) => {
     const stat = fstatSync(fd);
@@ -53,7 +53,7 @@ async function isTerminalGone(): Promise<boolean> {
     return stat.isCharacterDevice() && major >= pseudoTerminals.first && major <= pseudoTerminals.last;
   });
   if (devices.length === 0) return false;
-  const { isatty } = await import('node:tty');
+  const { isatty } = require('node:tty') as typeof import('node:tty'); // eslint-disable-line @typescript-eslint/no-require-imports
   return devices.some((fd) => !isatty(fd));
 }
 
@@ -74,12 +74,12 @@ export function describeClosedOutput(error: NodeJS.ErrnoException): string {
 }
 
 function onError(error: Error): void {
-  if (process.stdout.listenerCount('error') === 1) void unwritable(error);
+  if (process.stdout.listenerCount('error') === 1) unwritable(error);
 }
 
-function unwritable(error: Error): Promise<void> {
+function unwritable(error: Error): never {
   stderrStream().write(`hax: ${describeClosedOutput(error)}\n`);
-  return leave(status.error);
+  leave(status.error);
 }
 
 function ignore(): void {

@@ -1,7 +1,8 @@
 /** What `hax run` does about outputs that cannot be written. */
-import { commandFile, shell } from '../support/command';
+import { linkSync, readFileSync, symlinkSync } from 'node:fs';
+import { commandFile, hax, shell } from '../support/command';
 import { describeKvm } from '../support/hosts';
-import { bootSector, ending, Files, place } from './images';
+import { bootSector, ending, Files, place, print as say } from './images';
 
 const files = new Files();
 afterAll(() => files.remove());
@@ -26,4 +27,60 @@ describeKvm('--debugcon to a standard error that cannot be written', () => {
     expect(await run(halts)).toMatchObject({ stdout: Buffer.from('1\n'), stderr: '' });
     expect(await run(spins, '--timeout 1')).toMatchObject({ stdout: Buffer.from('124\n'), stderr: '' });
   });
+});
+
+describeKvm('outputs', () => {
+  const image = files.write(
+    'image',
+    bootSector(`${say('guest\r\n')}\n mov dx, ${place.debugConsole}\n mov al, 65\n out dx, al\n ${ending.powerOff}`),
+  );
+
+  it.each([
+    ['--stats-file', '/nope/x'],
+    ['--trace', '/nope/x'],
+    ['--serial', 'file:/nope/x'],
+    ['--debugcon', '0xe9,file:/nope/x'],
+  ])('%s %s: refused before the guest runs', async (option, value) => {
+    const { status, stdout, stderr } = await hax(['run', image, option, value]);
+    expect({ status, stdout: stdout.toString() }).toEqual({ status: 1, stdout: '' });
+    expect(stderr).toMatch(/^hax: [^\n]*ENOENT[^\n]*\n$/);
+  });
+
+  it.each([
+    ['--stats-file', ''],
+    ['--trace', ''],
+    ['--serial', 'file:'],
+    ['--debugcon', '0xe9,file:'],
+  ])('%s does not overwrite what the machine boots', async (option, before) => {
+    const initrd = files.write('initrd', 'ram disk');
+    const other = files.at(`link${option}`);
+    linkSync(image, other);
+    for (const file of [image, other, initrd]) {
+      const { status, stderr } = await hax(['run', image, '--initrd', initrd, option, `${before}${file}`]);
+      expect(status).toBe(2);
+      expect(stderr).toMatch(new RegExp(`^hax: ${option} ${file} would overwrite .*\\n$`));
+    }
+    expect(readFileSync(initrd, 'utf8')).toBe('ram disk');
+    expect(readFileSync(image)).toHaveLength(512);
+  });
+
+  it('to standard output keep what is there', async () => {
+    const out = files.at('out');
+    const run = (more: string): Promise<{ status: number | undefined }> => shell(`hax run ${image} ${more} >${out}`);
+    expect(await run('--stats-file /dev/stdout')).toMatchObject({ status: 0 });
+    expect(readFileSync(out, 'utf8')).toMatch(/^guest\r\n\{\n/);
+    expect(await run('--debugcon 0xe9,file:/dev/stdout')).toMatchObject({ status: 0 });
+    expect(readFileSync(out, 'utf8')).toMatch(/^(?=.*A)(?=.*guest\r\n)/s);
+    expect(await run('--trace /dev/stdout')).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/^hax: --trace \/dev\/stdout would/),
+    });
+  });
+});
+
+it('a link to the command works with --preserve-symlinks', async () => {
+  const link = files.at('hax.js');
+  symlinkSync(commandFile, link);
+  const { status, stdout } = await shell(`${process.execPath} --preserve-symlinks --preserve-symlinks-main ${link} run --help`);
+  expect([status, stdout.toString().split(' ')[0]]).toEqual([0, 'Usage:']);
 });

@@ -318,9 +318,9 @@ describeKvm('--debugcon', () => {
     expect((await hax(['run', image])).stdout.toString()).toBe('');
   });
 
-  it('a file that cannot be written: a message, and the guest runs on, but status 1', async () => {
+  it('a file that cannot be written: a message, and no guest runs', async () => {
     const { status, stdout, stderr } = await hax(['run', image, '--debugcon', `0xe9,file:${files.at('absent')}/x`]);
-    expect({ status, stdout: stdout.toString() }).toEqual({ status: 1, stdout: 'serial\r\n' });
+    expect({ status, stdout: stdout.toString() }).toEqual({ status: 1, stdout: '' });
     expect(stderr).toMatch(/^hax: --debugcon: ENOENT.*\n$/);
   });
 
@@ -342,6 +342,6 @@ describeKvm('--debugcon', () => {
     await shell(`mkfifo ${path}`);
     const { status, stderr } = await hax(['run', image, '--stats-file', path], { limit: 15_000 });
     expect(status).toBe(1);
-    expect(stderr).toMatch(/^hax: (\S+) cannot be written: \1 is a FIFO that nobody reads; start its reader first\n$/);
+    expect(stderr).toBe(`hax: ${path} is a FIFO that nobody reads; start its reader first\n`);
   });
 });

@@ -48,6 +48,32 @@ describe('a command line that cannot work: status 2 and one line that names what
     expect(stderr).toMatch(names);
   });
 
+  it.each([
+    [['--cpus', '0'], /^hax: --cpus must be a whole number from 1 to 255, not 0\n/],
+    [['--cpus', '900'], /^hax: --cpus .*not 900\n/],
+    [['--irqchip', 'user', '--cpus', '4'], /^hax: --cpus 4 needs .*--irqchip user\n/],
+    [['--debugcon', '0x3f8'], /^hax: --debugcon is at 0x3f8, where COM1 is\n/],
+    [['--debug-exit', '--debugcon', '0xf4'], /^hax: --debugcon is at 0xf4, where the debug exit is\n/],
+    [['--debug-exit', '--debugcon', '0x2001'], /^hax: --debugcon is at 0x2001, where the test interrupts are\n/],
+    [['--debug-exit-port', '0x3fd'], /^hax: --debug-exit-port is at 0x3fd, where COM1 is\n/],
+    [['--debug-exit-port', '99999'], /^hax: --debug-exit-port takes four ports, 0xfffc at most, not 99999\n/],
+    [['--debug-exit-port', '65535'], /^hax: --debug-exit-port takes four ports, 0xfffc at most, not 65535\n/],
+    [['--irqchip', 'user', '--debugcon', '0x71'], /^hax: --debugcon is at 0x71, where the clock is\n/],
+    [['--serial', 'foo'], /^hax: --serial takes .*'foo'\n/],
+    [['--initrd', ''], /^hax: --initrd must not be empty\n/],
+    [['--load', '1'], /^hax: --load goes with --format flat\n/],
+  ])('%j: a run and --print-layout refuse the same', async (args, names) => {
+    for (const last of [good, '--print-layout']) {
+      const { status, stdout, stderr } = await haxInProcess(['run', ...args, last]);
+      expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+      expect(stderr).toMatch(names);
+    }
+  });
+
+  it('an IMAGE without a name', async () => {
+    expect(await haxInProcess(['run', ''])).toEqual({ status: 2, stdout: '', stderr: 'hax: IMAGE must not be empty\n' });
+  });
+
   const later = [
     ...['--bios', '--disk', '--cdrom', '--floppy', '--screenshot', '--screen-text', '--type'].map((option) => [option, 'x']),
     ['--machine', 'pc'],
@@ -68,14 +94,14 @@ describe('a command line that cannot work: status 2 and one line that names what
 });
 
 describe('help and version', () => {
-  it.each([[['--help']], [['run', '--help']], [['doctor', '--help']]])('%j', async (args) => {
+  it.each([[['--help']], [['help']], [['run', '--help']], [['help', 'run']], [['doctor', '--help']]])('%j', async (args) => {
     const { status, stdout, stderr } = await haxInProcess(args);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout).toMatch(/^Usage: hax /);
   });
 
   it('later options are not in the help', async () => {
-    expect((await haxInProcess(['run', '--help'])).stdout).not.toMatch(/--bios|--disk|--machine/);
+    expect((await haxInProcess(['run', '--help'])).stdout).not.toMatch(/--bios|--disk|--machine|split|pvh/);
   });
 });
 

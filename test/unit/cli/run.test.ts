@@ -215,6 +215,15 @@ describe('options reach the machine', () => {
     expect(streams.stderr.text).toMatch(/^hax: \/dev\/kvm is not there\n.*modprobe.*\n$/);
     mockRefusal = new HaxError('ERR_HAX_INVALID_ARGUMENT', 'append is too long');
     expect(await main(['run', 'image'])).toBe(2);
+    mockRefusal = new HaxError('ERR_HAX_NO_PERMISSION', '/dev/kvm may not be opened');
+    expect(await main(['run', 'image'])).toBe(1);
+    expect(streams.stderr.text).toMatch(/ hax doctor tells what this host needs\.\n$/);
+    mockRefusal = new HaxError('ERR_HAX_NO_MEMORY', 'the host has not 8796093022208 bytes for guest memory');
+    expect(await main(['run', '--memory', '8T', 'image'])).toBe(1);
+    expect(streams.stderr.text).toContain('hax: --memory 8T: the host has not ');
+    mockRefusal = new HaxError('ERR_HAX_INVALID_ARGUMENT', 'modules: image is started as a boot sector, which takes no initrd or module');
+    expect(await main(['run', '--initrd', 'x', 'image'])).toBe(2);
+    expect(streams.stderr.text).toContain('hax: --initrd: image is started as ');
     mockRefusal = new TypeError('a bug');
     expect(await main(['run', 'image'])).toBe(1);
     expect(streams.stderr.text).toMatch(/hax: TypeError: a bug\n +at /);
@@ -527,13 +536,18 @@ describe('--debugcon', () => {
     expect(machine.options.debugConsole!.port).toBe(0x402);
   });
 
-  it('to a file that cannot be: told, and the run goes on, but is no success', async () => {
-    const { machine, status } = await start('--debugcon', `0xe9,file:${directory}`);
-    await sleep(20);
+  it('to a file that cannot be: no machine is made', async () => {
+    expect(await main(['run', '--debugcon', `0xe9,file:${directory}`, 'image'])).toBe(1);
+    expect(mockMade).toEqual([]);
+    expect(streams.stderr.text).toMatch(/^hax: --debugcon: EISDIR/);
+  });
+
+  it('to a file that takes no more: told, and the run goes on, but is no success', async () => {
+    const { machine, status } = await start('--debugcon', '0xe9,file:/dev/full');
     write(machine, 'x');
     machine.end({ reason: 'powered-off' });
     expect(await status).toBe(1);
-    expect(streams.stderr.text).toMatch(/^hax: --debugcon: EISDIR/);
+    expect(streams.stderr.text).toMatch(/^hax: --debugcon: ENOSPC[^\n]*\n$/);
   });
 });
 
@@ -553,9 +567,13 @@ describe('statistics', () => {
     const file = path.join(directory, 'stats.json');
     await ended({ reason: 'powered-off' }, '--stats-file', file, '--append', 'quiet');
     expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ commandLine: 'quiet', handled: 3, ports: { '0x3f8': 2 }, resets: 2 });
-    const { status, stderr } = await ended({ reason: 'powered-off' }, '--stats-file', directory);
+    const { status, stderr } = await ended({ reason: 'powered-off' }, '--stats-file', '/dev/full');
     expect(status).toBe(1);
-    expect(stderr).toMatch(/cannot be written: EISDIR/);
+    expect(stderr).toMatch(/cannot be written: ENOSPC/);
+    mockMade.length = 0;
+    expect(await main(['run', '--stats-file', directory, 'image'])).toBe(1);
+    expect(mockMade).toEqual([]);
+    expect(streams.stderr.text).toMatch(/cannot be written: EISDIR/);
   });
 
   it('--trace is handed to the machine, and complete when the command has ended', async () => {

@@ -1,0 +1,120 @@
+/** What of a command line can be told to be wrong before there is a device: for runs and for --print-layout the same. */
+import { ports } from '../machine/layout';
+import type { MachineOptions } from '../machine/machine';
+import { hex } from '../util/numbers';
+import { standardStream, statOf } from './output-file';
+import {
+  machineOptions,
+  parseDebugConsole,
+  parseSerial,
+  refuseLaterOptions,
+  UsageError,
+  type DebugConsoleTarget,
+  type RunCommandOptions,
+  type SerialTarget,
+} from './run-options';
+
+export interface CheckedOptions {
+  serial: SerialTarget;
+  machine: MachineOptions;
+  debugConsole: DebugConsoleTarget | undefined;
+}
+
+/** `image` is undefined where none is needed. Throws a UsageError that names the option. */
+export function checkOptions(image: string | undefined, options: RunCommandOptions): CheckedOptions {
+  refuseLaterOptions(options);
+  if (image === '') throw new UsageError('IMAGE must not be empty');
+  if (options.initrd?.includes('')) throw new UsageError('--initrd must not be empty');
+  const serial = parseSerial(options.serial);
+  const debugConsole = options.debugcon === undefined ? undefined : parseDebugConsole(options.debugcon);
+  const machine = machineOptions(image ?? '', options);
+  checkCpus(options);
+  checkPorts(options, debugConsole?.port);
+  refuseInputs(image, options, serial, debugConsole);
+  return { serial, machine, debugConsole };
+}
+
+/** Local APICs have identifiers for so many. */
+const maxCpus = 255;
+
+function checkCpus({ cpus, irqchip }: RunCommandOptions): void {
+  if (cpus < 1 || cpus > maxCpus) throw new UsageError(`--cpus must be a whole number from 1 to ${maxCpus}, not ${cpus}`);
+  if (cpus > 1 && irqchip === 'user') {
+    throw new UsageError(`--cpus ${cpus} needs the interrupt controllers of the kernel; leave out --irqchip user`);
+  }
+}
+
+interface PortRange {
+  readonly at: number;
+  readonly length: number;
+  readonly what: string;
+}
+
+/** A debug exit takes 32 bits. */
+const debugExitLength = 4;
+
+/** The devices that are asked for must find their ports free. */
+function checkPorts({ irqchip, debugExit, debugExitPort }: RunCommandOptions, debugConsole: number | undefined): void {
+  const { com1, keyboard, pic, elcr, pit, speaker, cmos, pvpanic, acpiPower, acpiPm, testInterrupts } = ports;
+  const taken: PortRange[] = [
+    { ...com1, what: 'COM1 is' },
+    { at: keyboard.data, length: 1, what: 'the keyboard controller is' },
+    { at: keyboard.command, length: 1, what: 'the keyboard controller is' },
+    { at: pic.master, length: pic.length, what: 'the interrupt controller is' },
+    { at: pic.slave, length: pic.length, what: 'the second interrupt controller is' },
+    { ...elcr, what: 'the interrupt controllers are' },
+    { ...pit, what: 'the timer is' },
+    { ...speaker, what: 'the speaker is' },
+    { at: pvpanic, length: 1, what: 'pvpanic is' },
+    ...(irqchip === 'user'
+      ? [
+          { ...cmos, what: 'the clock is' },
+          { ...acpiPm, what: 'ACPI is' },
+        ]
+      : [{ ...acpiPower, what: 'ACPI is' }]),
+  ];
+  const claim = (option: string, range: PortRange): void => {
+    const owner = taken.find(({ at, length }) => range.at < at + length && at < range.at + range.length);
+    if (owner) throw new UsageError(`${option} is at ${hex(range.at)}, where ${owner.what}`);
+    taken.push(range);
+  };
+  const exitAt = debugExitPort ?? (debugExit ? ports.debugExit : undefined);
+  if (exitAt !== undefined) {
+    const highest = 0x10000 - debugExitLength;
+    if (exitAt > highest) throw new UsageError(`--debug-exit-port takes four ports, ${hex(highest)} at most, not ${exitAt}`);
+    claim(debugExitPort === undefined ? '--debug-exit' : '--debug-exit-port', {
+      at: exitAt,
+      length: debugExitLength,
+      what: 'the debug exit is',
+    });
+    if (exitAt === ports.debugExit) taken.push({ ...testInterrupts, what: 'the test interrupts are' });
+  }
+  if (debugConsole !== undefined) claim('--debugcon', { at: debugConsole, length: 1, what: 'the debug console is' });
+}
+
+/** An output is emptied when it is opened: it must not be what the machine boots. */
+function refuseInputs(
+  image: string | undefined,
+  { initrd = [], trace, statsFile }: RunCommandOptions,
+  serial: SerialTarget,
+  debugConsole: DebugConsoleTarget | undefined,
+): void {
+  if (trace !== undefined && standardStream(trace) !== undefined) {
+    throw new UsageError(`--trace ${trace} would overwrite what else goes there; give it a file of its own`);
+  }
+  const outputs: [option: string, path: string | undefined][] = [
+    ['--serial', serial.kind === 'file' ? serial.path : undefined],
+    ['--debugcon', debugConsole?.path],
+    ['--trace', trace],
+    ['--stats-file', statsFile],
+  ];
+  for (const [option, path] of outputs) {
+    const file = path === undefined ? undefined : statOf(path);
+    if (!file?.isFile()) continue;
+    const same = [...(image === undefined ? [] : [image]), ...initrd].find((input) => {
+      const other = statOf(input);
+      return other?.ino === file.ino && other.dev === file.dev;
+    });
+    if (same !== undefined) throw new UsageError(`${option} ${path} would overwrite ${same}, which the machine boots from`);
+  }
+}
