@@ -155,8 +155,6 @@ export async function main(args: readonly string[]): Promise<number> {
   const finish = (value: Promise<number>): void => {
     result = value;
   };
-  // The command has the word as an option; the library knows names of devices alone.
-  if (process.env.HAX_BACKEND === 'auto') delete process.env.HAX_BACKEND;
   try {
     program(finish).parse(args, { from: 'user' });
     return await result;

@@ -3,6 +3,7 @@ import * as os from 'node:os';
 import type { Capabilities } from '../hypervisor/capabilities';
 import type { HaxmCapability } from '../hypervisor/haxm/structures';
 import { Hypervisor } from '../hypervisor/hypervisor';
+import { backendOfEnvironment } from '../util/backend';
 
 export interface FileStat {
   /** Permission bits. */
@@ -72,7 +73,7 @@ export function thisHost(): HostProbe {
     node: process.versions.node,
     kvmDevice: process.env.HAX_KVM_DEVICE || '/dev/kvm',
     haxmDevice: '/dev/HAX',
-    backend: process.env.HAX_BACKEND || undefined,
+    backend: backendOfEnvironment(),
     user() {
       const uid = process.getuid?.() ?? -1;
       // A container's user may have a number and no name.

@@ -1,4 +1,5 @@
 import { addon, type NativeHypervisor } from '../native/addon';
+import { backendOfEnvironment } from '../util/backend';
 import { checkNames, checkObject, shown } from '../util/check';
 import { HaxError } from '../util/errors';
 import { checkInteger } from '../util/numbers';
@@ -15,7 +16,7 @@ export type BackendName = 'haxm' | 'kvm';
 
 /** Which device to open. */
 export interface OpenOptions {
-  /** The device to open; by default HAX_BACKEND, and without it /dev/HAX and then /dev/kvm. */
+  /** The device to open; by default HAX_BACKEND, and without it, or where that is `auto`, /dev/HAX and then /dev/kvm. */
   backend?: BackendName;
 }
 
@@ -70,7 +71,7 @@ export class Hypervisor {
   static open(options: OpenOptions = {}): Hypervisor {
     checkObject(options, 'what open() takes');
     checkNames(options, openOptionNames, 'open()');
-    const name = options.backend ?? (process.env.HAX_BACKEND || undefined);
+    const name = options.backend ?? backendOfEnvironment();
     if (name !== undefined) return new Hypervisor(addon().openHypervisor(name));
     const missing: string[] = [];
     for (const backend of addon().backends()) {

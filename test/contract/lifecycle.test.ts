@@ -35,6 +35,12 @@ describeEachBackend('life cycle', (backend, host) => {
       byName.close();
       process.env.HAX_BACKEND = 'no such backend';
       backend.open();
+      expect(codeOf(() => Hypervisor.open())).toBe('ERR_HAX_UNKNOWN_BACKEND');
+      // As if it were not set: the first device that exists, or none.
+      for (const name of ['auto', '']) {
+        process.env.HAX_BACKEND = name;
+        expect([undefined, 'ERR_HAX_NO_DEVICE']).toContain(codeOf(() => Hypervisor.open().close()));
+      }
     } finally {
       if (before === undefined) delete process.env.HAX_BACKEND;
       else process.env.HAX_BACKEND = before;

@@ -194,15 +194,13 @@ describe('options reach the machine', () => {
     expect(mockMade[0].options).toMatchObject({ initrd: ['a', 'b'], append: 'x y', debugExit: 0x501, memory: 5001216 });
   });
 
-  it('--backend auto and HAX_BACKEND=auto are the default', async () => {
+  it('--backend auto is the default, whatever HAX_BACKEND says', async () => {
     const before = process.env.HAX_BACKEND;
     try {
-      for (const [variable, ...args] of [['haxm', '--backend', 'auto'], ['auto']]) {
-        process.env.HAX_BACKEND = variable;
-        await ended({ reason: 'halted' }, ...args);
-        expect(mockMade[0].options).not.toHaveProperty('backend');
-        expect(process.env.HAX_BACKEND).toBeUndefined();
-      }
+      process.env.HAX_BACKEND = 'haxm';
+      await ended({ reason: 'halted' }, '--backend', 'auto');
+      expect(mockMade[0].options).not.toHaveProperty('backend');
+      expect(process.env.HAX_BACKEND).toBeUndefined();
     } finally {
       if (before === undefined) delete process.env.HAX_BACKEND;
       else process.env.HAX_BACKEND = before;
