@@ -27,6 +27,8 @@ export function whyUnavailable(options: OpenOptions = {}): string | undefined {
 /**
  * `test` where a VM can be made; elsewhere `skip`, with the reason behind the name. With HAX_REQUIRE_KVM=1 nothing is skipped: a host
  * that should have a device and has none is then a failure.
+ *
+ * @typeParam T The runner's `test`, whatever it takes.
  */
 export function needsHypervisor<T extends (...args: never[]) => unknown>(
   test: T,
