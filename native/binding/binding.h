@@ -30,6 +30,8 @@ struct AddonData {
 
   ~AddonData();
   void* pending = nullptr;  // what the constructor that Make() is calling is to wrap
+  // Objects that belong to no JavaScript object: napi_wrap() does nothing in a worker that is being terminated.
+  std::vector<std::shared_ptr<void>> unwrapped;
 };
 
 // Throws `status` as a HaxError.
@@ -99,6 +101,7 @@ class Handle : public Napi::ObjectWrap<Derived> {
  public:
   explicit Handle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Derived>(info) {
     auto* data = info.Env().GetInstanceData<AddonData>();
+    if (this->IsEmpty()) data->unwrapped.emplace_back(this);
     auto* pending = static_cast<std::shared_ptr<Core>*>(data->pending);
     data->pending = nullptr;
     if (!pending) {

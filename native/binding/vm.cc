@@ -26,7 +26,9 @@ VmHandle::VmHandle(const Napi::CallbackInfo& info) : Handle(info) {
   Napi::MemoryManagement::AdjustExternalMemory(info.Env(), kUnseenBytes);
 }
 
-VmHandle::~VmHandle() { Napi::MemoryManagement::AdjustExternalMemory(Env(), -kUnseenBytes); }
+VmHandle::~VmHandle() {
+  if (!IsEmpty()) Napi::MemoryManagement::AdjustExternalMemory(Env(), -kUnseenBytes);
+}
 
 Napi::Value VmHandle::RawIoctl(const Napi::CallbackInfo& info) {
   std::shared_ptr<Vm> core;
