@@ -97,9 +97,9 @@ export class PortBus {
 
   /**
    * A standing answer: reads of one byte from `port` give `value` without asking its handler, until that is changed or undefined, or the
-   * handler is removed. The exit remains, but not the way to JavaScript. Nothing once the VM is closed. Only for a value that the handler would give, and a read without
-   * effects: it is not told, and posted writes before it may wait on. Takes hold at the next slice, and ends at once. In threaded mode handlers
-   * are asked all the same.
+   * handler is removed; nothing once the VM is closed. The exit remains, but not the way to JavaScript. Only for a value that the handler
+   * would give, and a read without effects: it is not told, and posted writes before it may wait on. Takes hold at the next slice, and ends
+   * at once. In threaded mode handlers are asked all the same.
    */
   answer(port: number, value: number | undefined): void {
     checkInteger(port, 'port', 0, portCount - 1);

@@ -1,5 +1,5 @@
 /** What of a command line can be told to be wrong before there is a device: for runs and for --print-layout the same. */
-import { ports } from '../machine/layout';
+import { ports, takenPorts } from '../machine/layout';
 import type { MachineOptions } from '../machine/machine';
 import { hex } from '../util/numbers';
 import { standardStream, statOf } from './output-file';
@@ -44,38 +44,15 @@ function checkCpus({ cpus, irqchip }: RunCommandOptions): void {
   }
 }
 
-interface PortRange {
-  readonly at: number;
-  readonly length: number;
-  readonly what: string;
-}
-
 /** A debug exit takes 32 bits. */
 const debugExitLength = 4;
 
 /** The devices that are asked for must find their ports free. */
 function checkPorts({ irqchip, debugExit, debugExitPort }: RunCommandOptions, debugConsole: number | undefined): void {
-  const { com1, keyboard, pic, elcr, pit, speaker, cmos, pvpanic, acpiPower, acpiPm, testInterrupts } = ports;
-  const taken: PortRange[] = [
-    { ...com1, what: 'COM1 is' },
-    { at: keyboard.data, length: 1, what: 'the keyboard controller is' },
-    { at: keyboard.command, length: 1, what: 'the keyboard controller is' },
-    { at: pic.master, length: pic.length, what: 'the interrupt controller is' },
-    { at: pic.slave, length: pic.length, what: 'the second interrupt controller is' },
-    { ...elcr, what: 'the interrupt controllers are' },
-    { ...pit, what: 'the timer is' },
-    { ...speaker, what: 'the speaker is' },
-    { at: pvpanic, length: 1, what: 'pvpanic is' },
-    ...(irqchip === 'user'
-      ? [
-          { ...cmos, what: 'the clock is' },
-          { ...acpiPm, what: 'ACPI is' },
-        ]
-      : [{ ...acpiPower, what: 'ACPI is' }]),
-  ];
-  const claim = (option: string, range: PortRange): void => {
-    const owner = taken.find(({ at, length }) => range.at < at + length && at < range.at + range.length);
-    if (owner) throw new UsageError(`${option} is at ${hex(range.at)}, where ${owner.what}`);
+  const taken: { at: number; length: number; owner: string }[] = takenPorts(irqchip === 'user' ? 'user' : 'kernel');
+  const claim = (option: string, range: (typeof taken)[number]): void => {
+    const found = taken.find(({ at, length }) => range.at < at + length && at < range.at + range.length);
+    if (found) throw new UsageError(`${option} is at ${hex(range.at)}, where ${found.owner}`);
     taken.push(range);
   };
   const exitAt = debugExitPort ?? (debugExit ? ports.debugExit : undefined);
@@ -85,11 +62,11 @@ function checkPorts({ irqchip, debugExit, debugExitPort }: RunCommandOptions, de
     claim(debugExitPort === undefined ? '--debug-exit' : '--debug-exit-port', {
       at: exitAt,
       length: debugExitLength,
-      what: 'the debug exit is',
+      owner: 'the debug exit is',
     });
-    if (exitAt === ports.debugExit) taken.push({ ...testInterrupts, what: 'the test interrupts are' });
+    if (exitAt === ports.debugExit) taken.push({ ...ports.testInterrupts, owner: 'the test interrupts are' });
   }
-  if (debugConsole !== undefined) claim('--debugcon', { at: debugConsole, length: 1, what: 'the debug console is' });
+  if (debugConsole !== undefined) claim('--debugcon', { at: debugConsole, length: 1, owner: 'the debug console is' });
 }
 
 /** An output is emptied when it is opened: it must not be what the machine boots. */

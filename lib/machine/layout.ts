@@ -85,6 +85,28 @@ export interface LayoutOptions {
   debugConsole?: number;
 }
 
+/** The ports of a machine that nobody has to ask for: who is there, with its verb for a sentence, and what it is. */
+export function takenPorts(irqchip: LayoutOptions['irqchip']): { at: number; length: number; owner: string; what: string }[] {
+  const { com1, pic, pit, speaker, elcr, cmos, keyboard, acpiPm, acpiPower } = ports;
+  const reset = { length: 1, owner: 'the keyboard controller is', what: 'keyboard controller (reset only)' };
+  const ours = [
+    { ...cmos, owner: 'the clock is', what: 'real-time clock' },
+    { ...acpiPm, owner: 'ACPI is', what: `ACPI events, control, timer, interrupt ${acpiPm.irq}` },
+  ];
+  return [
+    { at: pic.master, length: pic.length, owner: 'the interrupt controller is', what: 'interrupt controller' },
+    { ...pit, owner: 'the timer is', what: 'timer' },
+    { ...reset, at: keyboard.data },
+    { ...speaker, owner: 'the speaker is', what: 'speaker' },
+    { ...reset, at: keyboard.command },
+    { at: pic.slave, length: pic.length, owner: 'the second interrupt controller is', what: 'second interrupt controller' },
+    { ...com1, owner: 'COM1 is', what: `COM1, interrupt ${com1.irq}` },
+    { ...elcr, owner: 'the interrupt controllers are', what: 'edge or level of interrupts' },
+    { at: ports.pvpanic, length: 1, owner: 'pvpanic is', what: 'pvpanic' },
+    ...(irqchip === 'user' ? ours : [{ ...acpiPower, owner: 'ACPI is', what: 'ACPI sleep control, sleep status, reset' }]),
+  ];
+}
+
 /** `--print-layout`: one line a range, in ascending order. */
 export function describeLayout({ memory: bytes, irqchip, debugExit, debugConsole }: LayoutOptions): string {
   const line = (what: string, start: number, size: number, digits: number): string =>
@@ -99,25 +121,10 @@ export function describeLayout({ memory: bytes, irqchip, debugExit, debugConsole
     .map(({ start, size, type }) => ({ start, size, what: names[type] }))
     .concat(ours ? [] : apics)
     .sort((a, b) => a.start - b.start);
-  const { pic, pit, speaker, elcr, cmos } = ports;
   const exitAt = debugExit ?? ports.debugExit;
   const ifAsked = (given: unknown, option: string): string => (given === undefined ? `, with ${option}` : '');
   const io = [
-    { at: pic.master, length: pic.length, what: 'interrupt controller' },
-    { ...pit, what: 'timer' },
-    { at: ports.keyboard.data, length: 1, what: 'keyboard controller (reset only)' },
-    { ...speaker, what: 'speaker' },
-    { at: ports.keyboard.command, length: 1, what: 'keyboard controller (reset only)' },
-    { at: pic.slave, length: pic.length, what: 'second interrupt controller' },
-    { ...ports.com1, what: `COM1, interrupt ${ports.com1.irq}` },
-    { ...elcr, what: 'edge or level of interrupts' },
-    { at: ports.pvpanic, length: 1, what: 'pvpanic' },
-    ...(ours
-      ? [
-          { ...cmos, what: 'real-time clock' },
-          { ...ports.acpiPm, what: `ACPI events, control, timer, interrupt ${ports.acpiPm.irq}` },
-        ]
-      : [{ ...ports.acpiPower, what: 'ACPI sleep control, sleep status, reset' }]),
+    ...takenPorts(irqchip),
     { at: debugConsole ?? ports.debugConsole, length: 1, what: `debug console${ifAsked(debugConsole, '--debugcon')}` },
     { at: exitAt, length: 4, what: `debug exit${ifAsked(debugExit, '--debug-exit')}` },
     ...(exitAt === ports.debugExit
