@@ -113,10 +113,14 @@ async function runCall({ project, files, device }, number) {
   return { where: `host B${device.label}`, project, device, files, results, trouble };
 }
 
-// Test files ({ project, device, file } each) as functions that run a call of host B with some of them.
+let compiled = false;
+
+// Test files ({ project, device, file } each) as functions that run a call of host B with some of them. They are compiled at the first call of
+// this: at a later one those of earlier calls may be running, who read the same files.
 function callsOfHostB(jobs) {
   if (jobs.length === 0) return [];
-  compile(CIRCUS);
+  if (!compiled) compile(CIRCUS);
+  compiled = true;
   fs.mkdirSync(CACHE, { recursive: true });
   return pack(jobs, readJson(SECONDS) ?? {}).map((call, number) => async () => [await runCall(call, number)]);
 }

@@ -63,3 +63,15 @@ test('a call is doubtful when its time limit is all that tests failed by', () =>
   expect(metTimeLimits(results(fine, late, wrong))).toBe(false);
   expect(metTimeLimits(results(fine))).toBe(false);
 });
+
+test('files are compiled once: calls that run read them while others are made', () => {
+  interface Suites {
+    callsOfHostB(jobs: Job[]): (() => Promise<unknown>)[];
+  }
+  const compile = jest.fn();
+  jest.doMock('../../../scripts/lib/circus.js', () => ({ PROJECTS: ['contract'], compile }));
+  const { callsOfHostB } = jest.requireActual<Suites>('../../../scripts/lib/suites.js');
+  expect([callsOfHostB([]).length, compile.mock.calls.length]).toEqual([0, 0]);
+  expect([callsOfHostB([job('a.test.ts')]).length, callsOfHostB([job('b.test.ts', haxm)]).length]).toEqual([1, 1]);
+  expect(compile).toHaveBeenCalledTimes(1);
+});
