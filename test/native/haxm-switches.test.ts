@@ -1,7 +1,7 @@
 /** Drivers that are older, smaller or fail: the model's switches, and what `hax doctor` and the library make of each. */
 import { readFileSync } from 'node:fs';
 import { commandFile } from '../support/command';
-import { describeModel, library, onModel, root } from '../support/haxm-model';
+import { describeModel, library, onModel, root, scriptOf } from '../support/haxm-model';
 import { kinds } from '../support/sanitized';
 
 interface Report {
@@ -152,6 +152,19 @@ describeModel('the library', () => {
       ['ERR_HAX_NO_PERMISSION', containing('the driver keeps this VM until its module is loaded anew')],
       ['ERR_HAX_IOCTL', containing('the driver keeps it')],
     ]);
+  });
+
+  test('says so when the node of a vCPU cannot be opened, and does not ask for it twice', () => {
+    const body = `const vm = h.createVm({ irqchip: 'user' }); vm.createVcpu();
+      return [1, 1, 0].map((id) => { try { return vm.createVcpu({ id }).id; } catch (e) { return [e.code, e.message]; } });`;
+    const { stdout, stderr } = onModel(['-e', scriptOf(body)], { HAXM_MODEL_LATE_NODES: 'EACCES:100000:2', HAXM_MODEL_LOG: '1' });
+    expect(JSON.parse(stdout)).toEqual([
+      ['ERR_HAX_NO_PERMISSION', containing('the driver keeps this vCPU')],
+      ['ERR_HAX_IOCTL', containing('has had a vCPU 1 already')],
+      ['ERR_HAX_IOCTL', containing('has had a vCPU 0 already')],
+    ]);
+    // Of the second the kernel would print a warning with a stack trace.
+    expect(stderr).not.toMatch('Failed to create vcpu');
   });
 
   test('makes nothing in the driver that it has no descriptor left to open', () => {

@@ -81,7 +81,7 @@ class HaxmVm final : public Vm, public std::enable_shared_from_this<HaxmVm> {
   Node node_;
   // vCPU 0 owns what the others share: it is made first, also when another is asked for, and goes last.
   std::shared_ptr<Node> boot_;
-  uint32_t made_ = 0;          // a bit for each vCPU that there has been
+  uint32_t made_ = 0;          // a bit for each vCPU that there has been, or that the driver keeps though it could not be opened
   uint32_t made_by_hand_ = 0;  // and for each that a raw call has made
 };
 

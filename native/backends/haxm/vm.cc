@@ -163,9 +163,15 @@ Status HaxmVm::MakeNode(uint32_t id, std::shared_ptr<Node>* out) {
   if (!status.ok()) return status;
   uint32_t argument = id;
   status = node_.Call(kVcpuCreate, &argument);
+  if (!status.ok()) return status;
   // At once: a vCPU that was never opened when its VM closes stays in the driver.
-  if (status.ok()) status = OpenMade(node.get(), VcpuNode(id_, id));
-  if (status.ok()) *out = std::move(node);
+  status = OpenMade(node.get(), VcpuNode(id_, id));
+  if (status.ok()) {
+    *out = std::move(node);
+  } else {
+    made_ |= 1u << id;
+    status.detail += "; the driver keeps this vCPU, and its VM, until its module is loaded anew";
+  }
   return status;
 }
 

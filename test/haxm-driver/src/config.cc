@@ -101,7 +101,7 @@ void ReadFailures() {
   }
 }
 
-// ERRNO:N
+// ERRNO:N[:FIRST]
 void ReadLateNodes(Config* config) {
   const char* value = getenv("HAXM_MODEL_LATE_NODES");
   if (!value) return;
@@ -110,6 +110,8 @@ void ReadLateNodes(Config* config) {
   config->late_error = ErrorNumber(error);
   const char* colon = strchr(value, ':');
   config->late_times = colon ? static_cast<uint32_t>(atoi(colon + 1)) : 1;
+  if (colon) colon = strchr(colon + 1, ':');
+  if (colon) config->late_from = static_cast<uint32_t>(atoi(colon + 1));
 }
 
 // STATUS[:N[:TIMES]]

@@ -28,6 +28,7 @@ struct Config {
   uint8_t moves = 0;              // the direction of the one exit of a MOVS between two devices; 0: two exits
   int late_error = 0;             // what opening a node of a VM or vCPU fails with
   uint32_t late_times = 0;        // and how often, for each
+  uint32_t late_from = 0;         // from which on, in the order of their making
   uint32_t forced_status = 0;     // what RUN ends with; 0: what happens
   uint32_t forced_from = 1;       // from its Nth call on
   uint32_t forced_times = UINT32_MAX;

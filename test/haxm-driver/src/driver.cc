@@ -20,6 +20,7 @@ namespace {
 
 constexpr uint32_t kSystemMinor = 124;  // Linux gives the highest free dynamic minor
 constexpr uint32_t kMinors = 2048;
+constexpr uint64_t kFirstInode = 400;
 
 struct Registry {
   std::mutex lock;
@@ -27,7 +28,7 @@ struct Registry {
   bool minors[kMinors] = {};
   bool limited = true;
   uint64_t limit = TheConfig().quota;
-  uint64_t next_inode = 400;
+  uint64_t next_inode = kFirstInode;
 
   Registry() { limited = limit != 0; }
 
@@ -166,7 +167,7 @@ int OpenNode(const NodeName& name, int flags) {
       if (!vcpu) return -ENOENT;
     }
     Node& node = vcpu ? vcpu->node : vm->node;
-    if (node.refused < TheConfig().late_times) {
+    if (node.inode - kFirstInode >= TheConfig().late_from && node.refused < TheConfig().late_times) {
       node.refused++;
       return -TheConfig().late_error;
     }
