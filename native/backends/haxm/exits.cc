@@ -50,6 +50,7 @@ bool HaxmVcpu::FillIo() {
   }
   const uint32_t count = std::min<uint32_t>(io.count, kIoBufferSize / size);
   if (count == 0) return false;  // a string instruction with nothing left to do
+  if (count == 1 && io.flags & kIoString) RestoreCount();
   SetKind(&page, ExitKind::kIo);
   page.port = io.port;
   page.size = size;

@@ -56,10 +56,12 @@ class HaxmVm final : public Vm, public std::enable_shared_from_this<HaxmVm> {
   const Node& node() const { return node_; }
   uint32_t id() const { return id_; }
   MemoryGate* gate() { return &gate_; }
-  // What is in read-only memory; false where there is none. On any vCPU's thread.
+  // What is in memory, and in read-only memory; false where there is none. On any vCPU's thread.
+  bool Read(uint64_t gpa, void* to, uint32_t size) { return Read(gpa, to, size, false); }
   bool ReadRom(uint64_t gpa, uint32_t size, uint64_t* value);
 
  private:
+  bool Read(uint64_t gpa, void* to, uint32_t size, bool rom_only);
   Status MakeNode(uint32_t id, std::shared_ptr<Node>* out);
   // Host memory that the driver knows, which it must before it is mapped.
   struct Block {
@@ -142,6 +144,11 @@ class HaxmVcpu final : public Vcpu {
   Status Takes(const MsrState* list, uint32_t count, bool* all);
   Status ClearUpperRax();
   Status HaltAgain();
+
+  // strings.cc
+  bool Translate(const VcpuState& state, uint64_t efer, uint64_t linear, uint64_t* gpa);
+  bool IsRepeated(const VcpuState& state);
+  void RestoreCount();
 
   std::shared_ptr<HaxmVm> vm_;
   const std::shared_ptr<Node> node_;

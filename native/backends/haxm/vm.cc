@@ -147,12 +147,18 @@ Status HaxmVm::UnmapMemory(uint64_t gpa) {
   return status;
 }
 
-bool HaxmVm::ReadRom(uint64_t gpa, uint32_t size, uint64_t* value) {
+bool HaxmVm::Read(uint64_t gpa, void* to, uint32_t size, bool rom_only) {
   const MemoryGate::Passage passage(&gate_);  // the map changes behind it only
   const Mapping* mapping = map_.Holding(gpa);
-  if (!mapping || !mapping->read_only || size > mapping->gpa + mapping->size - gpa) return false;
-  *value = 0;
-  std::memcpy(value, mapping->memory->data() + mapping->offset + (gpa - mapping->gpa), size);
+  if (!mapping || (rom_only && !mapping->read_only) || size > mapping->gpa + mapping->size - gpa) return false;
+  std::memcpy(to, mapping->memory->data() + mapping->offset + (gpa - mapping->gpa), size);
+  return true;
+}
+
+bool HaxmVm::ReadRom(uint64_t gpa, uint32_t size, uint64_t* value) {
+  uint64_t read = 0;
+  if (!Read(gpa, &read, size, true)) return false;
+  *value = read;
   return true;
 }
 

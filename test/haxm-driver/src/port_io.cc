@@ -114,6 +114,10 @@ Vcpu::Next Vcpu::DeliverOutString(const Insn& insn, bool unfinished) {
       regs_dirty_ = true;
     }
   }
+  if (!insn.rep) {
+    regs().rcx -= count;  // the driver does not ask whether the instruction is repeated
+    regs_dirty_ = true;
+  }
   if (regs().rflags & kFlagResume) {  // a KVM sets it between the elements
     regs().rflags &= ~kFlagResume;
     regs_dirty_ = true;
@@ -150,7 +154,11 @@ Vcpu::Next Vcpu::DeliverInString(const Insn& insn) {
   for (int tries = 0; tries < 1024 && Enter(true) != -EINTR; tries++) {
   }
   Advance(&after, kRegisterDi, count * step, insn.address);
-  if (insn.rep) Advance(&after, kRegisterCx, -static_cast<int64_t>(count), insn.address);
+  if (insn.rep) {
+    Advance(&after, kRegisterCx, -static_cast<int64_t>(count), insn.address);
+  } else {
+    after.rcx -= count;
+  }
   if (count == wanted) after.rip += insn.length;
   after.rflags &= ~kFlagResume;
   regs() = after;

@@ -1,0 +1,67 @@
+/** State that HAXM's driver moves otherwise than it says: what it keeps of segments, what it lets a vCPU die of, what strings do to RCX. */
+import { type Vcpu } from 'node-hax';
+import { at } from '../support/guests';
+import { describeHaxm, itNeeds } from '../support/hosts';
+
+/** Enters the guest until it halts. */
+function untilHalt(vcpu: Vcpu): void {
+  for (;;) {
+    const { kind } = vcpu.enter();
+    if (kind === 'hlt') return;
+    if (kind !== 'io') throw new Error(kind);
+  }
+}
+
+describeHaxm('RCX', (backend, host) => {
+  const source = 'out 0xe9, al; outsb; fs outsw; insb; insw; hlt';
+  const repeated = 'rep outsb; rep fs outsb; hlt';
+
+  it.each(['real', 'flat32', 'long64'] as const)('is left alone by strings that are not repeated: %s', (mode) => {
+    for (const rcx of [0n, 1n, 2n, 5n, 0x1_0000n]) {
+      const { vcpu } = backend.guest(mode, source);
+      vcpu.setState({ rcx, rdx: 0xe9, rsi: 0x4000, rdi: 0x5000 });
+      untilHalt(vcpu);
+      expect([rcx, vcpu.getState().rcx]).toEqual([rcx, rcx]);
+    }
+  });
+
+  it.each(['real', 'flat32', 'long64'] as const)('is counted down by strings that are repeated: %s', (mode) => {
+    for (const rcx of [1n, 2n, 65n]) {
+      const { vcpu } = backend.guest(mode, repeated);
+      vcpu.setState({ rcx, rdx: 0xe9, rsi: 0x4000 });
+      untilHalt(vcpu);
+      expect([rcx, vcpu.getState().rcx]).toEqual([rcx, 0n]);
+    }
+  });
+
+  it('counts a loop of strings', async () => {
+    const { vm, vcpu } = backend.guest('real', 'mov cx, 10; 1: outsb; loop 1b; hlt');
+    vm.memory.write(
+      0x4000,
+      Uint8Array.from({ length: 20 }, (_, i) => i),
+    );
+    vcpu.setState({ rdx: 0xe9, rsi: 0x4000 });
+    const written: number[] = [];
+    vm.ports.add({ at: 0xe9, length: 1 }, { read: () => 0, write: (_, value) => void written.push(value) });
+    expect(await vcpu.run()).toEqual({ reason: 'halted' });
+    expect(written).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  });
+
+  // One page of 4 MiB, and with PAE one of 2 MiB.
+  const paging = {
+    '32-bit': 'mov dword ptr [0x9000], 0x83; mov eax, 0x10',
+    PAE: 'mov dword ptr [0x9000], 0xa001; mov dword ptr [0xa000], 0x83; mov eax, 0x20',
+  };
+  for (const kind of ['32-bit', 'PAE'] as const) {
+    itNeeds(host, 'paging32', `is left alone by strings, with ${kind} paging`, () => {
+      const { vcpu } = backend.guest(
+        'flat32',
+        `${paging[kind]}; mov cr4, eax; mov eax, 0x9000; mov cr3, eax; mov eax, cr0; or eax, 0x80000000; mov cr0, eax
+         mov ecx, 1; outsb; mov ebx, ecx; rep outsb; hlt`,
+      );
+      vcpu.setState({ rdx: 0xe9, rsi: 0x4000 });
+      untilHalt(vcpu);
+      expect([vcpu.getState().rbx, vcpu.getState().rcx]).toEqual([1n, 0n]);
+    });
+  }
+});
