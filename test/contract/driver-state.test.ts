@@ -3,6 +3,9 @@ import { type Vcpu } from 'node-hax';
 import { at } from '../support/guests';
 import { describeHaxm, itNeeds } from '../support/hosts';
 
+const fsBase = 0xc0000100;
+const gsBase = 0xc0000101;
+
 /** Enters the guest until it halts. */
 function untilHalt(vcpu: Vcpu): void {
   for (;;) {
@@ -11,6 +14,40 @@ function untilHalt(vcpu: Vcpu): void {
     if (kind !== 'io') throw new Error(kind);
   }
 }
+
+describeHaxm('segments', (backend) => {
+  // The guest's own, which are none of the reset's.
+  const source = 'mov ax, 0x1234; mov fs, ax; mov gs, ax; mov ss, ax; lgdt [1f]; lidt [1f]; hlt; 1: .word 0x3f; .long 0x9000';
+
+  it('are as they were before the guest has run, when setRegs() says so', () => {
+    const { vcpu } = backend.guest('real', source);
+    const before = vcpu.haxm.getRegs();
+    expect(vcpu.enter().kind).toBe('hlt');
+    vcpu.haxm.setRegs(before);
+    for (const name of ['ss', 'fs', 'gs', 'gdt', 'idt'] as const) {
+      const { selector, base, limit } = before[name];
+      expect([name, vcpu.haxm.getRegs()[name]]).toEqual([name, expect.objectContaining({ selector, base, limit })]);
+    }
+  });
+
+  it('have the base that their MSR was given', () => {
+    const { vcpu } = backend.guest('real', source);
+    const { fs, gs } = vcpu.getState();
+    vcpu.setMsrs([[fsBase, 0x5000], [gsBase, 0x6000]]); // prettier-ignore
+    expect([vcpu.getState().fs.base, vcpu.getState().gs.base]).toEqual([0x5000n, 0x6000n]);
+    vcpu.setState({ fs, gs });
+    expect(vcpu.getMsrs([fsBase, gsBase])).toEqual([fs.base, gs.base]);
+  });
+
+  it('keep the rest of what the guest has loaded when their MSR is set', () => {
+    const { vcpu } = backend.guest('real', source);
+    vcpu.getState();
+    expect(vcpu.enter().kind).toBe('hlt');
+    vcpu.setMsrs([[fsBase, 0x5000], [gsBase, 0x6000]]); // prettier-ignore
+    const { fs, gs } = vcpu.getState();
+    expect([fs.selector, fs.base, gs.selector, gs.base]).toEqual([0x1234, 0x5000n, 0x1234, 0x6000n]);
+  });
+});
 
 describeHaxm('RCX', (backend, host) => {
   const source = 'out 0xe9, al; outsb; fs outsw; insb; insw; hlt';

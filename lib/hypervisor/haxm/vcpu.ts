@@ -155,7 +155,10 @@ export class HaxmVcpu {
     return unpackRegisters(this.#getRegs());
   }
 
-  /** HAX_VCPU_SET_REGS: all of them, as getRegs() gives them. EFER and SYSENTER go by setMsrs(). */
+  /**
+   * HAX_VCPU_SET_REGS: all of them, as getRegs() gives them. EFER and SYSENTER go by setMsrs(). It compares segments with those that the driver
+   * has read last and skips what has not changed, so the driver is made to read them before.
+   */
   setRegs(registers: HaxmRegisters): void {
     const check = new Checker(requests.setRegs);
     check.object(registers, 'what setRegs() takes');
@@ -167,9 +170,8 @@ export class HaxmVcpu {
       check.unsigned(limit, `${name}.limit`, 32);
       check.unsigned(ar, `${name}.ar`, 17);
     }
-    this.#stateSize ??= this.#getRegs().length;
-    const request = this.#stateSize === stateSize ? requests.setRegs : requests.setRegsWithXcr0;
-    this.#call(request, packRegisters(registers, this.#stateSize));
+    const { length } = this.#getRegs();
+    this.#call(length === stateSize ? requests.setRegs : requests.setRegsWithXcr0, packRegisters(registers, length));
   }
 
   /** HAX_VCPU_IOCTL_GET_FPU: the FXSAVE image. */
@@ -204,7 +206,8 @@ export class HaxmVcpu {
 
   /**
    * HAX_VCPU_IOCTL_SET_MSRS, 31 at a time. The driver stops at one that it refuses and does not say so: `vcpu.setMsrs()` finds out. An address
-   * that is not canonical, which the driver takes and dies of, is refused.
+   * that is not canonical, which the driver takes and dies of, is refused. getRegs() shows the base of GS that was set here when the guest has
+   * run: use `vcpu.setMsrs()` for that one.
    */
   setMsrs(values: readonly (readonly [index: number, value: Unsigned])[]): void {
     const check = new Checker(requests.setMsrs);

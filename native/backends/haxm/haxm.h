@@ -139,6 +139,8 @@ class HaxmVcpu final : public Vcpu {
   Status GetSystem(const VcpuState& from);
   Status PrepareSystem(VcpuState* to);
   Status MoveMsrs(bool set);
+  Status SetMsrs();
+  Status SettleGsBase();
   Status Msrs(MsrData* data, bool set);
   Status SetBatch(const MsrState* list, uint32_t count, uint32_t* done);
   Status Takes(const MsrState* list, uint32_t count, bool* all);

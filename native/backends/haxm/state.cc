@@ -15,6 +15,8 @@ constexpr uint32_t kEfer = 0xc0000080;
 constexpr uint32_t kApicBase = 0x1b;
 // The driver makes LMA itself, of LME and paging.
 constexpr uint64_t kEferLma = 0x400;
+constexpr uint32_t kFsBase = 0xc0000100;
+constexpr uint32_t kGsBase = 0xc0000101;
 constexpr uint64_t kCr0Pe = 1;
 constexpr uint64_t kCr0Pg = 0x80000000;
 // Where MXCSR is in an FXSAVE image, and what it has (Intel SDM vol. 1, 10.2.3).
@@ -214,7 +216,7 @@ Status HaxmVcpu::SetState(uint32_t mask) {
     Status status = node_->Call(kSetFpu, &fpu);
     if (!status.ok()) return status;
   }
-  return mask & kStateMsrs ? MoveMsrs(true) : Status::Ok();
+  return mask & kStateMsrs ? SetMsrs() : Status::Ok();
 }
 
 // EFER by its MSR, because the structure's member is ignored, and before the registers, because paging in 64-bit mode wants LME to be
@@ -299,6 +301,37 @@ Status HaxmVcpu::SetBatch(const MsrState* list, uint32_t count, uint32_t* done) 
     if (!status.ok() || !all) return status;
   }
   return status;
+}
+
+// FS and GS have their bases in MSRs, too, and the driver keeps what it has read of a segment. After SET_MSRS of the one it reads no more
+// of FS before the next entry: so it is made to read before. Of the other it sees nothing, shows the old base, and SET_REGS of that changes
+// nothing: so SET_REGS tells it.
+Status HaxmVcpu::SetMsrs() {
+  const StateBlock& state = shared_->state;
+  const auto end = state.msrs + std::min<uint32_t>(state.msr_count, hax::kMaxMsrs);
+  const auto names = [&](uint32_t index) {
+    return std::any_of(state.msrs, end, [index](const MsrState& msr) { return msr.index == index; });
+  };
+  const bool gs = names(kGsBase);
+  if (names(kFsBase)) {
+    VcpuState read;
+    Status status = GetRegisters(&read);
+    if (!status.ok()) return status;
+  }
+  Status status = MoveMsrs(true);
+  return status.ok() && gs ? SettleGsBase() : status;
+}
+
+Status HaxmVcpu::SettleGsBase() {
+  MsrData data = {};
+  data.nr_msr = 1;
+  data.entries[0].entry = kGsBase;
+  Status status = Msrs(&data, false);
+  VcpuState state;
+  if (status.ok()) status = GetRegisters(&state);
+  if (!status.ok()) return status;
+  state.gs.base = data.entries[0].value;
+  return SetRegisters(state);
 }
 
 // In batches. A list stops at the first MSR that is refused.

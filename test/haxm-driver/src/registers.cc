@@ -68,6 +68,7 @@ void Vcpu::Reset() {
   shown_[kLdt] = Plain(0, 0, 0x82);
   shown_[kTr] = Plain(0, 0, 0x83);
   shown_[kGdt] = shown_[kIdt] = Plain(0, 0, kArUnusable);
+  memcpy(cached_, shown_, sizeof cached_);
   sregs().cr0 = 0x60000010;
   sregs().cr2 = sregs().cr3 = sregs().cr4 = sregs().efer = 0;
   debug_registers_.dr6 = kDr6Set;
@@ -123,11 +124,34 @@ void Vcpu::ShowState(VcpuState* state) {
   state->dr7 = debug.dr7;
 }
 
+// GET_REGS reads the segments once after each run, and those of the time before are shown until then; it never sees that SET_MSRS has set
+// the base of GS.
+void Vcpu::ReadSegments(VcpuState* state) {
+  for (int i = 0; i < kSegments; i++) {
+    if (segments_stale_ && !(i == kFs && fs_base_waits_)) cached_[i] = state->segment[i];
+    state->segment[i] = cached_[i];
+  }
+  segments_stale_ = false;
+}
+
+// SET_REGS compares with what was read last: what is the same is not written, whatever the processor has. Exits read CS, DS and ES.
+void Vcpu::SkipSegments(const VcpuState& now, VcpuState* wanted) {
+  for (int i = 0; i < kSegments; i++) {
+    if (segments_stale_ && (i == kCs || i == kDs || i == kEs)) cached_[i] = now.segment[i];
+    if (Same(wanted->segment[i], cached_[i])) {
+      wanted->segment[i] = now.segment[i];
+    } else {
+      cached_[i] = wanted->segment[i];
+    }
+  }
+}
+
 int Vcpu::GetRegs(uint64_t argument, bool wide) {
   VcpuState state{};
   if (fd_ >= 0) Settle();
   shadow_back_ = halt_behind_sti_;
   ShowState(&state);
+  ReadSegments(&state);
   if (!wide) return CopyOut(argument, state);
   VcpuState520 other{};
   memcpy(other.head, &state, sizeof other.head);
@@ -181,9 +205,10 @@ void Vcpu::TakeGeneral(const VcpuState& state) {
 }
 
 // True when anything changed.
-bool Vcpu::TakeSystem(const VcpuState& state) {
+bool Vcpu::TakeSystem(VcpuState state) {
   VcpuState before{};
   ShowState(&before);
+  SkipSegments(before, &state);
   bool changed = state.cr0 != before.cr0 || state.cr2 != before.cr2 || state.cr3 != before.cr3 || state.cr4 != before.cr4;
   for (int i = 0; i < kSegments; i++) {
     if (!Same(state.segment[i], before.segment[i])) changed = true;

@@ -48,6 +48,8 @@ long Vcpu::Execute() {
       tunnel_->exit_status = kStatusStateChange;
       return 0;
     }
+    segments_stale_ = true;
+    fs_base_waits_ = false;
     if (AtBreakpoint()) return 0;
     Inject();
     if (vm_->ram().Enter()) tunnel_->exit_reason = kReasonEptViolation;  // the driver maps memory at the first touch

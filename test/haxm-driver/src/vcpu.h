@@ -117,7 +117,9 @@ class Vcpu {
   int GetRegs(uint64_t argument, bool wide);
   int SetRegs(uint64_t argument, bool wide);
   void TakeGeneral(const VcpuState& state);
-  bool TakeSystem(const VcpuState& state);
+  void ReadSegments(VcpuState* state);
+  void SkipSegments(const VcpuState& now, VcpuState* wanted);
+  bool TakeSystem(VcpuState state);
   bool Enterable() const;
   bool FlushSystem();
   uint64_t Efer() const;
@@ -177,6 +179,9 @@ class Vcpu {
   bool resume_flag_ = false;           // RF shows in rflags, as after any fault of the processor
   Segment shown_[kSegments] = {};      // as the client set them
   kvm_segment flushed_[kTr + 1] = {};  // and as KVM gave them back
+  Segment cached_[kSegments] = {};     // as the driver last read or wrote them
+  bool segments_stale_ = false;        // and the guest has run since
+  bool fs_base_waits_ = false;         // SET_MSRS has set it: FS is not read before the next entry
   uint64_t apic_base_ = 0;
   StoredMsrs stored_;
   std::map<uint32_t, uint64_t> unloadable_;  // MSRs that the client has set to what no processor takes

@@ -87,7 +87,8 @@ bool Vcpu::WriteMsr(uint32_t index, uint64_t value) {
       sregs_dirty_ = true;
       return true;
     case kFsBase:
-      sregs().fs.base = shown_[kFs].base = value;
+      sregs().fs.base = shown_[kFs].base = cached_[kFs].base = value;
+      fs_base_waits_ = true;
       sregs_dirty_ = true;
       return true;
     case kGsBase:
