@@ -1,5 +1,5 @@
 /** State that HAXM's driver moves otherwise than it says: what it keeps of segments, what it lets a vCPU die of, what strings do to RCX. */
-import { type Vcpu } from 'node-hax';
+import { type CpuStateInit, type Vcpu } from 'node-hax';
 import { at } from '../support/guests';
 import { describeHaxm, itNeeds } from '../support/hosts';
 
@@ -46,6 +46,44 @@ describeHaxm('segments', (backend) => {
     vcpu.setMsrs([[fsBase, 0x5000], [gsBase, 0x6000]]); // prettier-ignore
     const { fs, gs } = vcpu.getState();
     expect([fs.selector, fs.base, gs.selector, gs.base]).toEqual([0x1234, 0x5000n, 0x1234, 0x6000n]);
+  });
+});
+
+describeHaxm('a state in which no processor is entered', (backend) => {
+  const canonical = 1n << 47n;
+  const refused: [string, CpuStateInit, string][] = [
+    ['reserved flags', { rflags: 0x8n }, 'rflags has reserved bits'],
+    ['flags above 31', { rflags: 1n << 32n }, 'rflags has reserved bits'],
+    ['cr0', { cr0: 1n << 32n }, 'cr0 and cr4 have no bits above 31'],
+    ['cr3', { cr3: 1n << 52n }, 'cr3 is no physical address'],
+    ['cs', { cs: { attributes: 0x10000 } }, 'cs must be a present segment'],
+    ['cs not present', { cs: { attributes: 0x1b } }, 'cs must be a present segment'],
+    ['tr', { tr: { attributes: 0 } }, 'tr must be a present task state segment'],
+    ['tr unusable', { tr: { attributes: 0x1008b } }, 'tr must be a present task state segment'],
+    ['cs.base', { cs: { base: 1n << 32n } }, 'cs.base has no bits above 31'],
+    ['es.base', { es: { base: 1n << 32n } }, 'es.base has no bits above 31'],
+    ['gs.base', { gs: { base: canonical } }, 'gs.base must be a canonical address'],
+    ['gdt.base', { gdt: { base: canonical } }, 'gdt.base must be a canonical address'],
+  ];
+  it.each(refused)('is refused, and the vCPU lives: %s', (_, state, message) => {
+    const { vcpu } = backend.guest('real', 'hlt');
+    const before = vcpu.getState();
+    expect(() => vcpu.setState({ rax: 5, efer: 1, ...state })).toThrow(message);
+    expect([vcpu.getState().rax, vcpu.getState().efer]).toEqual([before.rax, before.efer]);
+    expect(vcpu.enter().kind).toBe('hlt');
+  });
+
+  it('does not come of flags without the one that is always set', () => {
+    const { vcpu } = backend.guest('real', 'hlt');
+    vcpu.setState({ rflags: 0 });
+    expect(vcpu.getState().rflags).toBe(2n);
+    expect(vcpu.enter().kind).toBe('hlt');
+  });
+
+  it('may be that of a segment that cannot be used', () => {
+    const { vcpu } = backend.guest('real', 'hlt');
+    vcpu.setState({ es: { base: 1n << 32n, attributes: 0x10000 }, ldt: { base: canonical, attributes: 0x10000 } });
+    expect(vcpu.enter().kind).toBe('hlt');
   });
 });
 

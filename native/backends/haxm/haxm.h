@@ -28,6 +28,8 @@ class HaxmHypervisor final : public Hypervisor, public std::enable_shared_from_t
   bool cpuid_is_safe() const { return cpuid_is_safe_; }
   // Where guest-physical addresses of this processor end.
   uint64_t max_gpa() const { return max_gpa_; }
+  // The same, whatever the driver can map.
+  uint64_t address_end() const { return address_end_; }
 
  private:
   Status Probe();
@@ -37,6 +39,7 @@ class HaxmHypervisor final : public Hypervisor, public std::enable_shared_from_t
   CapabilityInfo info_ = {};
   bool cpuid_is_safe_ = false;
   uint64_t max_gpa_ = 0;
+  uint64_t address_end_ = 0;
   Capabilities capabilities_;
 };
 
@@ -137,7 +140,8 @@ class HaxmVcpu final : public Vcpu {
   Status SetRegisters(const VcpuState& state);
   Status WriteRegisters(const VcpuState& state);
   Status GetSystem(const VcpuState& from);
-  Status PrepareSystem(VcpuState* to);
+  void SystemToHaxm(VcpuState* to) const;
+  Status PrepareSystem();
   Status MoveMsrs(bool set);
   Status SetMsrs();
   Status SettleGsBase();

@@ -88,7 +88,8 @@ Status HaxmHypervisor::Probe() {
                          SystemNode() + " cannot run guests: " + (why.empty() ? "it does not say why" : why));
   }
   cpuid_is_safe_ = Has(kCpuid) && CpuidCallsWork();
-  max_gpa_ = std::min(MaxGpa(), uint64_t{1} << std::min<uint32_t>(PhysicalBits(), 52));
+  address_end_ = uint64_t{1} << std::min<uint32_t>(PhysicalBits(), 52);
+  max_gpa_ = std::min(MaxGpa(), address_end_);
   capabilities_.backend = "haxm";
   capabilities_.device = SystemNode();
   capabilities_.api_version = version.cur_version;

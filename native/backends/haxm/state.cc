@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "backends/haxm/guest_check.h"
 #include "backends/haxm/haxm.h"
 
 namespace hax::haxm {
@@ -17,8 +18,7 @@ constexpr uint32_t kApicBase = 0x1b;
 constexpr uint64_t kEferLma = 0x400;
 constexpr uint32_t kFsBase = 0xc0000100;
 constexpr uint32_t kGsBase = 0xc0000101;
-constexpr uint64_t kCr0Pe = 1;
-constexpr uint64_t kCr0Pg = 0x80000000;
+constexpr uint64_t kAlwaysFlag = 2;  // of RFLAGS, Intel SDM vol. 1, 3.4.3
 // Where MXCSR is in an FXSAVE image, and what it has (Intel SDM vol. 1, 10.2.3).
 constexpr size_t kMxcsrOffset = 24;
 constexpr uint32_t kMxcsrBits = 0xffff;
@@ -54,7 +54,7 @@ void GeneralToHaxm(const StateBlock& from, VcpuState* to) {
   for (size_t i = 0; i < 8; i++) to->*kFirstEight[i] = from.general[i];
   std::copy(from.general + 8, from.general + 16, to->r8_15);
   to->rip = from.general[16];
-  to->rflags = from.general[17];
+  to->rflags = from.general[17] | kAlwaysFlag;
 }
 
 // Calls that move registers fail when the driver cannot load the vCPU into the processor, and for no other reason (on Windows as EIO).
@@ -73,9 +73,6 @@ Status CheckFpu(const uint8_t* image) {
   if ((mxcsr & ~kMxcsrBits) == 0) return Status::Ok();
   return Status::Error(Code::kIoctl, kSetFpu.name, "mxcsr has no bits above 15", EINVAL);
 }
-
-// Sign-extended from bit 47 (Intel SDM vol. 1, 3.3.7.1).
-bool IsCanonical(uint64_t address) { return static_cast<uint64_t>(static_cast<int64_t>(address << 16) >> 16) == address; }
 
 // SYSENTER_ESP and _EIP, LSTAR, CSTAR, and the bases of FS, GS and SWAPGS. The driver takes any value: releases before 7.7 load it in the
 // kernel, which faults, and with later ones the vCPU dies at the next entry.
@@ -202,11 +199,13 @@ Status HaxmVcpu::SetState(uint32_t mask) {
   if (mask & (kStateGeneral | kStateSystem)) {
     VcpuState to;
     Status status = GetRegisters(&to);
-    if (status.ok() && (mask & kStateSystem)) status = PrepareSystem(&to);
     if (!status.ok()) return status;
     const uint64_t rip = to.rip;
     if (mask & kStateGeneral) GeneralToHaxm(state, &to);
-    status = SetRegisters(to);
+    if (mask & kStateSystem) SystemToHaxm(&to);
+    status = CheckGuest(to, vm_->hypervisor().address_end());
+    if (status.ok() && (mask & kStateSystem)) status = PrepareSystem();
+    if (status.ok()) status = SetRegisters(to);
     if (!status.ok()) return status;
     if (to.rip != rip) halted_ = halt_read_ = false;
   }
@@ -219,17 +218,24 @@ Status HaxmVcpu::SetState(uint32_t mask) {
   return mask & kStateMsrs ? SetMsrs() : Status::Ok();
 }
 
+void HaxmVcpu::SystemToHaxm(VcpuState* to) const {
+  const StateBlock& state = shared_->state;
+  for (size_t i = 0; i < kSegments; i++) to->*kSegment[i] = ToHaxm(state.segments[i]);
+  to->gdt.base = state.gdt.base;
+  to->gdt.limit = state.gdt.limit;
+  to->idt.base = state.idt.base;
+  to->idt.limit = state.idt.limit;
+  to->cr0 = state.cr0;
+  to->cr2 = state.cr2;
+  to->cr3 = state.cr3;
+  to->cr4 = state.cr4;
+}
+
 // EFER by its MSR, because the structure's member is ignored, and before the registers, because paging in 64-bit mode wants LME to be
 // there. The driver says nothing when it refuses an MSR: what it has made of them is read back, and put right again if it is wrong.
-Status HaxmVcpu::PrepareSystem(VcpuState* to) {
+Status HaxmVcpu::PrepareSystem() {
   const StateBlock& state = shared_->state;
   if (state.cr8 != 0) return Status::Error(Code::kUnsupported, "setState", "cr8 must be 0: HAXM has no task priority");
-  // The driver takes them, and the vCPU dies at the next entry.
-  for (uint64_t bits : {state.cr0, state.cr4}) {
-    if (bits >> 32 != 0) return Status::Error(Code::kIoctl, kSetRegs.name, "cr0 and cr4 have no bits above 31", EINVAL);
-  }
-  if ((state.cr0 & kCr0Pg) && !(state.cr0 & kCr0Pe))
-    return Status::Error(Code::kIoctl, kSetRegs.name, "cr0 has paging without protection", EINVAL);
   MsrData before = {};
   before.nr_msr = 2;
   before.entries[0].entry = kEfer;
@@ -252,15 +258,6 @@ Status HaxmVcpu::PrepareSystem(VcpuState* to) {
         Code::kIoctl, kSetMsrs.name,
         i == 0 ? "HAXM refuses this value of efer: it takes SCE, LME, LMA and NXE" : "HAXM refuses this value of apicBase");
   }
-  for (size_t i = 0; i < kSegments; i++) to->*kSegment[i] = ToHaxm(state.segments[i]);
-  to->gdt.base = state.gdt.base;
-  to->gdt.limit = state.gdt.limit;
-  to->idt.base = state.idt.base;
-  to->idt.limit = state.idt.limit;
-  to->cr0 = state.cr0;
-  to->cr2 = state.cr2;
-  to->cr3 = state.cr3;
-  to->cr4 = state.cr4;
   return Status::Ok();
 }
 

@@ -43,6 +43,9 @@ kvm_segment ToKvm(const Segment& segment, int index) {
   return result;
 }
 
+// Sign-extended from bit 47.
+bool IsCanonical(uint64_t address) { return static_cast<uint64_t>(static_cast<int64_t>(address << 16) >> 16) == address; }
+
 bool Same(const kvm_segment& a, const kvm_segment& b) {
   return a.base == b.base && a.limit == b.limit && a.selector == b.selector && AccessRights(a) == AccessRights(b);
 }
@@ -230,12 +233,24 @@ bool Vcpu::TakeSystem(VcpuState state) {
   return true;
 }
 
+// Addresses that VMX checks at an entry (Intel SDM vol. 3, 26.3.1).
+bool Vcpu::Loadable() const {
+  for (int i = kCs; i <= kIdt; i++) {
+    const bool unusable = shown_[i].ar == 0 || shown_[i].ar & kArUnusable;
+    const bool flat = i <= kEs;
+    if (unusable && i != kCs && (flat || i == kLdt)) continue;
+    if (flat ? shown_[i].base >> 32 != 0 : !IsCanonical(shown_[i].base)) return false;
+  }
+  return shown_[kGdt].limit <= 0xffff && shown_[kIdt].limit <= 0xffff && sregs().cr3 >> 52 == 0;
+}
+
 // What VMX checks at an entry, as far as KVM would let it pass.
 bool Vcpu::Enterable() const {
   const uint32_t cs = shown_[kCs].ar;
   const uint32_t type = cs & 0xf;
   const bool code = type == 3 || type == 0xa || ((type & 9) == 9);
   if (sregs_dirty_) {
+    if (!Loadable()) return false;
     if (cs == 0 || cs & kArUnusable || !(cs & 0x10) || !(cs & 0x80) || !code) return false;
     if (shown_[kTr].ar == 0 || shown_[kTr].ar & kArUnusable) return false;
     if (sregs().cr0 & kCr0Pg && !(sregs().cr0 & kCr0Pe)) return false;
@@ -243,7 +258,7 @@ bool Vcpu::Enterable() const {
   }
   if (!regs_dirty_) return true;
   if (!(regs().rflags & kAlwaysFlag) || regs().rflags & kReservedFlags) return false;
-  return (Efer() & kEferLma && sregs().cs.l) || regs().rip >> 32 == 0;
+  return Efer() & kEferLma && sregs().cs.l ? IsCanonical(regs().rip) : regs().rip >> 32 == 0;
 }
 
 // False: this state cannot be entered.

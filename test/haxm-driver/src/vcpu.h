@@ -120,6 +120,7 @@ class Vcpu {
   void ReadSegments(VcpuState* state);
   void SkipSegments(const VcpuState& now, VcpuState* wanted);
   bool TakeSystem(VcpuState state);
+  bool Loadable() const;
   bool Enterable() const;
   bool FlushSystem();
   uint64_t Efer() const;
