@@ -87,6 +87,14 @@ describeHaxm('a state in which no processor is entered', (backend) => {
   });
 });
 
+describeHaxm('EFER', (backend) => {
+  it('is what it was set to also with 32-bit paging', () => {
+    const { vcpu } = backend.guest('real', 'hlt');
+    vcpu.setState({ cr0: 0x80000011n, cr4: 0x10n, efer: 0x801n });
+    expect(vcpu.getState().efer).toBe(0x801n);
+  });
+});
+
 describeHaxm('RCX', (backend, host) => {
   const source = 'out 0xe9, al; outsb; fs outsw; insb; insw; hlt';
   const repeated = 'rep outsb; rep fs outsb; hlt';

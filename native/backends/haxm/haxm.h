@@ -142,6 +142,7 @@ class HaxmVcpu final : public Vcpu {
   Status GetSystem(const VcpuState& from);
   void SystemToHaxm(VcpuState* to) const;
   Status PrepareSystem();
+  Status KeepEfer(const VcpuState& set);
   Status MoveMsrs(bool set);
   Status SetMsrs();
   Status SettleGsBase();

@@ -18,6 +18,8 @@ constexpr uint32_t kApicBase = 0x1b;
 constexpr uint64_t kEferLma = 0x400;
 constexpr uint32_t kFsBase = 0xc0000100;
 constexpr uint32_t kGsBase = 0xc0000101;
+constexpr uint64_t kCr0Pg = 0x80000000;
+constexpr uint64_t kCr4Pae = 0x20;
 constexpr uint64_t kAlwaysFlag = 2;  // of RFLAGS, Intel SDM vol. 1, 3.4.3
 // Where MXCSR is in an FXSAVE image, and what it has (Intel SDM vol. 1, 10.2.3).
 constexpr size_t kMxcsrOffset = 24;
@@ -206,6 +208,7 @@ Status HaxmVcpu::SetState(uint32_t mask) {
     status = CheckGuest(to, vm_->hypervisor().address_end());
     if (status.ok() && (mask & kStateSystem)) status = PrepareSystem();
     if (status.ok()) status = SetRegisters(to);
+    if (status.ok() && (mask & kStateSystem)) status = KeepEfer(to);
     if (!status.ok()) return status;
     if (to.rip != rip) halted_ = halt_read_ = false;
   }
@@ -259,6 +262,16 @@ Status HaxmVcpu::PrepareSystem() {
         i == 0 ? "HAXM refuses this value of efer: it takes SCE, LME, LMA and NXE" : "HAXM refuses this value of apicBase");
   }
   return Status::Ok();
+}
+
+// SET_REGS that changes a control register clears EFER where paging is without PAE; the MSR can be set after it.
+Status HaxmVcpu::KeepEfer(const VcpuState& set) {
+  const uint64_t efer = shared_->state.efer;
+  if (efer == 0 || !(set.cr0 & kCr0Pg) || set.cr4 & kCr4Pae) return Status::Ok();
+  MsrData data = {};
+  data.nr_msr = 1;
+  data.entries[0] = {kEfer, efer};
+  return Msrs(&data, true);
 }
 
 // Sets the list and says whether all of it was taken: a change of CSTAR goes at its end, and is seen only if nothing before it was
