@@ -1,5 +1,5 @@
 /** State that HAXM's driver moves otherwise than it says: what it keeps of segments, what it lets a vCPU die of, what strings do to RCX. */
-import { type CpuStateInit, type Vcpu } from 'node-hax';
+import { debugControl, type CpuStateInit, type Vcpu } from 'node-hax';
 import { at } from '../support/guests';
 import { describeHaxm, itNeeds } from '../support/hosts';
 
@@ -147,4 +147,13 @@ describeHaxm('RCX', (backend, host) => {
       expect([vcpu.getState().rbx, vcpu.getState().rcx]).toEqual([1n, 0n]);
     });
   }
+});
+
+describeHaxm('INT1', (backend) => {
+  it('is a debug exception without a cause', () => {
+    const { vcpu } = backend.guest('real', 'nop; .byte 0xf1; hlt');
+    vcpu.haxm.debug({ control: debugControl.enabled | debugControl.step });
+    expect(vcpu.enter()).toMatchObject({ kind: 'debug', exception: 1, pc: BigInt(at.code + 1), dr6: 0x4000n });
+    expect(vcpu.enter()).toMatchObject({ kind: 'debug', exception: 1, pc: BigInt(at.code + 1), dr6: 0n, dr7: 0x400n });
+  });
 });

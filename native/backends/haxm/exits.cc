@@ -175,7 +175,8 @@ bool HaxmVcpu::FillExit() {
       return true;
     case kExitDebug:
       SetKind(&page, ExitKind::kDebug);
-      page.subcode = tunnel_->debug.dr6 == 0 ? 3 : 1;  // #BP leaves both registers 0, #DB does not
+      // #BP leaves both registers 0. INT1 is a #DB without a cause, but DR7 is never 0.
+      page.subcode = tunnel_->debug.dr6 == 0 && tunnel_->debug.dr7 == 0 ? 3 : 1;
       page.detail[0] = tunnel_->debug.rip;
       page.detail[1] = tunnel_->debug.dr6;
       page.detail[2] = tunnel_->debug.dr7;

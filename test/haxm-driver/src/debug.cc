@@ -13,6 +13,7 @@ namespace haxm_model {
 namespace {
 
 constexpr uint64_t kDr6Causes = 0xe00f;
+constexpr uint8_t kInt1 = 0xf1;
 constexpr uint8_t kInt3 = 0xcc;
 constexpr uint8_t kHlt = 0xf4;
 
@@ -99,10 +100,14 @@ void Vcpu::ArmDebug() {
   debug_armed_ = !blocked_;
 }
 
-// Is there a breakpoint at the next instruction that only the model can see? Tells the tunnel.
+// Is there a breakpoint at the next instruction that only the model can see? Tells the tunnel. INT1 is a #DB without a cause.
 bool Vcpu::AtBreakpoint() {
-  if (!Watches()) return false;
-  if (debug_.control & kDebugSoftware && NextByte() == kInt3) {
+  if (!(debug_.control & kDebugEnable)) return false;
+  if (debug_.control & (kDebugStep | kDebugHardware) && NextByte() == kInt1) {
+    tunnel_->debug = {regs().rip, 0, debug_.dr[7]};
+  } else if (!Watches()) {
+    return false;
+  } else if (debug_.control & kDebugSoftware && NextByte() == kInt3) {
     tunnel_->debug = {regs().rip, 0, 0};
   } else {
     uint64_t causes = 0;
