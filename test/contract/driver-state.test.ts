@@ -1,5 +1,5 @@
 /** State that HAXM's driver moves otherwise than it says: what it keeps of segments, what it lets a vCPU die of, what strings do to RCX. */
-import { debugControl, type CpuStateInit, type Vcpu } from 'node-hax';
+import { debugControl, ramFlags, type CpuStateInit, type Vcpu } from 'node-hax';
 import { at } from '../support/guests';
 import { describeHaxm, itNeeds } from '../support/hosts';
 
@@ -155,5 +155,36 @@ describeHaxm('INT1', (backend) => {
     vcpu.haxm.debug({ control: debugControl.enabled | debugControl.step });
     expect(vcpu.enter()).toMatchObject({ kind: 'debug', exception: 1, pc: BigInt(at.code + 1), dr6: 0x4000n });
     expect(vcpu.enter()).toMatchObject({ kind: 'debug', exception: 1, pc: BigInt(at.code + 1), dr6: 0n, dr7: 0x400n });
+  });
+});
+
+describeHaxm('a block that comes and goes with its mapping', (backend) => {
+  const map = { paStart: 0x20000, size: 0x2000, flags: ramFlags.standalone };
+  const unmap = (paStart: number, size: number): Parameters<Vcpu['vm']['haxm']['setRam2']>[0] => ({
+    paStart,
+    size,
+    va: 0,
+    flags: ramFlags.invalid,
+  });
+
+  it('is gone when all of it has been unmapped, in pieces too', () => {
+    const { haxm } = backend.vm();
+    const { va } = haxm.allocate(0x2000);
+    haxm.setRam2({ ...map, va });
+    haxm.setRam2(unmap(0x21000, 0x1000));
+    expect(() => haxm.setRam2({ ...map, va })).toThrow('overlap a registered block');
+    haxm.setRam2(unmap(0x1f000, 0x2000));
+    haxm.setRam2({ ...map, va });
+    haxm.setRam2(unmap(0, 0x100000));
+    haxm.addRamblock({ startVa: va, size: 0x2000 });
+  });
+
+  it('is gone when another mapping has taken its place', () => {
+    const { haxm } = backend.vm();
+    const [first, second] = [haxm.allocate(0x2000), haxm.allocate(0x2000)];
+    haxm.setRam2({ ...map, va: first.va });
+    haxm.setRam2({ ...map, va: second.va });
+    expect(() => haxm.setRam({ paStart: 0x30000, size: 0x1000, va: first.va })).toThrow('must lie in one registered block');
+    haxm.addRamblock({ startVa: first.va, size: 0x2000 });
   });
 });

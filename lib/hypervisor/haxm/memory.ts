@@ -18,11 +18,26 @@ export class HaxmMemory {
   }
 }
 
+/** Guest-physical addresses, `end` excluded. */
+export interface Range {
+  readonly start: bigint;
+  readonly end: bigint;
+}
+
 export interface Block {
   readonly va: bigint;
   readonly size: bigint;
-  /** For a block that goes with its mapping. */
-  readonly standaloneAt?: bigint;
+  /** What is left of its mapping, for a block that goes with it. */
+  readonly mappedAt?: readonly Range[];
+}
+
+/** The ranges without what lies in `start` to `end`. */
+export function without(ranges: readonly Range[], start: bigint, end: bigint): Range[] {
+  return ranges.flatMap((range) => {
+    const before = { start: range.start, end: range.end < start ? range.end : start };
+    const behind = { start: range.start > end ? range.start : end, end: range.end };
+    return [before, behind].filter((part) => part.start < part.end);
+  });
 }
 
 export function contains(block: { va: bigint; size: bigint }, va: bigint, size: bigint): boolean {

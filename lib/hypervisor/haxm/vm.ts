@@ -3,7 +3,7 @@ import { addon } from '../../native/addon';
 import { hex, parseSize } from '../../util/numbers';
 import { requireFeature, type Capabilities } from '../capabilities';
 import { Checker, type Unsigned } from './check';
-import { contains, HaxmMemory, overlaps, type Block } from './memory';
+import { contains, HaxmMemory, overlaps, without, type Block } from './memory';
 import { makeNode, vcpuPath, type HaxmNode } from './node';
 import { code, ours, requests } from './requests';
 import { requireHaxm, type RawCaller } from './system';
@@ -232,13 +232,13 @@ export class HaxmVm {
   }
 
   #mapped(start: bigint, size: bigint, va: bigint, flags: number): void {
-    if (flags === ramFlags.invalid) {
-      const inside = ({ standaloneAt, size: length }: Block): boolean =>
-        standaloneAt !== undefined && standaloneAt >= start && standaloneAt + length <= start + size;
-      this.#blocks = this.#blocks.filter((block) => !inside(block));
-      return;
-    }
-    if (flags & ramFlags.standalone) this.#blocks.push({ va, size, standaloneAt: start });
-    if (start + size > this.#highest) this.#highest = start + size;
+    const end = start + size;
+    // A new mapping replaces what was there before, as an unmapping does.
+    this.#blocks = this.#blocks
+      .map((block) => (block.mappedAt ? { ...block, mappedAt: without(block.mappedAt, start, end) } : block))
+      .filter(({ mappedAt }) => mappedAt?.length !== 0);
+    if (flags === ramFlags.invalid) return;
+    if (flags & ramFlags.standalone) this.#blocks.push({ va, size, mappedAt: [{ start, end }] });
+    if (end > this.#highest) this.#highest = end;
   }
 }
