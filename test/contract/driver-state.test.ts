@@ -149,6 +149,38 @@ describeHaxm('RCX', (backend, host) => {
   }
 });
 
+describeHaxm('single steps', (backend) => {
+  const trap = 0x100n;
+  const step = debugControl.enabled | debugControl.step;
+
+  it('go on when flags are set, and are not among them', () => {
+    const { vcpu } = backend.guest('real', 'nop; nop; nop; hlt');
+    vcpu.haxm.debug({ control: step });
+    expect(vcpu.enter()).toMatchObject({ kind: 'debug', pc: BigInt(at.code + 1) });
+    const { rflags } = vcpu.getState();
+    expect(rflags & trap).toBe(0n);
+    vcpu.setState({ rflags });
+    expect(vcpu.enter()).toMatchObject({ kind: 'debug', pc: BigInt(at.code + 2) });
+    vcpu.setState({ rflags: 2 });
+    expect(vcpu.enter()).toMatchObject({ kind: 'debug', pc: BigInt(at.code + 3) });
+    vcpu.haxm.debug({ control: 0 });
+    expect(vcpu.getState().rflags & trap).toBe(0n);
+    expect(vcpu.enter().kind).toBe('hlt');
+    expect(vcpu.getState().rflags & trap).toBe(0n);
+  });
+
+  it('leave the trap flag that a guest is given without them', () => {
+    const { vcpu } = backend.guest('real', 'hlt');
+    vcpu.setState({ rflags: trap | 2n });
+    expect(vcpu.getState().rflags & trap).toBe(trap);
+    vcpu.haxm.debug({ control: step });
+    vcpu.haxm.debug({ control: 0 });
+    expect(vcpu.enter().kind).toBe('hlt');
+    vcpu.setState({ rflags: trap | 2n });
+    expect(vcpu.getState().rflags & trap).toBe(trap);
+  });
+});
+
 describeHaxm('INT1', (backend) => {
   it('is a debug exception without a cause', () => {
     const { vcpu } = backend.guest('real', 'nop; .byte 0xf1; hlt');

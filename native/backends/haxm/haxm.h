@@ -133,6 +133,7 @@ class HaxmVcpu final : public Vcpu {
   Status RawRun(uint64_t request, int* result);
   void ReadTunnel(TunnelView* to) const;
   void WriteTunnel(const TunnelChanges& changes);
+  void DebugSet(uint32_t control);
 
   // state.cc
   Status GetRegisters(VcpuState* state);
@@ -151,6 +152,7 @@ class HaxmVcpu final : public Vcpu {
   Status Takes(const MsrState* list, uint32_t count, bool* all);
   Status ClearUpperRax();
   Status HaltAgain();
+  bool TrapIsDrivers() const { return steps_ || steps_end_at_ == shared_->exit.entries; }
 
   // strings.cc
   bool Translate(const VcpuState& state, uint64_t efer, uint64_t linear, uint64_t* gpa);
@@ -175,10 +177,12 @@ class HaxmVcpu final : public Vcpu {
   bool moves_ = false;      // and it is the write of a move between two devices, which the driver leaves to us
   uint64_t move_target_ = 0;
   uint64_t moved_ = 0;
-  bool halted_ = false;         // the guest stands behind an HLT that exited
-  bool halt_read_ = false;      // and its registers have been read since
-  bool debug_by_hand_ = false;  // a raw call may have set debug registers
-  bool dead_ = false;           // status 7 is for ever
+  bool halted_ = false;                   // the guest stands behind an HLT that exited
+  bool halt_read_ = false;                // and its registers have been read since
+  bool debug_by_hand_ = false;            // a raw call may have set debug registers
+  bool steps_ = false;                    // the driver has TF set, in the guest's own RFLAGS
+  uint64_t steps_end_at_ = ~uint64_t{0};  // and has yet to clear it, at the entry after so many
+  bool dead_ = false;                     // status 7 is for ever
 };
 
 }  // namespace hax::haxm

@@ -40,7 +40,18 @@ Status HaxmVcpu::Ioctl(uint64_t request, uintptr_t argument, int* result) {
     return Status::Ok();
   }
   if (Is(request, kVcpuDebug) || Is(request, kSetRegs) || Is(request, kSetRegsWithXcr0)) debug_by_hand_ = true;
-  return request == RequestCode(kRun) ? RawRun(request, result) : node_->RawCall(request, argument, result);
+  if (request == RequestCode(kRun)) return RawRun(request, result);
+  Status status = node_->RawCall(request, argument, result);
+  if (status.ok() && Is(request, kVcpuDebug)) DebugSet(reinterpret_cast<const Debug*>(argument)->control);
+  return status;
+}
+
+// Single steps are TF in the guest's RFLAGS: the driver sets it, or clears it, at the next entry.
+void HaxmVcpu::DebugSet(uint32_t control) {
+  constexpr uint32_t kSteps = kDebugEnabled | kDebugStep;
+  const bool steps = (control & kSteps) == kSteps;
+  steps_end_at_ = steps_ && !steps ? shared_->exit.entries : ~uint64_t{0};
+  steps_ = steps;
 }
 
 // Whoever runs by hand brings the replies by hand, too. A kick that waits already ends this RUN as one that comes in the middle.
@@ -48,6 +59,7 @@ Status HaxmVcpu::RawRun(uint64_t request, int* result) {
   reply_waits_ = false;
   exit_kept_ = moves_ = false;
   halted_ = halt_read_ = false;
+  steps_end_at_ = ~uint64_t{0};
   if (!stop_.Enter()) {
     (void)stop_.Consume();
     tunnel_->user_event_pending = 1;

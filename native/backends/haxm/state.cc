@@ -21,6 +21,8 @@ constexpr uint32_t kGsBase = 0xc0000101;
 constexpr uint64_t kCr0Pg = 0x80000000;
 constexpr uint64_t kCr4Pae = 0x20;
 constexpr uint64_t kAlwaysFlag = 2;  // of RFLAGS, Intel SDM vol. 1, 3.4.3
+constexpr uint64_t kTrapFlag = 0x100;
+constexpr size_t kFlags = 17;  // in StateBlock::general
 // Where MXCSR is in an FXSAVE image, and what it has (Intel SDM vol. 1, 10.2.3).
 constexpr size_t kMxcsrOffset = 24;
 constexpr uint32_t kMxcsrBits = 0xffff;
@@ -49,14 +51,14 @@ void GeneralFromHaxm(const VcpuState& from, StateBlock* to) {
   for (size_t i = 0; i < 8; i++) to->general[i] = from.*kFirstEight[i];
   std::copy(from.r8_15, from.r8_15 + 8, to->general + 8);
   to->general[16] = from.rip;
-  to->general[17] = from.rflags;
+  to->general[kFlags] = from.rflags;
 }
 
 void GeneralToHaxm(const StateBlock& from, VcpuState* to) {
   for (size_t i = 0; i < 8; i++) to->*kFirstEight[i] = from.general[i];
   std::copy(from.general + 8, from.general + 16, to->r8_15);
   to->rip = from.general[16];
-  to->rflags = from.general[17] | kAlwaysFlag;
+  to->rflags = from.general[kFlags] | kAlwaysFlag;
 }
 
 // Calls that move registers fail when the driver cannot load the vCPU into the processor, and for no other reason (on Windows as EIO).
@@ -158,6 +160,7 @@ Status HaxmVcpu::GetState(uint32_t mask) {
     Status status = GetRegisters(&from);
     if (!status.ok()) return status;
     if (mask & kStateGeneral) GeneralFromHaxm(from, &state);
+    if (mask & kStateGeneral && TrapIsDrivers()) state.general[kFlags] &= ~kTrapFlag;
     if (mask & kStateSystem) status = GetSystem(from);
     if (!status.ok()) return status;
   }
@@ -204,6 +207,7 @@ Status HaxmVcpu::SetState(uint32_t mask) {
     if (!status.ok()) return status;
     const uint64_t rip = to.rip;
     if (mask & kStateGeneral) GeneralToHaxm(state, &to);
+    if (mask & kStateGeneral && steps_) to.rflags |= kTrapFlag;
     if (mask & kStateSystem) SystemToHaxm(&to);
     status = CheckGuest(to, vm_->hypervisor().address_end());
     if (status.ok() && (mask & kStateSystem)) status = PrepareSystem();

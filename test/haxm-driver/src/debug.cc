@@ -37,6 +37,7 @@ int Vcpu::SetDebug(uint64_t argument) {
   debug_registers_stale_ = false;
   debug_registers_wait_ = true;
   debug_armed_ = false;
+  debug_waits_ = true;
   return 0;
 }
 
@@ -80,8 +81,10 @@ bool Vcpu::Watches() const {
 }
 
 void Vcpu::ArmDebug() {
+  if (debug_waits_) trap_ = Steps();
+  debug_waits_ = false;
   const bool enabled = debug_.control & kDebugEnable;
-  const bool stepping = (enabled && debug_.control & kDebugStep) || Watches() || blocked_;
+  const bool stepping = trap_ || Watches() || blocked_;
   if (debug_armed_ && !stepping) return;
   // With the driver HLT ends in its own exit, not in a step's.
   const bool step = stepping && NextByte() != kHlt;
@@ -137,10 +140,10 @@ Vcpu::Next Vcpu::DeliverDebug() {
   const uint64_t causes = debug.dr6 & kDr6Causes;
   const bool stepped = causes & 0x4000;
   const bool breakpoint = causes & 0xf && debug_.control & kDebugHardware;
-  if (stepped && !breakpoint && !(debug_.control & kDebugStep)) return Next::kEnter;  // the model's own step
+  if (stepped && !breakpoint && !trap_) return Next::kEnter;  // the model's own step
   tunnel_->exit_reason = kReasonException;
   tunnel_->debug.rip = regs().rip;
-  tunnel_->debug.dr6 = debug_.control & kDebugStep ? causes : causes & ~uint64_t{0x4000};
+  tunnel_->debug.dr6 = trap_ ? causes : causes & ~uint64_t{0x4000};
   tunnel_->debug.dr7 = debug_.dr[7];
   return Stop(kStatusDebug);
 }

@@ -92,7 +92,7 @@ void Vcpu::ShowState(VcpuState* state) {
   state->rip = general.rip;
   state->rflags = general.rflags;
   if (resume_flag_) state->rflags |= kFlagResume;
-  if (debug_.control & kDebugEnable && debug_.control & kDebugStep) state->rflags |= kFlagTrap;
+  if (trap_) state->rflags |= kFlagTrap;
   for (int i = kCs; i <= kTr; i++) {
     const kvm_segment& now = *SegmentOf(&sregs(), i);
     if (!sregs_dirty_ && !Same(now, flushed_[i])) {
@@ -191,7 +191,12 @@ void Vcpu::TakeGeneral(const VcpuState& state) {
     resume_flag_ = state.rflags & kFlagResume;
     taken.rflags &= ~kFlagResume;
   }
-  if (debug_.control & kDebugEnable && debug_.control & kDebugStep) taken.rflags &= ~kFlagTrap;
+  // Whoever takes TF away ends the stepping.
+  if (trap_ || Steps()) {
+    trap_ = taken.rflags & kFlagTrap;
+    taken.rflags &= ~kFlagTrap;
+    debug_armed_ = false;
+  }
   regs_dirty_ = true;
   if (!operation_.rolled_back) {
     regs() = taken;

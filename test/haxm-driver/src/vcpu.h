@@ -142,6 +142,7 @@ class Vcpu {
   void TakeDebug(const VcpuState& state);
   void LoadDebugRegisters();
   void ArmDebug();
+  bool Steps() const { return debug_.control & kDebugEnable && debug_.control & kDebugStep; }
   bool Watches() const;
   bool AtBreakpoint();
   uint8_t NextByte() const;
@@ -193,6 +194,8 @@ class Vcpu {
   kvm_debugregs debug_registers_{};
   DebugInfo debug_{};
   bool debug_armed_ = true;
+  bool debug_waits_ = false;  // for an entry to set TF, or to clear it
+  bool trap_ = false;         // TF is set for the debugger, in the guest's own flags
 
   bool fpu_dirty_ = false;
   bool fpu_stale_ = false;
