@@ -205,6 +205,12 @@ describeModel('the library', () => {
     expect(library(body, { HAXM_MODEL_MAX_VMS: '0' })).toEqual(expected);
   });
 
+  test('says what may be wrong when the driver makes no vCPU', () => {
+    const body = "h.createVm({ irqchip: 'user' }).createVcpu();";
+    const expected = { code: 'ERR_HAX_IOCTL', message: containing('no minor number left for its node') };
+    expect(library(body, { HAXM_MODEL_FAIL: 'VCPU_CREATE:EINVAL' })).toEqual(expected);
+  });
+
   test.each(kinds(['512', '520']))('says who may be in the way when the driver cannot load a vCPU: registers of %s bytes', (size) => {
     const body = `const { vcpu } = guest(h, ${guest});`;
     expect(library(body, { HAXM_MODEL_FAIL: 'SET_REGS:EFAULT', HAXM_MODEL_REGS: size })).toEqual({

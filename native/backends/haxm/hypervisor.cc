@@ -146,7 +146,8 @@ Status HaxmHypervisor::CreateVm(const VmOptions& options, std::shared_ptr<Vm>* o
   if (status.os_code == ENOMEM) {
     status = Status::Error(Code::kIoctl, kCreateVm.name,
                            std::string(kCreateVm.name) + " failed: the driver has no room for another VM (" + std::to_string(MaxVms()) +
-                               " of all processes together, and those that were made and never opened), or no memory, or no VT-x",
+                               " of all processes together, and those that were made and never opened), no minor number for its node, " +
+                               "no memory, or no VT-x",
                            ENOMEM);
   }
   if (!status.ok()) return status;
