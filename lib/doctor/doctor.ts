@@ -32,6 +32,8 @@ function isSoftware(host: HostReport, modules: readonly string[]): boolean {
 }
 
 function judgeLinux(host: HostReport, haxm: HaxmReport, kvm: KvmReport): DoctorReport['linux'] {
+  if (haxm.usable && !haxm.features.unrestrictedGuest?.available)
+    return { ok: false, reason: `${haxm.device} is tried first, and runs no guest in real mode on this processor` };
   if (haxm.usable) return { ok: true, reason: `${haxm.device} runs it with the kernel parameters noapic nolapic` };
   if (!kvm.usable) return { ok: false, reason: `no VM can be created on ${kvm.device}` };
   if (kvm.software) {

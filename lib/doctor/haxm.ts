@@ -70,7 +70,15 @@ function tryVm(opened: OpenedHaxm): void {
   }
 }
 
-/** Opens the device and makes a VM; fills in what they tell. A finding for a device that is there and does not work. */
+/** Without unrestricted guests RUN of real mode is no entry, and most guests begin in it or come through it. */
+const noRealMode = (device: string): Finding => ({
+  severity: 'warning',
+  code: 'no-real-mode',
+  message: `${device} runs no guest in real mode, in which most begin: the processor lacks unrestricted guest mode.`,
+  remedy: 'Use /dev/kvm here (--backend kvm, or HAX_BACKEND=kvm), or a newer processor.',
+});
+
+/** Opens the device and makes a VM; fills in what they tell. A finding for a device that is there and does not work, or not for all guests. */
 export function tryHaxm(probe: HostProbe, host: HostReport, haxm: HaxmReport): Finding | undefined {
   if (!haxm.present) {
     haxm.blockedBy = whyNoHaxm(probe, host);
@@ -93,7 +101,7 @@ export function tryHaxm(probe: HostProbe, host: HostReport, haxm: HaxmReport): F
     haxm.words = { wstatus, winfo, bits: Object.entries(features).flatMap(([name, there]) => (there ? [name] : [])) };
     tryVm(opened);
     haxm.usable = true;
-    return undefined;
+    return haxm.features.unrestrictedGuest?.available ? undefined : noRealMode(probe.haxmDevice);
   } catch (thrown) {
     const finding = explainNoVm(thrown, probe);
     haxm.blockedBy = finding.message;

@@ -16,6 +16,7 @@ export type FindingCode =
   | 'kernel-too-old'
   | 'module-missing'
   | 'nested'
+  | 'no-real-mode'
   | 'no-permission'
   | 'no-virtualization'
   | 'open-failed'

@@ -6,6 +6,7 @@ import { kinds } from '../support/sanitized';
 
 interface Report {
   haxm: { usable: boolean; present: boolean; blockedBy: string; apiVersion: number; words: { winfo: number } | null };
+  linux: { ok: boolean; reason: string };
   findings: { code: string; message: string; remedy: string }[];
 }
 
@@ -38,6 +39,14 @@ describeModel('hax doctor tells', () => {
     expect(haxm).toMatchObject({ present: true, usable: false, blockedBy: containing(message) });
     const remedy: unknown = expect.stringMatching(/\S/);
     expect(findings).toContainEqual(expect.objectContaining({ code, message: containing(message), remedy }));
+  });
+
+  test('a processor without unrestricted guests', () => {
+    const { haxm, linux, findings } = doctor({ HAXM_MODEL_NO_UG: '1' });
+    expect(haxm).toMatchObject({ usable: true, blockedBy: '' });
+    expect(linux).toMatchObject({ ok: false, reason: containing('runs no guest in real mode') });
+    const remedy = containing('--backend kvm');
+    expect(findings).toContainEqual(expect.objectContaining({ severity: 'warning', code: 'no-real-mode', remedy }));
   });
 
   test('no driver at all, which is nothing to put right', () => {

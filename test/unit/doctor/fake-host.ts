@@ -31,7 +31,7 @@ export const haxmCapabilities = {
   backend: 'haxm',
   device: '/dev/HAX',
   apiVersion: 4,
-  features: { ept: feature(1), ramProtection: feature(1), maxVms: feature(64), kernelIrqchip: feature(0) },
+  features: { ept: feature(1), unrestrictedGuest: feature(1), ramProtection: feature(1), maxVms: feature(64), kernelIrqchip: feature(0) },
 } as unknown as Capabilities;
 
 export function cpuinfo(flags: string, vendor = 'GenuineIntel'): string {

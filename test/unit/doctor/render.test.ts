@@ -43,7 +43,7 @@ test('/dev/HAX first, with its words', () => {
   expect(renderDoctor(doctor(new FakeHost({ nodes: { '/dev/HAX': { mode: 0o660, uid: 0, gid: 0 } } })))).toContain(`
 /dev/HAX   usable, API version 4
   words    wstatus 0x3, winfo 0x3ff: ept, fastMmio, unrestrictedGuest, ramBlocks64, setRam64, tunnelPage, ramProtection, debug, implicitRamBlock, cpuid
-  can      ept, ramProtection
+  can      ept, unrestrictedGuest, ramProtection
   limits   maxVms 64
   lacks    kernelIrqchip
 /dev/kvm   usable`);
