@@ -214,6 +214,29 @@ describeModel('the library', () => {
     expect(library(body, { HAXM_MODEL_MAX_VMS: '0' })).toEqual(expected);
   });
 
+  const named: [string, string, string, string, string][] = [
+    ['CREATE_VM:ENOMEM:2', 'h.haxm.createVm()', 'ERR_HAX_IOCTL', 'HAX_IOCTL_CREATE_VM', 'no room for another VM'],
+    ['VCPU_CREATE:EINVAL:2', 'vm.haxm.vcpuCreate(1)', 'ERR_HAX_IOCTL', 'HAX_VM_IOCTL_VCPU_CREATE', 'no memory for the vCPU'],
+    ['VCPU_CREATE:ENODEV:2', 'vm.haxm.vcpuCreate(1)', 'ERR_HAX_IOCTL', 'HAX_VM_IOCTL_VCPU_CREATE', 'No such device'],
+    [
+      'PROTECT_RAM:ENOMEM',
+      'vm.haxm.protectRam({ paStart: 0, size: 4096, flags: 7 })',
+      'ERR_HAX_NO_MEMORY',
+      'HAX_VM_IOCTL_PROTECT_RAM',
+      'memory',
+    ],
+    ['GET_FPU:EFAULT', 'vcpu.haxm.getFpu()', 'ERR_HAX_IOCTL', 'HAX_VCPU_IOCTL_GET_FPU', 'Bad address'],
+    ['RUN:ENODEV', 'vcpu.haxm.run()', 'ERR_HAX_IOCTL', 'HAX_VCPU_IOCTL_RUN', 'No such device'],
+  ];
+  test.each(named)('names the call that fails: %s', (failure, call, code, operation, message) => {
+    const body = `const { vm, vcpu } = guest(h, ${guest}); try { ${call}; } catch (e) { return [e.code, e.operation, e.message]; }`;
+    expect(library(body, { HAXM_MODEL_FAIL: failure })).toEqual([
+      code,
+      operation,
+      expect.stringMatching(new RegExp(`^${operation} failed: .*${message}`)),
+    ]);
+  });
+
   test('says what may be wrong when the driver makes no vCPU', () => {
     const body = "h.createVm({ irqchip: 'user' }).createVcpu();";
     const expected = { code: 'ERR_HAX_IOCTL', message: containing('no minor number left for its node') };

@@ -3,12 +3,38 @@ import { HaxError } from '../../util/errors';
 import { requireFeature, type Capabilities } from '../capabilities';
 import { Checker, type Unsigned } from './check';
 import { makeNode, vmPath, type HaxmNode } from './node';
-import { code, requests } from './requests';
+import { code, requests, type Request } from './requests';
 import { structure, unpackCapability, unpackVersion, type HaxmCapability, type HaxmVersion } from './structures';
 
 /** An object that has the raw call of its node. */
 export interface RawCaller {
   ioctl(request: number, argument?: number | Uint8Array): number;
+}
+
+const ENOMEM = 12;
+const EINVAL = 22;
+
+/** What the driver answers to everything that is in the way of these. */
+const reasons: Partial<Record<string, { readonly errno: number; readonly reason: string }>> = {
+  [requests.createVm.name]: { errno: ENOMEM, reason: 'the driver has no room for another VM, no minor number for its node, or no memory' },
+  [requests.vcpuCreate.name]: {
+    errno: EINVAL,
+    reason: 'the driver has no memory for the vCPU, or the kernel no minor number for its node',
+  },
+};
+
+/** Makes the request; an error of the driver's names it. */
+export function send(node: RawCaller, request: Request, argument?: Uint8Array): number {
+  try {
+    return node.ioctl(code(request), argument);
+  } catch (error) {
+    if (!(error instanceof HaxError) || error.errno === undefined) throw error;
+    const known = reasons[request.name];
+    const explained = known?.errno === error.errno;
+    const message = explained ? `${request.name} failed: ${known.reason}` : error.message.replace(/^ioctl/, request.name);
+    const details = { operation: request.name, errno: error.errno, backend: 'haxm', cause: error };
+    throw new HaxError(explained ? 'ERR_HAX_IOCTL' : error.code, message, details);
+  }
 }
 
 /** Throws ERR_HAX_UNSUPPORTED unless the backend is HAXM. */
@@ -37,14 +63,14 @@ export class HaxmSystem {
   /** HAX_IOCTL_VERSION: the versions of the interface that the driver speaks. */
   version(): HaxmVersion {
     const bytes = structure(8);
-    this.hypervisor.ioctl(code(requests.version), bytes);
+    send(this.hypervisor, requests.version, bytes);
     return unpackVersion(bytes);
   }
 
   /** HAX_IOCTL_CAPABILITY, decoded. */
   capability(): HaxmCapability {
     const bytes = structure(16);
-    this.hypervisor.ioctl(code(requests.capability), bytes);
+    send(this.hypervisor, requests.capability, bytes);
     return unpackCapability(bytes);
   }
 
@@ -56,7 +82,7 @@ export class HaxmSystem {
     const limit = check.unsigned(megabytes, 'megabytes', 44);
     if (enabled && limit === 0n) check.refuse('megabytes must not be 0 while the limit is enabled');
     if (this.hypervisor.vms.length > 0) check.refuse('the limit cannot change while VMs exist: close them first');
-    this.hypervisor.ioctl(code(requests.setMemlimit), structure(16, [0, 1, enabled ? 1n : 0n], [8, 8, limit]));
+    send(this.hypervisor, requests.setMemlimit, structure(16, [0, 1, enabled ? 1n : 0n], [8, 8, limit]));
   }
 
   /** HAX_IOCTL_CREATE_VM and nothing else: a VM that only holds its number, until close(). `hypervisor.createVm()` makes one that runs. */
@@ -65,7 +91,7 @@ export class HaxmSystem {
     requireFeature(this.hypervisor.capabilities, 'ept');
     const create = (): number => {
       const bytes = structure(4);
-      this.hypervisor.ioctl(code(requests.createVm), bytes);
+      send(this.hypervisor, requests.createVm, bytes);
       return bytes.readUInt32LE(0);
     };
     return makeNode(create, vmPath);

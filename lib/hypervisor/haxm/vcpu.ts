@@ -16,8 +16,8 @@ import {
   unpackRegisters,
   type HaxmRegisters,
 } from './registers';
-import { code, ours, requests, type Request } from './requests';
-import { requireHaxm, type RawCaller } from './system';
+import { ours, requests, type Request } from './requests';
+import { requireHaxm, send, type RawCaller } from './system';
 import { msrBatch, packMsrs, structure, unpackMsrs, unpackTunnelInfo, type HaxmTunnelInfo } from './structures';
 import { ioBufferSize, packTunnelChanges, unpackTunnel, type HaxmRun, type TunnelChanges } from './tunnel';
 
@@ -100,7 +100,7 @@ export class HaxmVcpu {
   run(): HaxmRunResult {
     let errno: number | undefined;
     try {
-      this.#vcpu.ioctl(code(requests.run));
+      send(this.#vcpu, requests.run);
     } catch (error) {
       if (!(error instanceof HaxError) || error.errno !== EINVAL) throw error;
       errno = error.errno;
@@ -264,7 +264,7 @@ export class HaxmVcpu {
   }
 
   #call(request: Request, bytes: Buffer): Buffer {
-    this.#vcpu.ioctl(code(request), bytes);
+    send(this.#vcpu, request, bytes);
     return bytes;
   }
 

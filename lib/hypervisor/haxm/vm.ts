@@ -5,8 +5,8 @@ import { requireFeature, type Capabilities } from '../capabilities';
 import { Checker, type Unsigned } from './check';
 import { contains, HaxmMemory, overlaps, without, type Block } from './memory';
 import { makeNode, vcpuPath, type HaxmNode } from './node';
-import { code, ours, requests } from './requests';
-import { requireHaxm, type RawCaller } from './system';
+import { ours, requests } from './requests';
+import { requireHaxm, send, type RawCaller } from './system';
 import { structure } from './structures';
 
 /** Flags of SET_RAM and SET_RAM2. */
@@ -81,7 +81,7 @@ export class HaxmVm {
     const { currentVersion, leastVersion } = check.object(options, 'what notifyQemuVersion() takes');
     const current = check.unsigned(currentVersion, 'currentVersion', 32);
     const least = check.unsigned(leastVersion, 'leastVersion', 32);
-    this.#vm.ioctl(code(requests.notifyQemuVersion), structure(8, [0, 4, current], [4, 4, least]));
+    send(this.#vm, requests.notifyQemuVersion, structure(8, [0, 4, current], [4, 4, least]));
   }
 
   /** HAX_VM_IOCTL_ALLOC_RAM: registers host memory of less than 4 GiB, for good. */
@@ -90,7 +90,7 @@ export class HaxmVm {
     const { size, va } = check.object(options, 'what allocRam() takes');
     const bytes = check.size(size, 'size', shortSize);
     const address = this.#newBlock(check, 'va', va, bytes);
-    this.#vm.ioctl(code(requests.allocRam), structure(16, [0, 4, bytes], [8, 8, address]));
+    send(this.#vm, requests.allocRam, structure(16, [0, 4, bytes], [8, 8, address]));
     this.#blocks.push({ va: address, size: bytes });
   }
 
@@ -101,7 +101,7 @@ export class HaxmVm {
     const bytes = check.size(size, 'size');
     check.zero(reserved, 'reserved');
     const address = this.#newBlock(check, 'startVa', startVa, bytes);
-    this.#vm.ioctl(code(requests.addRamblock), structure(24, [0, 8, address], [8, 8, bytes]));
+    send(this.#vm, requests.addRamblock, structure(24, [0, 8, address], [8, 8, bytes]));
     this.#blocks.push({ va: address, size: bytes });
   }
 
@@ -110,7 +110,7 @@ export class HaxmVm {
     const check = new Checker(requests.setRam);
     const { start, size, va, flags } = this.#mapping(check, options, shortSize);
     const bytes = structure(24, [0, 8, start], [8, 4, size], [12, 1, BigInt(flags)], [16, 8, va]);
-    this.#vm.ioctl(code(requests.setRam), bytes);
+    send(this.#vm, requests.setRam, bytes);
     this.#mapped(start, size, va, flags);
   }
 
@@ -121,7 +121,7 @@ export class HaxmVm {
     check.zero(options.reserved1, 'reserved1');
     check.zero(options.reserved2, 'reserved2');
     const bytes = structure(40, [0, 8, start], [8, 8, size], [16, 8, va], [24, 4, BigInt(flags)]);
-    this.#vm.ioctl(code(requests.setRam2), bytes);
+    send(this.#vm, requests.setRam2, bytes);
     this.#mapped(start, size, va, flags);
   }
 
@@ -142,7 +142,7 @@ export class HaxmVm {
       return above > top ? above : top;
     }, this.#highest);
     if (start + size > end) check.refuse(`paStart and size must end inside what has been mapped, at or below ${hex(end)}`);
-    this.#vm.ioctl(code(requests.protectRam), structure(24, [0, 8, start], [8, 8, size], [16, 4, BigInt(flags)]));
+    send(this.#vm, requests.protectRam, structure(24, [0, 8, start], [8, 8, size], [16, 4, BigInt(flags)]));
   }
 
   /**
@@ -163,7 +163,7 @@ export class HaxmVm {
     if (number !== 0 && !ids.includes(0)) check.refuse('id must be 0 first: vCPU 0 holds the CPUID of all');
     const vm = numbers.readUInt32LE(0);
     const create = (): number => {
-      this.#vm.ioctl(code(requests.vcpuCreate), structure(4, [0, 4, BigInt(number)]));
+      send(this.#vm, requests.vcpuCreate, structure(4, [0, 4, BigInt(number)]));
       return number;
     };
     const node = makeNode(create, () => vcpuPath(vm, number));
@@ -182,7 +182,7 @@ export class HaxmVm {
   /** The driver's number of the VM, and a bit for each vCPU that it has been asked for. */
   #numbers(): Buffer {
     const bytes = structure(ours.vmNumbers.size);
-    this.#vm.ioctl(code(ours.vmNumbers), bytes);
+    send(this.#vm, ours.vmNumbers, bytes);
     return bytes;
   }
 
