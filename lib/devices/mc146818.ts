@@ -5,9 +5,10 @@
  * at port 0x71, the century in byte 0x32).
  * Emulated: date and time as BCD or binary, with 12 or 24 hours (register B: DM, 24/12), that can be set (SET), and 128 bytes of which those
  * without another meaning are RAM. Bit 7 of the index, which masks NMI on a PC, is taken and ignored; the index reads all-ones.
+ * "Update in progress" (register A) is set for the last 244 µs of each second, and clear while the guest sets the time.
  * Not emulated: interrupts. Alarms and the rates of register A are kept as written and nothing comes of them, register C reads 0. The time
- * changes at once: "update in progress" is never set. The ACPI tables should tell guests that there is no CMOS RTC to drive: those that just
- * want to know the time read it all the same.
+ * changes at once, when the update ends, and goes on whatever register A says of the divider. The ACPI tables should tell guests that there is no
+ * CMOS RTC to drive: those that just want to know the time read it all the same.
  */
 import type { Device, DeviceState } from '../bus/device';
 import type { Clock } from '../time/clock';
@@ -27,6 +28,8 @@ const registerC = 0x0c;
 const registerD = 0x0d;
 /** Register A: "update in progress", read only. */
 const updateInProgress = 0x80;
+/** t_BUC, nanoseconds: for so long before it changes the time may still be read. */
+const beforeUpdate = 244_000;
 /** Register B: SET, data mode (1 binary, 0 BCD), 24 hours. */
 const set = 0x80;
 const binary = 0x04;
@@ -37,6 +40,7 @@ const valid = 0x80;
 const afternoon = 0x80;
 
 const ramSize = 128;
+const second = 1e9;
 const millisecond = 1e6;
 /** 1 January of the year 0, milliseconds since 1970: before it no byte says the year. */
 const yearZero = -62_167_219_200_000;
@@ -90,6 +94,7 @@ export class Mc146818 implements Device<Mc146818State> {
     const field = (fields as readonly number[]).indexOf(this.#index);
     if (field >= 0) return this.#encode(this.#held.length > 0 ? this.#held[field] : this.#time()[field]);
     if (this.#index === registerC) return 0;
+    if (this.#index === registerA && this.#isUpdating()) return this.#ram[registerA] | updateInProgress;
     return this.#index === registerD ? valid : this.#ram[this.#index];
   }
 
@@ -163,6 +168,11 @@ export class Mc146818 implements Device<Mc146818State> {
 
   #milliseconds(): number {
     return this.#base + Math.floor((this.#clock.now() - this.#origin) / millisecond);
+  }
+
+  #isUpdating(): boolean {
+    const sinceSecond = ((this.#milliseconds() - yearZero) % 1000) * millisecond + ((this.#clock.now() - this.#origin) % millisecond);
+    return this.#held.length === 0 && sinceSecond >= second - beforeUpdate;
   }
 
   #time(): number[] {

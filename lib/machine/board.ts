@@ -9,6 +9,7 @@ import { disconnected } from '../bus/irq-line';
 import type { UnclaimedAccess } from '../bus/unclaimed';
 import { DebugConsole } from '../devices/debug-console';
 import { DebugExit } from '../devices/debug-exit';
+import { Mc146818 } from '../devices/mc146818';
 import { TestInterrupts } from '../devices/test-interrupts';
 import { Uart16550 } from '../devices/uart16550a';
 import type { ByteOutput } from '../host/byte-sink';
@@ -75,6 +76,8 @@ export class Board {
       }
       if (this.vm.userIrqchip) loadUserIrqchip().addUserTimers(this.vm, this.vm.userIrqchip, options.clock);
       else this.#claimKernelPorts();
+      // Not told to guests that have ACPI: docs/decisions/0001-acpi-flavour.md.
+      this.vm.ports.add(ports.cmos, new Mc146818({ clock: options.clock, now: () => Date.now() }));
       this.#uart = this.#addUart(options);
       this.#debugConsole = this.#addDebugDevices(options);
       if (options.onUnclaimed) {

@@ -34,7 +34,7 @@ export const ioApicAddress = 0xfec00000;
 export const ports = {
   com1: { at: 0x3f8, length: 8, irq: 4 },
   keyboard: { data: 0x60, command: 0x64 },
-  /** The interrupt controllers, the timer and the clock where they are ours. */
+  /** The interrupt controllers and the timer where they are ours. */
   pic: { master: 0x20, slave: 0xa0, length: 2 },
   elcr: { at: 0x4d0, length: 2 },
   pit: { at: 0x40, length: 4, irq: 0 },
@@ -89,21 +89,19 @@ export interface LayoutOptions {
 export function takenPorts(irqchip: LayoutOptions['irqchip']): { at: number; length: number; owner: string; what: string }[] {
   const { com1, pic, pit, speaker, elcr, cmos, keyboard, acpiPm, acpiPower } = ports;
   const reset = { length: 1, owner: 'the keyboard controller is', what: 'keyboard controller (reset only)' };
-  const ours = [
-    { ...cmos, owner: 'the clock is', what: 'real-time clock' },
-    { ...acpiPm, owner: 'ACPI is', what: `ACPI events, control, timer, interrupt ${acpiPm.irq}` },
-  ];
+  const ours = { ...acpiPm, owner: 'ACPI is', what: `ACPI events, control, timer, interrupt ${acpiPm.irq}` };
   return [
     { at: pic.master, length: pic.length, owner: 'the interrupt controller is', what: 'interrupt controller' },
     { ...pit, owner: 'the timer is', what: 'timer' },
     { ...reset, at: keyboard.data },
     { ...speaker, owner: 'the speaker is', what: 'speaker' },
     { ...reset, at: keyboard.command },
+    { ...cmos, owner: 'the clock is', what: 'real-time clock' },
     { at: pic.slave, length: pic.length, owner: 'the second interrupt controller is', what: 'second interrupt controller' },
     { ...com1, owner: 'COM1 is', what: `COM1, interrupt ${com1.irq}` },
     { ...elcr, owner: 'the interrupt controllers are', what: 'edge or level of interrupts' },
     { at: ports.pvpanic, length: 1, owner: 'pvpanic is', what: 'pvpanic' },
-    ...(irqchip === 'user' ? ours : [{ ...acpiPower, owner: 'ACPI is', what: 'ACPI sleep control, sleep status, reset' }]),
+    irqchip === 'user' ? ours : { ...acpiPower, owner: 'ACPI is', what: 'ACPI sleep control, sleep status, reset' },
   ];
 }
 

@@ -1,7 +1,6 @@
 import type { UserIrqchip } from '../bus/interrupts';
 import type { PortBus } from '../bus/port-bus';
 import { Pit8254 } from '../devices/i8254';
-import { Mc146818 } from '../devices/mc146818';
 import { PicPair } from '../devices/pic-pair';
 import { SpeakerPort } from '../devices/speaker-port';
 import type { Clock } from '../time/clock';
@@ -17,11 +16,10 @@ export function makeUserIrqchip(vm: { readonly ports: PortBus }): PicPair {
   return pair;
 }
 
-/** The kernel brings a timer of its own together with its interrupt controllers, and a clock that guests ask before they read the RTC. */
+/** The kernel brings a timer of its own together with its interrupt controllers. */
 export function addUserTimers(vm: { readonly ports: PortBus }, irqchip: UserIrqchip, clock: Clock): void {
   const pit = new Pit8254({ clock, irq: irqchip.line(ports.pit.irq), tellsServed: true });
   irqchip.onServed = (line) => line === ports.pit.irq && pit.served();
   vm.ports.add({ at: ports.pit.at, length: ports.pit.length }, pit);
   vm.ports.add(ports.speaker, new SpeakerPort(pit));
-  vm.ports.add(ports.cmos, new Mc146818({ clock, now: () => Date.now() }));
 }

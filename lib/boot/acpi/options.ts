@@ -55,7 +55,7 @@ export interface LegacyHardware {
   /** Keyboard controller at ports 0x60 and 0x64. */
   readonly i8042: boolean;
   readonly vga: boolean;
-  /** Real-time clock at ports 0x70 and 0x71. */
+  /** Real-time clock at ports 0x70 and 0x71 that the guest is to drive, interrupts and all. */
   readonly cmosRtc: boolean;
   /** Two 8259 interrupt controllers. */
   readonly pic: boolean;

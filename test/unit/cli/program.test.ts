@@ -58,6 +58,7 @@ describe('a command line that cannot work: status 2 and one line that names what
     [['--debug-exit-port', '0x3fd'], /^hax: --debug-exit-port is at 0x3fd, where COM1 is\n/],
     [['--debug-exit-port', '99999'], /^hax: --debug-exit-port takes four ports, 0xfffc at most, not 99999\n/],
     [['--debug-exit-port', '65535'], /^hax: --debug-exit-port takes four ports, 0xfffc at most, not 65535\n/],
+    [['--debugcon', '0x71'], /^hax: --debugcon is at 0x71, where the clock is\n/],
     [['--irqchip', 'user', '--debugcon', '0x71'], /^hax: --debugcon is at 0x71, where the clock is\n/],
     [['--serial', 'foo'], /^hax: --serial takes .*'foo'\n/],
     [['--initrd', ''], /^hax: --initrd must not be empty\n/],

@@ -29,6 +29,27 @@ describe('Mc146818', () => {
     expect(time()).toEqual([0x01, 0x00, 0x00, 3, 0x01, 0x12, 0x26, 0x20]);
   });
 
+  it('says that an update is in progress before each second, and not while the time is set', () => {
+    const { clock, get, put, time } = make();
+    const a = 0x0a;
+    expect(get(a)).toBe(0x26);
+    clock.advance(1e9 - 244_000 - 1);
+    expect(get(a)).toBe(0x26);
+    clock.advance(1);
+    expect([get(a), time()[0]]).toEqual([0xa6, 0x58]);
+    put(a, 0x2f);
+    expect(get(a)).toBe(0xaf);
+    put(b, 0x82);
+    expect(get(a)).toBe(0x2f);
+    put(b, 0x02);
+    clock.advance(1e9 - 244_000 - 1);
+    expect(get(a)).toBe(0x2f);
+    clock.advance(1);
+    expect([get(a), time()[0]]).toEqual([0xaf, 0x58]);
+    clock.advance(244_000);
+    expect([get(a), time()[0]]).toEqual([0x2f, 0x59]);
+  });
+
   it('tells it in binary, and with 12 hours', () => {
     const { clock, get, put, time } = make();
     put(b, 0x06);

@@ -51,8 +51,14 @@ it.each<[string, Omit<LayoutOptions, 'memory'>, string[], string[]]>([
   [
     'of itself',
     {},
-    ['00f4-00f7  debug exit, with --debug-exit', 'fee00000-0000fee00fff  local APICs', '0040-0043  timer', '0600-0602  ACPI'],
-    ['real-time clock'],
+    [
+      '00f4-00f7  debug exit, with --debug-exit',
+      'fee00000-0000fee00fff  local APICs',
+      '0040-0043  timer',
+      '0070-0071  real-time clock',
+      '0600-0602  ACPI',
+    ],
+    ['(NVS)'],
   ],
   [
     'with controllers of ours',
