@@ -8,6 +8,17 @@ const magic = 0x464c457f; // 7f 'E' 'L' 'F'
 const elfClass = { elf32: 1, elf64: 2 } as const;
 const dataLittleEndian = 1;
 const machine386 = 3;
+const machineX8664 = 62;
+/** Those that kernels are built for (System V ABI, chapter 4, e_machine). */
+const otherMachines: Readonly<Record<number, string>> = {
+  8: 'MIPS',
+  20: 'PowerPC',
+  21: 'PowerPC64',
+  22: 'S/390',
+  40: 'ARM',
+  183: 'AArch64',
+  243: 'RISC-V',
+};
 const fileType = { executable: 2, sharedObject: 3 } as const;
 export const segmentType = { load: 1, note: 4 } as const;
 
@@ -106,7 +117,13 @@ export interface LoadedElf {
 export function loadElf32(loader: Loader): LoadedElf {
   const elf = readElf(loader.source);
   if (elf.bits !== 32 || elf.machine !== machine386) {
-    const kind = elf.bits === 64 ? 'a 64-bit ELF file' : `an ELF file for machine ${elf.machine}`;
+    if (elf.machine !== machine386 && elf.machine !== machineX8664) {
+      const name = otherMachines[elf.machine];
+      throw loader.error(
+        `is an ELF file for machine ${elf.machine}${name ? ` (${name})` : ''}, and this one is an x86; build it as a 32-bit i386 executable`,
+      );
+    }
+    const kind = elf.bits === 64 ? 'a 64-bit ELF file' : 'an ELF file for machine 62 (x86-64) of 32 bits';
     throw loader.error(
       `is ${kind}, and only 32-bit i386 ones can be entered; build it with -m32, or objcopy its code with -O binary and use --format flat`,
     );

@@ -5,7 +5,8 @@ import { isBzImage, loadBzImage } from './bzimage';
 import { isElf } from './elf';
 import { loadElfEntry } from './elf-entry';
 import { loadFlat } from './flat';
-import { imageError, readPart } from './image-source';
+import { refuseForeign } from './foreign';
+import { imageError } from './image-source';
 import type { ImageSource } from './image-source';
 import { imageFormats, Loader } from './loader';
 import type { BootOptions, BootResult, ImageFormat } from './loader';
@@ -43,23 +44,21 @@ export function loadImage(source: ImageSource, memory: GuestMemoryAccess, option
 
 /**
  * The format of a file that is not empty, looked for in this order: bzImage, multiboot 1, PVH note, ELF, boot sector.
- * Throws ERR_HAX_IMAGE when it is none of them or an ELF file with unsound headers.
+ * Throws ERR_HAX_IMAGE when it is none of them, of a format that has to be unpacked or cannot be run, or an ELF file with unsound headers.
  */
 export function recogniseImage(source: ImageSource): ImageFormat {
   if (isBzImage(source)) return 'bzimage';
-  if (findMultibootHeader(source)) return 'multiboot';
-  if (isElf(source)) return hasPvhNote(source) ? 'pvh' : 'elf';
+  const header = findMultibootHeader(source);
+  if (header?.addresses) return 'multiboot';
+  if (isElf(source)) return header ? 'multiboot' : hasPvhNote(source) ? 'pvh' : 'elf';
+  // Before what could be anywhere: an EFI build of a multiboot kernel still has its header, and a CD image has a boot sector.
+  refuseForeign(source);
+  if (header) return 'multiboot';
   if (isBootSector(source)) return 'bootsector';
-  if (isGzip(source)) throw imageError(source, 'is compressed with gzip; unpack it with gunzip first');
   throw imageError(
     source,
     'is not a bzImage, a multiboot kernel, an ELF program or a boot sector; use --format flat with --load and --mode for raw code',
   );
-}
-
-/** Kernels that GRUB unpacks, such as Xen's and GNU Mach's, come compressed (magic: RFC 1952, 2.3.1). */
-function isGzip(source: ImageSource): boolean {
-  return source.size >= 2 && readPart(source, 0, 2, 'magic').readUInt16LE() === 0x8b1f;
 }
 
 function refusePvh({ source }: Loader): never {

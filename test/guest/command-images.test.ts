@@ -17,10 +17,15 @@ describeKvm('the command refuses', () => {
   describe('options that do not go with the image or the machine: status 2', () => {
     it.each<[string, string[], RegExp]>([
       ['less memory than a machine needs', ['run', '--memory', '128', good], /--memory 128 is 128 bytes, .* at least 1M/],
-      ['--entry outside the image', ['run', '--format', 'flat', '--entry', '0x10', good], /entry 0x10/],
+      ['--entry outside the image', ['run', '--format', 'flat', '--entry', '0x10', good], /^hax: --entry 0x10 must be inside /],
+      [
+        '--load beyond what 32 bits reach',
+        ['run', '--format', 'flat', '--load', '0x1ffffffff', good],
+        /^hax: --load must be a whole number/,
+      ],
       ['a debug console where COM1 is', ['run', '--debugcon', '0x3f8', good], /COM1/],
       ['a debug exit where COM1 is', ['run', '--debug-exit-port', '0x3f8', good], /COM1/],
-      ['a command line for a boot sector', ['run', '--append', 'quiet', good], /append/],
+      ['a command line for a boot sector', ['run', '--append', 'quiet', good], /^hax: --append: /],
       ['an initrd for a boot sector', ['run', '--initrd', good, good], /initrd/],
     ])('%s', async (_what, args, names) => {
       const { status, stdout, stderr } = await haxInProcess(args);

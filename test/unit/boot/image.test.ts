@@ -13,6 +13,19 @@ const pvhElf = (bits: 32 | 64) =>
     ],
   });
 
+/** 256 bytes and more, with `bytes` somewhere in them. */
+const at = (offset: number, bytes: Buffer): Buffer => Buffer.concat([Buffer.alloc(offset), bytes, Buffer.alloc(256)]);
+
+/** 128 bytes: a DOS header, and the signature that it says is behind `contents`. */
+function pe(contents = Buffer.alloc(0)): Buffer {
+  const file = Buffer.alloc(128);
+  file.write('MZ');
+  contents.copy(file, 0x40);
+  file.writeUInt32LE(0x78, 0x3c);
+  file.write('PE\0\0', 0x78);
+  return file;
+}
+
 const samples = {
   bzimage: bzImage(),
   multiboot: elf({ preamble: multibootHeader() }),
@@ -42,11 +55,40 @@ describe('recognition', () => {
     ['a boot sector cut short', bootSector().subarray(0, 511), /--format flat/],
     ['a compressed kernel', Buffer.from('1f8b0800', 'hex'), /^code\.bin is compressed with gzip; unpack it/],
     ['nothing', Buffer.alloc(0), /^code\.bin is empty; /],
+    ['xz', at(0, Buffer.from('fd377a585a00', 'hex')), /is compressed with xz; unpack it with unxz first$/],
+    ['zstd', at(0, Buffer.from('28b52ffd', 'hex')), /is compressed with zstd; unpack it with unzstd first$/],
+    ['bzip2', at(0, Buffer.from('BZh91AY&SY')), /is compressed with bzip2; unpack it with bunzip2 first$/],
+    [
+      'lz4 with a multiboot header as it was',
+      Buffer.concat([Buffer.from('04224d18', 'hex'), multibootHeader(), Buffer.alloc(99)]),
+      /is compressed with lz4; unpack it with unlz4 first$/,
+    ],
+    ['a qcow2 image', at(0, Buffer.from('514649fb', 'hex')), /is a qcow2 disk image, and this machine has no disk; /],
+    ['a VMDK image', at(0, Buffer.from('KDMV')), /is a VMDK disk image, /],
+    ['a VHDX image', at(0, Buffer.from('vhdxfile')), /is a VHDX disk image, /],
+    ['a VDI image', at(0x40, Buffer.from('7f10dabe', 'hex')), /is a VDI disk image, /],
+    ['a kernel for arm64', at(0x38, Buffer.from('ARM\x64')), /is a Linux kernel for arm64; give one built for x86_64$/],
+    ['a kernel for RISC-V', at(0x38, Buffer.from('RSC\x05')), /is a Linux kernel for RISC-V; /],
+    ['an EFI program with a multiboot header', pe(multibootHeader()), /is an EFI program, and this machine has no EFI; give .* bzImage/],
+    ['an EFI program with a boot signature', Buffer.concat([pe(), bootSector().subarray(128)]), /is an EFI program/],
+    [
+      'a CD image with a boot sector',
+      Buffer.concat([bootSector(), at(0x8001 - 512, Buffer.from('CD001'))]),
+      /is a CD image, and this machine has neither drive nor BIOS; give the kernel that is on it, or --format bootsector /,
+    ],
   ])('refuses %s', (_, bytes, message) => {
     const error = refusal(() => load(bytes, { name: 'code.bin' }));
     expect(error.code).toBe('ERR_HAX_IMAGE');
     expect(error.message).toMatch(message);
   });
+});
+
+test('what looks like something else and is a kernel all the same is taken for one', () => {
+  const dos = bzImage();
+  dos.write('MZ');
+  expect(recogniseImage(imageFromBytes('vmlinuz', dos))).toBe('bzimage');
+  const disc = Buffer.concat([bootSector(), at(0x8001 - 512, Buffer.from('CD001'))]);
+  expect(load(disc, { format: 'bootsector' }).format).toBe('bootsector');
 });
 
 describe('a format by name', () => {
