@@ -88,7 +88,7 @@ export interface LayoutOptions {
 /** The ports of a machine that nobody has to ask for: who is there, with its verb for a sentence, and what it is. */
 export function takenPorts(irqchip: LayoutOptions['irqchip']): { at: number; length: number; owner: string; what: string }[] {
   const { com1, pic, pit, speaker, elcr, cmos, keyboard, acpiPm, acpiPower } = ports;
-  const reset = { length: 1, owner: 'the keyboard controller is', what: 'keyboard controller (reset only)' };
+  const reset = { length: 1, owner: 'the keyboard controller is', what: 'keyboard controller (reset and A20 only)' };
   const ours = { ...acpiPm, owner: 'ACPI is', what: `ACPI events, control, timer, interrupt ${acpiPm.irq}` };
   return [
     { at: pic.master, length: pic.length, owner: 'the interrupt controller is', what: 'interrupt controller' },

@@ -35,6 +35,26 @@ describe('KeyboardReset', () => {
     expect(onReset).toHaveBeenCalledTimes(1);
   });
 
+  it('gives the output port with command 0xd0, once: reset released, A20 on', () => {
+    const onReset = jest.fn();
+    const device = new KeyboardReset(onReset);
+    device.write(command, 0xad);
+    expect(device.read(command)).toBe(0);
+    device.write(command, 0xd0);
+    expect(device.read(command)).toBe(0x01);
+    // Other commands do not take away what waits.
+    device.write(command, 0xae);
+    expect([device.read(command), device.read(data), device.read(command), device.read(data)]).toEqual([0x01, 0x03, 0, 0]);
+    device.write(command, 0xd0);
+    device.reset();
+    expect([device.read(command), device.read(data)]).toEqual([0, 0]);
+    device.write(command, 0xd0);
+    const restored = new KeyboardReset(onReset);
+    restored.restore(device.save());
+    expect([restored.read(command), restored.read(data), device.read(data)]).toEqual([0x01, 0x03, 0x03]);
+    expect(onReset).not.toHaveBeenCalled();
+  });
+
   it('forgets command 0xd1 when another follows', () => {
     const onReset = jest.fn();
     const device = new KeyboardReset(onReset);
