@@ -62,6 +62,20 @@ export function findMultibootHeader(source: ImageSource): MultibootHeader | unde
   return undefined;
 }
 
+/** Multiboot 2 (Multiboot2 Specification 2.0, 3.1.1): magic, architecture, length and checksum, on an 8-byte boundary of the first 32 KiB. */
+const multiboot2 = { magic: 0xe85250d6, searchSize: 32768, header: 16 } as const;
+
+/** Whether there is a header of Multiboot 2, which has another way of entry: kernels look at what EAX tells them. */
+export function hasMultiboot2Header(source: ImageSource): boolean {
+  const start = readPart(source, 0, Math.min(multiboot2.searchSize, source.size), 'first 32 KiB');
+  for (let offset = 0; offset + multiboot2.header <= start.length; offset += 8) {
+    if (start.readUInt32LE(offset) !== multiboot2.magic) continue;
+    const sum = [0, 4, 8, 12].reduce((total, at) => total + start.readUInt32LE(offset + at), 0);
+    if (sum % 2 ** 32 === 0) return true;
+  }
+  return false;
+}
+
 /**
  * Loads a multiboot kernel by its address fields or its ELF32 headers, then the modules behind it, page aligned, from 1 MiB up.
  * Low memory holds BIOS data, as the specification wants it (3.2). The kernel's command line is its file name, a blank and `append`, as QEMU passes it.

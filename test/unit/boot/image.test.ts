@@ -114,6 +114,32 @@ describe('a format by name', () => {
   });
 });
 
+describe('multiboot 2', () => {
+  const header = (checksum = 2 ** 32 - 0xe85250d6 - 16): Buffer => {
+    const bytes = Buffer.alloc(24);
+    [0xe85250d6, 0, 16, checksum].forEach((word, index) => bytes.writeUInt32LE(word, index * 4));
+    return bytes;
+  };
+  /** The header on 8 bytes, behind an ELF header of 84 or 120. */
+  const segments = (contents: Buffer, before = 12) => [
+    { physical: MiB, contents: Buffer.concat([Buffer.alloc(before), contents, Buffer.alloc(256)]) },
+  ];
+  const kernel = (bits: 32 | 64, ...checksum: number[]) => elf({ bits, segments: segments(header(...checksum), bits === 32 ? 12 : 8) });
+
+  test.each([32, 64] as const)('an ELF%i kernel for it alone is refused, and entered when that is asked for', (bits) => {
+    const error = refusal(() => load(kernel(bits), { name: 'os.elf' }));
+    expect(error.code).toBe('ERR_HAX_UNSUPPORTED');
+    expect(error.message).toMatch(/^os\.elf is a multiboot 2 kernel, which cannot be booted yet; give it a multiboot 1 header too$/);
+    if (bits === 32) expect(load(kernel(bits), { format: 'elf' }).format).toBe('elf');
+  });
+
+  test('one that has a multiboot 1 header, or a wrong checksum, is not', () => {
+    const both = elf({ preamble: multibootHeader(), segments: segments(header()) });
+    expect(recogniseImage(imageFromBytes('image', both))).toBe('multiboot');
+    expect(recogniseImage(imageFromBytes('image', kernel(32, 0)))).toBe('elf');
+  });
+});
+
 describe('PVH', () => {
   test.each([32, 64] as const)('an ELF%i kernel with the note is recognised and refused with the way out', (bits) => {
     for (const format of ['auto', 'pvh'] as const) {
