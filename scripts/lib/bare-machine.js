@@ -18,27 +18,28 @@ function run(program, args, options) {
   return done;
 }
 
-// The npm package `name`, unpacked under `store`; its directory.
+// The npm package `name`, unpacked under `store`; its directory. It appears there complete: another run may look for it meanwhile, and what one
+// that was ended left of it does not count.
 function fetchPackage(store, name, version) {
   const prefix = path.join(store, `${name}-${version}`);
-  const directory = path.join(prefix, 'node_modules', name);
-  if (!fs.existsSync(path.join(directory, 'package.json'))) {
+  const complete = () => fs.existsSync(path.join(prefix, 'node_modules/.package-lock.json')); // npm writes it last
+  if (complete()) return path.join(prefix, 'node_modules', name);
+  fs.mkdirSync(store, { recursive: true });
+  const work = fs.mkdtempSync(path.join(store, 'work-'));
+  try {
     // --force: a package for another system (Node for Windows) is wanted here too.
-    const args = [
-      'install',
-      '--prefix',
-      prefix,
-      '--no-audit',
-      '--no-fund',
-      '--no-save',
-      '--force',
-      '--ignore-scripts',
-      `${name}@${version}`,
-    ];
-    const done = run('npm', args, {});
+    const options = ['--no-audit', '--no-fund', '--no-save', '--force', '--ignore-scripts'];
+    const done = run('npm', ['install', '--prefix', work, ...options, `${name}@${version}`], { env: process.env });
     if (done.status !== 0) throw new Error(`npm could not fetch ${name}@${version}: ${done.stderr}`);
+    fs.chmodSync(work, 0o755);
+    if (!complete()) fs.rmSync(prefix, { recursive: true, force: true });
+    fs.renameSync(work, prefix);
+  } catch (error) {
+    if (!complete()) throw error; // another run was as quick
+  } finally {
+    fs.rmSync(work, { recursive: true, force: true });
   }
-  return directory;
+  return path.join(prefix, 'node_modules', name);
 }
 
 // Nothing of this machine's npm, Node and addon; what says whom to trust on the way to the registry is no setting of npm's.

@@ -1,6 +1,6 @@
 /** The gates of the npm package, each with its cause planted. */
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 
@@ -26,7 +26,8 @@ const { judgeContents, judgeLinks } = require('../../../scripts/lib/package-cont
   judgeContents: (packed: object, prebuilds: string[]) => string[];
 };
 // eslint-disable-next-line @typescript-eslint/no-require-imports
-const { bareEnvironment } = require('../../../scripts/lib/bare-machine.js') as {
+const { bareEnvironment, fetchPackage } = require('../../../scripts/lib/bare-machine.js') as {
+  fetchPackage: (store: string, name: string, version: string) => string;
   bareEnvironment: (directories: string[], from: NodeJS.ProcessEnv) => NodeJS.ProcessEnv;
 };
 
@@ -169,5 +170,58 @@ test('a bare machine has no setting of this one, but the certificates that its w
     PATH: '/a:/b',
     npm_config_userconfig: '/dev/null',
     npm_config_update_notifier: 'false',
+  });
+});
+
+describe('a package of npm that is kept', () => {
+  const program = path.join('node_modules/tool/bin/tool');
+  const kept = (): string => path.join(directory, 'store/tool-1.0.0');
+  const call = (): string => path.relative(kept(), path.join(fetchPackage(path.join(directory, 'store'), 'tool', '1.0.0'), 'bin/tool'));
+  let before: string | undefined;
+  beforeEach(() => {
+    before = process.env.PATH;
+    process.env.PATH = `${directory}:${before}`;
+  });
+  afterEach(() => {
+    process.env.PATH = before;
+  });
+  /** npm, which unpacks in place and notes down at last what it has installed; `meanwhile` before that. */
+  const npm = (meanwhile: string): void => {
+    const script = `#!/bin/sh
+      cd "$3" && mkdir -p node_modules/tool/bin && echo {} >node_modules/tool/package.json || exit 1
+      ${meanwhile}
+      echo new >${program} && echo {} >node_modules/.package-lock.json`;
+    writeFileSync(path.join(directory, 'npm'), script, { mode: 0o755 });
+  };
+
+  it('is not seen before it is complete', () => {
+    npm(`[ ! -e ${kept()} ] || exit 1`);
+    expect(call()).toBe(program);
+    expect(readdirSync(path.join(directory, 'store'))).toEqual(['tool-1.0.0']);
+    npm('exit 1'); // is not asked again
+    expect(call()).toBe(program);
+  });
+
+  it('is fetched again where a run that was ended has left half of it', () => {
+    mkdirSync(path.join(kept(), 'node_modules/tool'), { recursive: true });
+    writeFileSync(path.join(kept(), 'node_modules/tool/package.json'), '{}');
+    npm('');
+    call();
+    expect(readFileSync(path.join(kept(), program), 'utf8')).toBe('new\n');
+  });
+
+  it("is another run's where that was quicker", () => {
+    npm(
+      `mkdir -p ${kept()}/node_modules/tool/bin && echo other >${kept()}/${program} && echo {} >${kept()}/node_modules/.package-lock.json`,
+    );
+    call();
+    expect(readFileSync(path.join(kept(), program), 'utf8')).toBe('other\n');
+    expect(readdirSync(path.join(directory, 'store'))).toEqual(['tool-1.0.0']);
+  });
+
+  it('is not there when npm fails, and the reason is told', () => {
+    npm('echo no network >&2; exit 1');
+    expect(call).toThrow('npm could not fetch tool@1.0.0: no network');
+    expect(readdirSync(path.join(directory, 'store'))).toEqual([]);
   });
 });
