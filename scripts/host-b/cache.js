@@ -152,6 +152,8 @@ function buildTscRate(files, work) {
 function fill(announce) {
   ensure(PACKAGES.hostBCache, announce);
   const top = directory();
+  // What callers that were killed have left.
+  for (const name of fs.readdirSync(top)) if (name.startsWith('work-')) fs.rmSync(path.join(top, name), { recursive: true, force: true });
   const work = fs.mkdtempSync(path.join(top, 'work-'));
   try {
     if (!lookUp() || !fs.existsSync(lookUp().vmlinux)) buildKernel(top, work, announce);

@@ -42,10 +42,10 @@ function qemuArguments(files, options, tscKhz) {
 
 // Variables that make sense inside. Those of Node's own channel to a parent name a file descriptor that is not there; further
 // certificates, of no use without a network, more than double the time in which an emulated Node starts.
-function environment() {
-  const wanted = /^(PATH|HOME|LANG|CI|(HAX_|NODE_|npm_|JEST_).*)$/;
+function environment(variables = process.env) {
+  const wanted = /^(PATH|HOME|XDG_CACHE_HOME|LANG|CI|(HAX_|NODE_|npm_|JEST_).*)$/;
   const unwanted = /^NODE_(CHANNEL_.*|UNIQUE_ID|EXTRA_CA_CERTS)$/;
-  return Object.entries(process.env).filter(([name]) => wanted.test(name) && !unwanted.test(name));
+  return Object.entries(variables).filter(([name]) => wanted.test(name) && !unwanted.test(name));
 }
 
 // The order to init.c, as its head comment describes it.
@@ -145,4 +145,4 @@ function run(files, options, streams, stop) {
   });
 }
 
-module.exports = { run };
+module.exports = { environment, run };

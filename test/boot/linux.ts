@@ -7,7 +7,7 @@ import { doctor, launch, type Machine, type MachineOptions } from 'node-hax';
 /** Where scripts/fetch-kernel puts it. */
 function kernelDirectory(): string {
   const { HAX_CACHE_DIR, XDG_CACHE_HOME, HOME } = process.env;
-  return path.join(HAX_CACHE_DIR ?? path.join(XDG_CACHE_HOME ?? path.join(HOME ?? homedir(), '.cache'), 'node-hax'), 'guest-kernel');
+  return path.join(HAX_CACHE_DIR || path.join(XDG_CACHE_HOME || path.join(HOME || homedir(), '.cache'), 'node-hax'), 'guest-kernel');
 }
 
 function findKernel(): string | undefined {

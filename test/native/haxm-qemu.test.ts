@@ -6,7 +6,7 @@ import * as path from 'node:path';
 import { itIf } from '../support/hosts';
 
 const { HAX_CACHE_DIR, XDG_CACHE_HOME } = process.env;
-const cache = HAX_CACHE_DIR ?? path.join(XDG_CACHE_HOME ?? path.join(homedir(), '.cache'), 'node-hax');
+const cache = HAX_CACHE_DIR || path.join(XDG_CACHE_HOME || path.join(homedir(), '.cache'), 'node-hax');
 const qemu = path.join(cache, 'qemu-haxm/qemu-system-x86_64');
 const bios = '/usr/share/seabios/bios-256k.bin';
 const withModel = path.resolve(__dirname, '../../scripts/with-haxm-model');

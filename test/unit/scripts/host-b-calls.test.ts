@@ -75,3 +75,13 @@ test('files are compiled once: calls that run read them while others are made', 
   expect([callsOfHostB([job('a.test.ts')]).length, callsOfHostB([job('b.test.ts', haxm)]).length]).toEqual([1, 1]);
   expect(compile).toHaveBeenCalledTimes(1);
 });
+
+test('inside host B caches are where they are outside: the guest kernel is looked for there', () => {
+  interface Machine {
+    environment(variables: NodeJS.ProcessEnv): [string, string][];
+  }
+  const { environment } = jest.requireActual<Machine>('../../../scripts/host-b/machine.js');
+  const wanted = { HOME: '/home/a', HAX_CACHE_DIR: '/c', XDG_CACHE_HOME: '/x', NODE_OPTIONS: '', CI: 'true' };
+  const inside = environment({ ...wanted, NODE_CHANNEL_FD: '3', NODE_EXTRA_CA_CERTS: '/ca.pem', TERM: 'xterm', LD_PRELOAD: '/a.so' });
+  expect(Object.fromEntries(inside)).toEqual(wanted);
+});
