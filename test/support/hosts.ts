@@ -186,10 +186,13 @@ function probe(name: ProbedBackend): ProbeResult {
   const { stdout, stderr, status, error } = spawnSync(process.execPath, [path.join(__dirname, 'probe.js')], {
     input,
     encoding: 'utf8',
-    timeout: 60_000,
+    timeout: 180_000,
   });
   if (status !== 0) throw new Error(`probing the device failed: ${error?.message ?? stderr}`);
-  return JSON.parse(keep(file, Buffer.from(stdout)).toString()) as ProbeResult;
+  const result = JSON.parse(stdout) as ProbeResult;
+  // A device that could not be opened may be there the next time.
+  if (!result.error) keep(file, Buffer.from(stdout));
+  return result;
 }
 
 function probedHost(name: ProbedBackend): Host {
