@@ -63,7 +63,7 @@ async function oneProcess(options) {
   const child = fork(__filename, [JSON.stringify({ child: 'leave', ...options })], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
   let output = '';
   child.stdout.on('data', (bytes) => (output += bytes));
-  const hung = setTimeout(() => child.kill('SIGKILL'), 20_000);
+  const hung = setTimeout(() => child.kill('SIGKILL'), 60_000);
   let end;
   child.once('exit', () => (end = process.hrtime.bigint()));
   const [code, signal] = await once(child, 'close');

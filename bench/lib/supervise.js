@@ -4,11 +4,14 @@
 
 const { fork } = require('node:child_process');
 
+const parts = 20; // of the patience, in which it is counted
+
 /**
  * Starts `script` with `{...options, rounds}`; the child sends `{ rounds, ... }` for what it has done. Gives the messages, and how often it
  * ended by itself too early (`crashes`, with why) or said nothing for `patience` milliseconds (`hangs`). After ten of these it gives up.
+ * Only time in which this process ran counts: a machine that stood still says nothing about the child, and a hang has no second try.
  */
-async function supervise(script, options, { rounds, patience = 20_000 }) {
+async function supervise(script, options, { rounds, patience = 60_000 }) {
   const result = { messages: [], crashes: 0, hangs: 0, why: [] };
   let left = rounds;
   while (left > 0 && result.crashes + result.hangs < 10) {
@@ -16,21 +19,21 @@ async function supervise(script, options, { rounds, patience = 20_000 }) {
       const child = fork(script, [JSON.stringify({ ...options, rounds: left })], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
       let errors = '';
       let hung = false;
-      const hangs = () => {
+      let silent = 0;
+      const ticks = setInterval(() => {
+        if (++silent <= parts) return;
         hung = true;
         child.kill('SIGKILL');
-      };
-      let timer = setTimeout(hangs, patience);
+      }, patience / parts);
       child.stderr.on('data', (bytes) => (errors += bytes));
       child.on('message', (message) => {
-        clearTimeout(timer);
-        timer = setTimeout(hangs, patience);
+        silent = 0;
         left -= message.rounds;
         result.messages.push(message);
       });
       child.once('error', reject);
       child.once('close', (status, signal) => {
-        clearTimeout(timer);
+        clearInterval(ticks);
         if (hung) result.hangs++;
         else if (status !== 0) {
           result.crashes++;

@@ -11,7 +11,7 @@ describe('the gate of the benchmarks', () => {
       /^bench: dispatch: an exit of the null device, one class, over C is [0-9.]+ %, over the limit of 700 % \(bar 20 ns\)$/m,
     );
     expect(status).toBe(1);
-  }, 120_000);
+  }, 600_000);
 
   it('refuses what it does not know, before it measures anything', () => {
     expect(run('--fast')).toMatchObject({ status: 2, stderr: expect.stringMatching(/^bench: unknown option '--fast'\nUsage/) });
