@@ -3,14 +3,14 @@
 // Run by test/native/life-fuzz.test.ts in a process of its own. Guests read a number, write it back and post a count, without end, while their
 // vCPUs are paused, resumed, kicked, stopped and run again at random moments, by timers and by handlers: each access has to reach its device once,
 // in order, and each reply the guest.
-// Standard input: { backend, code, seed, runs, limit }. Prints { rounds, accesses, lost } as JSON.
+// Standard input: { backend, code, seed, runs, least, limit }. Prints { rounds, accesses, lost } as JSON.
 
 const { readFileSync } = require('node:fs');
 const { setTimeout: delay } = require('node:timers/promises');
 const { Hypervisor, realMode } = require('node-hax');
 const { chances } = require('./random.js');
 
-const { backend, code, seed, runs, limit = Infinity } = JSON.parse(readFileSync(0, 'utf8'));
+const { backend, code, seed, runs, least, limit = Infinity } = JSON.parse(readFileSync(0, 'utf8'));
 const { random, oneIn, pick } = chances(seed);
 const program = Buffer.from(code, 'base64');
 const lost = [];
@@ -113,7 +113,7 @@ async function round() {
 
 async function main() {
   let rounds = 0;
-  for (const end = Date.now() + limit; rounds < runs && Date.now() < end; rounds++) await round();
+  for (const end = performance.now() + limit; rounds < least || (rounds < runs && performance.now() < end); rounds++) await round();
   process.stdout.write(JSON.stringify({ rounds, accesses, lost: lost.slice(0, 10) }), () => process.exit());
 }
 

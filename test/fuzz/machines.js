@@ -3,7 +3,7 @@
 // Run by test/native/life-fuzz.test.ts in a process of its own, which a mistake may crash or hang. Whole machines, on this thread or in a worker,
 // are paused, resumed, killed, aborted, closed, written to and waited for at random moments, while their guests print, reset, sleep and end:
 // every machine has to come to its end, and nothing may be thrown that nobody has asked for.
-// Standard input: { backend, inWorker, programs, seed, runs, limit }. Prints { rounds, ends } as JSON.
+// Standard input: { backend, inWorker, programs, seed, runs, least, limit }. Prints { rounds, ends } as JSON.
 
 const { readFileSync } = require('node:fs');
 const { Writable } = require('node:stream');
@@ -11,8 +11,8 @@ const { setTimeout: delay } = require('node:timers/promises');
 const { Machine, launchInWorker } = require('node-hax');
 const { chances } = require('./random.js');
 
-const { backend, inWorker, programs, seed, runs, limit = Infinity } = JSON.parse(readFileSync(0, 'utf8'));
-const TOO_LONG = 20_000;
+const { backend, inWorker, programs, seed, runs, least, limit = Infinity } = JSON.parse(readFileSync(0, 'utf8'));
+const TOO_LONG = 60_000;
 
 const { random, oneIn, pick } = chances(seed);
 
@@ -96,7 +96,7 @@ async function round() {
 
 async function main() {
   let rounds = 0;
-  for (const end = Date.now() + limit; rounds < runs && Date.now() < end; rounds++) await round();
+  for (const end = performance.now() + limit; rounds < least || (rounds < runs && performance.now() < end); rounds++) await round();
   process.stdout.write(JSON.stringify({ rounds, ends }), () => process.exit());
 }
 

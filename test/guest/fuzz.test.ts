@@ -4,7 +4,7 @@ import { RunningCommand } from '../support/command';
 import { describeKvm } from '../support/hosts';
 import { bootSector, elfProgram, ending, flat16, multibootKernel, print } from './images';
 
-jest.setTimeout(process.env.HAX_FUZZ_RUNS ? 4_800_000 : 120_000);
+jest.setTimeout(process.env.HAX_FUZZ_RUNS ? 4_800_000 : 300_000);
 
 /** Enough of a bzImage (Linux boot protocol) to be taken for one. */
 function bzImage(): Buffer {
@@ -58,7 +58,7 @@ describeKvm('fuzzed images', () => {
     const script = path.resolve(__dirname, '../fuzz/images.js');
     const { status, signal, stdout, stderr } = await new RunningCommand(process.execPath, [script], {
       input,
-      limit: HAX_FUZZ_RUNS ? 4_700_000 : 100_000,
+      limit: HAX_FUZZ_RUNS ? 4_700_000 : 280_000,
     }).end();
     expect({ seed, status, signal, stderr }).toEqual({ seed, status: 0, signal: undefined, stderr: '' });
     process.stdout.write(`fuzz: ${stdout.toString()}\n`);

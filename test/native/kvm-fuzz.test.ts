@@ -4,7 +4,7 @@ import { kvmCalls } from 'node-hax';
 import { RunningCommand } from '../support/command';
 import { describeKvm } from '../support/hosts';
 
-jest.setTimeout(process.env.HAX_FUZZ_RUNS ? 4_800_000 : 120_000);
+jest.setTimeout(process.env.HAX_FUZZ_RUNS ? 4_800_000 : 300_000);
 
 describeKvm('fuzzed calls of KVM', () => {
   it('return, or are refused with an error of ours, and the process goes on', async () => {
@@ -14,7 +14,7 @@ describeKvm('fuzzed calls of KVM', () => {
     const script = path.resolve(__dirname, '../fuzz/kvm.js');
     const { status, signal, stdout, stderr } = await new RunningCommand(process.execPath, [script], {
       input,
-      limit: HAX_FUZZ_RUNS ? 4_700_000 : 100_000,
+      limit: HAX_FUZZ_RUNS ? 4_700_000 : 280_000,
     }).end();
     expect({ seed, status, signal, stderr }).toEqual({ seed, status: 0, signal: undefined, stderr: '' });
     const { calls, methods, outcomes } = JSON.parse(stdout.toString()) as {

@@ -5,21 +5,23 @@ import { RunningCommand } from '../support/command';
 import { describeEachBackend } from '../support/hosts';
 
 const { HAX_FUZZ_SEED, HAX_FUZZ_RUNS } = process.env;
-jest.setTimeout(HAX_FUZZ_RUNS ? 4_800_000 : 120_000);
+jest.setTimeout(HAX_FUZZ_RUNS ? 4_800_000 : 300_000);
 
 const seed = Number(HAX_FUZZ_SEED ?? 1);
+/** On a busy machine they take longer than the limit. */
+const least = 6;
 
-/** Runs a fuzzer, which must end well and say nothing; what it prints. For `limit` milliseconds, or HAX_FUZZ_RUNS rounds. */
+/** Runs a fuzzer, which must end well and say nothing; what it prints. For `limit` milliseconds and `least` rounds, or HAX_FUZZ_RUNS. */
 async function fuzz<Result extends object = { ends: Record<string, number>; overlaps?: number }>(
   name: string,
   input: object,
   limit: number,
 ): Promise<Result & { rounds: number }> {
-  const all = { ...input, seed, runs: Number(HAX_FUZZ_RUNS ?? 60), limit: HAX_FUZZ_RUNS ? undefined : limit };
+  const all = { ...input, seed, least, runs: Number(HAX_FUZZ_RUNS ?? 60), limit: HAX_FUZZ_RUNS ? undefined : limit };
   const script = path.resolve(__dirname, '../fuzz', name);
   const { status, signal, stdout, stderr } = await new RunningCommand(process.execPath, [script], {
     input: JSON.stringify(all),
-    limit: HAX_FUZZ_RUNS ? 4_700_000 : 100_000,
+    limit: HAX_FUZZ_RUNS ? 4_700_000 : 280_000,
   }).end();
   expect({ seed, status, signal, stderr }).toEqual({ seed, status: 0, signal: undefined, stderr: '' });
   return JSON.parse(stdout.toString()) as Result & { rounds: number };
@@ -28,7 +30,7 @@ async function fuzz<Result extends object = { ends: Record<string, number>; over
 describeEachBackend('random lives of vCPUs', (backend) => {
   it('all come to an end, whatever happens in them', async () => {
     const { rounds, ends, overlaps } = await fuzz('life.js', { backend: backend.name }, 5_000);
-    expect({ overlaps, ran: rounds > 5 }).toEqual({ overlaps: 0, ran: true });
+    expect({ overlaps, ran: rounds >= least }).toEqual({ overlaps: 0, ran: true });
     const known = ['halted', 'killed', 'aborted', 'ERR_HAX_DEVICE_FAILED'];
     const thrown = /^(by a timer|of a late doorbell): (ERR_HAX_CLOSED|ERR_HAX_RUNNING|a device of the test)$/;
     expect(Object.keys(ends).filter((end) => !known.includes(end) && !thrown.test(end))).toEqual([]);
@@ -42,7 +44,7 @@ describeEachBackend(
       const source = 'mov di, dx; 1: mov dx, di; in al, dx; inc dx; out dx, al; inc bl; mov al, bl; inc dx; out dx, al; jmp 1b';
       const input = { backend: backend.name, code: Buffer.from(assemble(source, { origin: 0x1000 })).toString('base64') };
       const { rounds, accesses, lost } = await fuzz<{ accesses: number; lost: string[] }>('lossless.js', input, 3_000);
-      expect({ lost, ran: rounds > 3, accessed: accesses > 100 }).toEqual({ lost: [], ran: true, accessed: true });
+      expect({ lost, ran: rounds >= least, accessed: accesses > 100 }).toEqual({ lost: [], ran: true, accessed: true });
     });
   },
   { needs: 'guests' },
@@ -67,7 +69,7 @@ describeEachBackend(
     it.each([false, true])('all come to an end, whatever is done to them; in a worker: %s', async (inWorker) => {
       const code = programs.map((source) => Buffer.from(assemble(source, { origin: 0x7c00 })).toString('base64'));
       const { rounds, ends } = await fuzz('machines.js', { backend: backend.name, inWorker, programs: code }, 3_000);
-      expect(rounds).toBeGreaterThan(5);
+      expect(rounds).toBeGreaterThanOrEqual(least);
       const known =
         /^(halted|killed|reset|exit-code|aborted|a listener of the test|ERR_HAX_(CLOSED|RUNNING|ENDED|TIMEOUT|DEVICE_FAILED|INVALID_ARGUMENT))$/;
       expect(Object.keys(ends).filter((end) => !known.test(end))).toEqual([]);
