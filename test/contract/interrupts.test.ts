@@ -229,7 +229,7 @@ describeEachBackend(
       const close = (): void => {
         vcpu.close();
         ends.push(next.run());
-        setTimeout(() => next.stop(), 2000).unref();
+        setTimeout(() => next.stop(), 50_000).unref();
       };
       vm.ports.add({ at: 0x12, length: 1 }, sink(close));
       expect(await vcpu.run()).toEqual({ reason: 'killed' });

@@ -170,7 +170,7 @@ describeEachBackend(
       await delay(20);
       vm.ports.post({ at: 0x40, length: 1 });
       vm.memory.writeU8(at.data, 1);
-      const late = delay(1000, undefined, { ref: false }).then(() => vcpu.stop());
+      const late = delay(50_000, undefined, { ref: false }).then(() => vcpu.stop());
       expect(await Promise.race([run, late])).toEqual({ reason: 'exit-code', status: 5 });
     });
 
