@@ -9,10 +9,12 @@ interface Limit {
   most?: number;
   least?: number;
   why?: string;
+  unless?: { figure: string; over: number; what: string };
 }
 interface Failure {
   row: string;
   text: string;
+  excuse?: string;
 }
 interface Judge {
   judge(limits: Limit[], results: object, rows: string[]): Failure[];
@@ -50,6 +52,22 @@ describe('the gate of the benchmarks', () => {
     const skipped = { details: { ...good.details, kvm: { posted: { skipped: '/dev/kvm is not there' } } } };
     expect(judge(limits, skipped, ['dispatch'])).toEqual([]);
     expect(judge(limits, { kick: { skipped: 'no device' } }, ['kick'])).toEqual([]);
+  });
+
+  it('does not blame a figure on us when what it is measured against is over a limit of its own, at the last try', async () => {
+    const unless = { figure: 'threaded.floor', over: 1.5, what: 'C takes %s µs' };
+    const spinning = [{ row: 'threaded', figure: 'threaded.us', what: 'an exit', unit: 'µs', most: 3, unless }];
+    const excuses = (us: number, floor?: number): unknown[] =>
+      judge(spinning, { threaded: { us, floor } }, ['threaded']).map(({ excuse }) => excuse);
+    expect([excuses(2, 9), excuses(4, 1.5), excuses(4), excuses(4, 1.6)]).toEqual([[], [undefined], [undefined], ['C takes 1.6 µs']]);
+    const answers = [
+      { us: 9, floor: 5 },
+      { us: 4, floor: 0.2 },
+      { us: 8, floor: 4 },
+    ];
+    let asked = 0;
+    const left = await gate(spinning, ['threaded'], () => ({ threaded: answers[asked++] }), 3);
+    expect([asked, left.map(({ excuse }) => excuse)]).toEqual([3, ['C takes 4 µs']]);
   });
 
   it('measures what failed again, and that alone, until it has passed or the tries are over', async () => {
