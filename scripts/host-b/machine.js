@@ -11,7 +11,7 @@ const BUFFERED = 16 << 20; // bytes that wait for our own reader before we stop 
 const FILE_SYSTEM = 'local,security_model=none,multidevs=remap';
 
 function bootLimit() {
-  return Math.min(BOOT * Math.max(1, os.loadavg()[0] / os.cpus().length), 3 * BOOT);
+  return Math.min(BOOT * Math.max(1, os.loadavg()[0] / os.availableParallelism()), 3 * BOOT);
 }
 
 function qemuArguments(files, options, tscKhz) {

@@ -21,7 +21,10 @@ const CACHE = path.join(root, 'node_modules/.cache/node-hax-tests'); // of test/
 const SECONDS = path.join(root, 'test/host-b-seconds.json');
 
 const HOST_B = `host B, ${randomUUID()}`; // the same for all calls of this run, whose kernel may be a newer one than the last run's
-const TEST_TIMEOUT = require('../../jest.config.js').testTimeout; // milliseconds
+const CALL = 120; // seconds that a call of host B may take
+// Milliseconds that a test may take there: at first, and when its file is tried again by itself.
+const TEST = 60_000;
+const TEST_ALONE = 100_000;
 
 const LONG = process.env.HAX_TEST_LONG === '1';
 
@@ -94,15 +97,15 @@ function inTheBackground(program, args, env) {
   });
 }
 
-async function runCall({ project, files, device }, number) {
+async function runCall({ project, files, device }, number, testTimeout = TEST) {
   const name = `host-b-${project}${device.name}-${number}`;
   const output = path.join(RESULTS, `${name}.json`);
   const statusFile = path.join(RESULTS, `${name}.status.json`);
   for (const old of [output, statusFile]) fs.rmSync(old, { force: true });
   const onJest = () => [process.execPath, ...jestArguments(project, output, files), '--runInBand'];
-  const runner = ON_CIRCUS.includes(project) ? circusCommand(CIRCUS, output, TEST_TIMEOUT, files) : onJest();
+  const runner = ON_CIRCUS.includes(project) ? circusCommand(CIRCUS, output, testTimeout, files) : onJest();
   const shares = ['--share', RESULTS, '--share', CACHE];
-  const args = ['--timeout', '120', ...shares, '--status-file', statusFile, '--', ...device.before, ...runner];
+  const args = ['--timeout', String(CALL), ...shares, '--status-file', statusFile, '--', ...device.before, ...runner];
   // The null device is the same everywhere, and so is host B: what it can do is tried once for all calls.
   const env = { HAX_REQUIRE_KVM: '1', HAX_TEST_BACKENDS: 'kvm', HAX_TEST_HOST: HOST_B, ...device.env };
   await inTheBackground(TEST_IN_VM, args, { ...process.env, ...env });
@@ -138,10 +141,11 @@ async function runAll(tasks) {
   await Promise.all(Array.from({ length: os.availableParallelism() }, lane));
   const isDoubtful = ({ files, trouble, results: own }) => files && (trouble !== undefined || metTimeLimits(own));
   const done = results.filter((run) => !isDoubtful(run));
+  let again = 0;
   for (const { trouble, project, device, files } of results.filter(isDoubtful)) {
     const names = files.map((file) => path.basename(file)).join(', ');
     process.stderr.write(`test: ${trouble ?? `${names}: a test met its time limit inside host B`}; starting it once more\n`);
-    for (const file of files) done.push(await runCall({ project, device, files: [file] }, tasks.length + done.length));
+    for (const file of files) done.push(await runCall({ project, device, files: [file] }, `again-${again++}`, TEST_ALONE));
   }
   return done;
 }

@@ -22,7 +22,7 @@ describeKvm('--debugcon to a standard error that cannot be written', () => {
     const status = files.at('status');
     const run = (image: string, more = ''): Promise<unknown> =>
       shell(`{ ${gone}; ${bounded} run ${image} --debugcon 0xe9 ${more} </dev/null; echo $? >${status}; } ${redirection}; cat ${status}`, {
-        limit: 40_000,
+        limit: 200_000,
       });
     expect(await run(halts)).toMatchObject({ stdout: Buffer.from('1\n'), stderr: '' });
     expect(await run(spins, '--timeout 1')).toMatchObject({ stdout: Buffer.from('124\n'), stderr: '' });

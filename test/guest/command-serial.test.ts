@@ -223,7 +223,7 @@ describeKvm('--serial', () => {
     const stderr = `hax: ${path} is a FIFO that nobody reads; start its reader first\n`;
     expect(await hax(run)).toMatchObject({ status: 1, stderr });
     const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    expect(await hax([...run, '--timeout', '2'], { limit: 15_000 })).toMatchObject({ status: 124 });
+    expect(await hax([...run, '--timeout', '2'], { limit: 200_000 })).toMatchObject({ status: 124 });
     closeSync(reader);
   });
 
@@ -332,7 +332,7 @@ describeKvm('--debugcon', () => {
     expect(await hax(run)).toMatchObject({ status: 1, stderr: `hax: ${path} is a FIFO that nobody reads; start its reader first\n` });
     const flooding = files.write('debugcon-flood-for-ever', bootSector('mov dx, 0xe9\n 1: out dx, al\n jmp 1b'));
     const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    const stuck = await hax(['run', flooding, '--debugcon', `0xe9,file:${path}`, '--timeout', '4'], { limit: 15_000 });
+    const stuck = await hax(['run', flooding, '--debugcon', `0xe9,file:${path}`, '--timeout', '4'], { limit: 200_000 });
     expect(stuck).toMatchObject({ status: 124 });
     closeSync(reader);
   });
@@ -340,7 +340,7 @@ describeKvm('--debugcon', () => {
   it('nor does --stats-file wait for the reader of one', async () => {
     const path = files.at('stats');
     await shell(`mkfifo ${path}`);
-    const { status, stderr } = await hax(['run', image, '--stats-file', path], { limit: 15_000 });
+    const { status, stderr } = await hax(['run', image, '--stats-file', path], { limit: 200_000 });
     expect(status).toBe(1);
     expect(stderr).toBe(`hax: ${path} is a FIFO that nobody reads; start its reader first\n`);
   });

@@ -6,7 +6,7 @@ import { RunningCommand } from '../support/command';
 import { describeKvm } from '../support/hosts';
 import { ending, multibootKernel, print } from './images';
 
-jest.setTimeout(120_000);
+jest.setTimeout(300_000);
 
 const root = path.resolve(__dirname, '../..');
 const directory = mkdtempSync(path.join(tmpdir(), 'node-hax-documents-'));

@@ -6,7 +6,7 @@ import { RunningCommand, type Finished } from '../support/command';
 import { describeKvm } from '../support/hosts';
 import { ending, multibootKernel, print } from './images';
 
-jest.setTimeout(120_000);
+jest.setTimeout(300_000);
 
 const root = path.resolve(__dirname, '../..');
 const examples = path.join(root, 'examples');

@@ -175,7 +175,7 @@ function invaders(): { kernel?: string; reason: string } {
   if (existsSync(kernel)) return { kernel, reason: '' };
   const directory = mkdtempSync(path.join(tmpdir(), 'node-hax-invaders-'));
   try {
-    const quiet = { cwd: directory, stdio: 'ignore', timeout: 30_000 } as const;
+    const quiet = { cwd: directory, stdio: 'ignore', timeout: 200_000 } as const;
     execFileSync('apt-get', ['download', 'grub-invaders'], quiet);
     execFileSync('dpkg', ['-x', readdirSync(directory)[0], 'unpacked'], quiet);
     mkdirSync(cacheDirectory, { recursive: true });

@@ -5,8 +5,6 @@ import { launch, type Machine, type MachineOptions } from 'node-hax';
 import { assemble } from '../support/assemble';
 import { describeKvm } from '../support/hosts';
 
-jest.setTimeout(30_000);
-
 /** Where the image is loaded, and where application processors start: vector 2 of the SIPI. */
 const [load, start] = [0x1000, 0x2000];
 

@@ -7,8 +7,6 @@ import { RunningCommand } from '../support/command';
 import { describeKvm } from '../support/hosts';
 import { code, echo, flat, inWorker, print, spin, testInWorker as test } from './in-worker';
 
-jest.setTimeout(30_000);
-
 describeKvm('a machine in a worker', () => {
   const { boot, module, device } = inWorker();
 

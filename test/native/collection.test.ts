@@ -46,7 +46,7 @@ describeEachBackend('garbage collection', (backend) => {
         report({ rounds });
       })();`;
     expect(await childReport(script, { flags })).toEqual({ rounds: 73 });
-  }, 60_000);
+  });
 
   it('closes what was not closed, and says so once each', async () => {
     const script = `${collect}
@@ -139,5 +139,5 @@ describeEachBackend('garbage collection', (backend) => {
       console.log('done');`;
     const { status, stdout, stderr } = await runChild(script, { flags: ['--expose-gc', '--max-old-space-size=24'] });
     expect([status, stdout, stderr]).toEqual([0, 'done\n', '']);
-  }, 60_000);
+  });
 });

@@ -7,7 +7,7 @@ import * as path from 'node:path';
 const root = path.resolve(__dirname, '../..');
 const sources = path.join(root, 'test/haxm-driver');
 const withModel = path.join(root, 'scripts/with-haxm-model');
-const LIMIT = 120_000;
+const LIMIT = 300_000;
 
 /** One line of the fixture: a call that was made, and what came back. */
 interface Call {

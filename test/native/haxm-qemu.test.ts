@@ -23,7 +23,7 @@ describe('QEMU on the HAXM model', () => {
     'a QEMU with HAX has not been built (scripts/build-qemu-haxm), or there is no SeaBIOS or no KVM',
     'boots SeaBIOS until it finds no disk',
     async () => {
-      const child = spawn(withModel, [qemu, ...options], { stdio: ['ignore', 'pipe', 'pipe'], timeout: 55_000 });
+      const child = spawn(withModel, [qemu, ...options], { stdio: ['ignore', 'pipe', 'pipe'], timeout: 200_000 });
       let output = '';
       const seen = new Promise<void>((resolve) => {
         const take = (bytes: Buffer): void => {
@@ -40,6 +40,5 @@ describe('QEMU on the HAXM model', () => {
       expect(output).toContain('No bootable device.');
       expect(output).not.toMatch(/haxm-model:/);
     },
-    60_000,
   );
 });

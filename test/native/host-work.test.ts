@@ -47,7 +47,7 @@ describeEachBackend('while a guest spins', (backend) => {
       children: true,
       running: true,
     });
-  }, 30_000);
+  });
 
   it('a program that lives in setImmediate leaves it its share', async () => {
     // More than the null device does in a slice.
@@ -87,7 +87,7 @@ describeEachBackend('while a guest spins', (backend) => {
         report({ stays, ends: (await Promise.all(runs)).map(({ reason }) => reason) });
       })();`;
     expect(await childReport(script)).toEqual({ stays: true, ends: new Array(4).fill('killed') });
-  }, 30_000);
+  });
 
   it('a handler may run another VM by enter()', async () => {
     const script = `
@@ -136,5 +136,5 @@ describeKvm('children', () => {
         report({ reason, wrong, inherited: /kvm/.test(stdout) });
       })();`;
     expect(await childReport(script)).toEqual({ reason: 'killed', wrong: false, inherited: false });
-  }, 30_000);
+  });
 });

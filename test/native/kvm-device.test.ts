@@ -108,7 +108,7 @@ describe('a KVM device', () => {
       process.setgroups([]); process.setgid(54321); process.setuid(54321);
       require('node:child_process').execFileSync('prlimit', ['--nproc=1:1', '--pid', String(process.pid)], { env: { PATH: process.env.PATH } });
       vcpu.run().then(({ reason }) => report({ reason }), ({ code, operation, errno }) => report({ code, operation, errno }));`;
-    const outcome = await childReport<{ reason?: string }>(script, { limit: 20_000 });
+    const outcome = await childReport<{ reason?: string }>(script, { limit: 200_000 });
     if (outcome.reason !== 'halted')
       expect(outcome).toEqual({ code: 'ERR_HAX_IOCTL', operation: 'KVM_RUN', errno: constants.errno.EAGAIN });
   });

@@ -51,7 +51,7 @@ describeEachBackend('a spinning guest', (backend) => {
     // Nothing is left over for the next entry.
     vcpu.kick();
     expect(vcpu.enter()).toMatchObject({ kind: 'interrupted', reason: 'kick' });
-  }, 60_000);
+  });
 
   it('takes timers from 0 to 3 ms on the edge of its slices', async () => {
     const { vcpu } = backend.program({ kind: 'spin' });
@@ -60,7 +60,7 @@ describeEachBackend('a spinning guest', (backend) => {
       setTimeout(() => vcpu.stop(), i % 4);
       expect(await run).toEqual({ reason: 'killed' });
     }
-  }, 60_000);
+  });
 
   it('is kicked before each entry, and each comes back once', () => {
     const times = backend.name === 'null' ? 100_000 : 2_000;
@@ -73,7 +73,7 @@ describeEachBackend('a spinning guest', (backend) => {
       if (i % 8 === 0 && vcpu.enter().kind === 'io') served++;
     }
     expect([interrupted, served]).toEqual([times, Math.ceil(times / 8)]);
-  }, 60_000);
+  });
 
   it('goes on where it was, run after run', async () => {
     const { vcpu } = backend.program({ kind: 'out', port: 0x10, times: 4000 });
@@ -93,5 +93,5 @@ describeEachBackend('a spinning guest', (backend) => {
     let runs = 0;
     while ((await vcpu.run()).reason === 'killed') runs++;
     expect([count, runs]).toEqual([4000, 400]);
-  }, 60_000);
+  });
 });

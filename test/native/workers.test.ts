@@ -141,5 +141,5 @@ describeEachBackend('workers', (backend) => {
         report([...codes]);
       })();`;
     expect(await childReport(script)).toEqual([1]);
-  }, 60_000);
+  });
 });

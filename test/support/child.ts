@@ -52,7 +52,7 @@ function environment(extra: ChildOptions['env'] = {}): NodeJS.ProcessEnv {
 }
 
 /** Runs CommonJS source, in the root of the checkout. */
-export function runChild(script: string, { flags = [], env, limit = 60_000, onOutput }: ChildOptions = {}): Promise<ChildResult> {
+export function runChild(script: string, { flags = [], env, limit = 200_000, onOutput }: ChildOptions = {}): Promise<ChildResult> {
   const prelude = `const { make, report } = require('./test/support/child-guests.js');\n`;
   const options: SpawnOptions = { cwd: root, env: environment(env), stdio: ['ignore', 'pipe', 'pipe'] };
   const child = spawn(process.execPath, [...flags, '-e', prelude + script], options);

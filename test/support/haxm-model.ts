@@ -16,7 +16,7 @@ beforeAll(() => {
 });
 
 export function onModel(words: readonly string[], env: NodeJS.ProcessEnv, [program, ...before]: readonly string[] = [process.execPath]) {
-  const options = { env: { ...process.env, LD_PRELOAD: preloaded, ...env }, timeout: 60_000 };
+  const options = { env: { ...process.env, LD_PRELOAD: preloaded, ...env }, timeout: 200_000 };
   return spawnSync(program, [...before, ...words], { encoding: 'utf8', ...options });
 }
 

@@ -42,7 +42,7 @@ function run(...sources: string[]): { status: number | null; stderr: string; res
   const output = path.join(directory, 'results.json');
   rmSync(output, { force: true });
   const words = [path.join(compiled, 'main.js'), output, '2000', compiled, ...files];
-  const { status, stderr } = spawnSync(process.execPath, words, { cwd: root, encoding: 'utf8', timeout: 50_000 });
+  const { status, stderr } = spawnSync(process.execPath, words, { cwd: root, encoding: 'utf8', timeout: 200_000 });
   return { status, stderr, results: JSON.parse(readFileSync(output, 'utf8')) as Results };
 }
 

@@ -1,3 +1,6 @@
+import { EventEmitter } from 'node:events';
+import fs from 'node:fs';
+
 interface Job {
   project: string;
   device: { name: string };
@@ -84,4 +87,44 @@ test('inside host B caches are where they are outside: the guest kernel is looke
   const wanted = { HOME: '/home/a', HAX_CACHE_DIR: '/c', XDG_CACHE_HOME: '/x', NODE_OPTIONS: '', CI: 'true' };
   const inside = environment({ ...wanted, NODE_CHANNEL_FD: '3', NODE_EXTRA_CA_CERTS: '/ca.pem', TERM: 'xterm', LD_PRELOAD: '/a.so' });
   expect(Object.fromEntries(inside)).toEqual(wanted);
+});
+
+test('what host B did not live through is tried again file by file, alone and with more time', async () => {
+  interface Suites {
+    callsOfHostB(jobs: Job[]): (() => Promise<unknown>)[];
+    runAll(tasks: unknown[]): Promise<{ files: string[]; trouble?: string }[]>;
+  }
+  const limits: (string | undefined)[][] = [];
+  const device = { name: '', label: '', before: [], env: {} };
+  const spawn = (_program: string, args: string[]): unknown => {
+    limits.push([args[args.indexOf('--timeout') + 1], ...args.filter((each) => /^[0-9]+$/.test(each)).slice(1)]);
+    const child = Object.assign(new EventEmitter(), { stdout: new EventEmitter(), stderr: new EventEmitter() });
+    setImmediate(() => child.emit('close'));
+    return child;
+  };
+  const write = jest.spyOn(process.stderr, 'write').mockReturnValue(true);
+  let suites: Suites | undefined;
+  jest.resetModules();
+  jest.isolateModules(() => {
+    jest.doMock('node:child_process', () => ({ spawn }));
+    jest.doMock('../../../scripts/lib/prepare.js', () => ({ root: '/nowhere' }));
+    jest.doMock('../../../scripts/lib/circus.js', () => ({
+      PROJECTS: ['contract'],
+      compile: () => undefined,
+      circusCommand: (...[, , limit]: unknown[]) => [String(limit)],
+    }));
+    // eslint-disable-next-line @typescript-eslint/no-require-imports
+    suites = require('../../../scripts/lib/suites.js') as Suites;
+  });
+  jest.dontMock('node:child_process');
+  const mkdir = jest.spyOn(fs, 'mkdirSync').mockReturnValue(undefined);
+  const runs = await suites!.runAll(suites!.callsOfHostB([job('a.test.ts', device), job('b.test.ts', device)]));
+  mkdir.mockRestore();
+  write.mockRestore();
+  expect(limits.slice(0, 2)).toEqual(new Array(2).fill(['120', '60000']));
+  expect(limits.slice(2)).toEqual(new Array(2).fill(['120', '100000']));
+  expect(runs.map(({ files, trouble }) => [files.length, trouble])).toEqual([
+    [1, 'a.test.ts: without a status'],
+    [1, 'b.test.ts: without a status'],
+  ]);
 });
