@@ -28,9 +28,29 @@ function npm(args, say) {
   quietly(`npm ${args[0]}`, program, [...first, ...args, '--no-audit', '--no-fund'], say);
 }
 
+// Whether each package that package-lock.json wants in `directory` is installed in that version; those for other systems may be missing. The
+// files' times tell nothing: a checkout sets them, and a clock that was put right.
+function upToDate(directory) {
+  const read = (file) => {
+    try {
+      return JSON.parse(fs.readFileSync(path.join(directory, file), 'utf8')).packages;
+    } catch {
+      return undefined; // not there, or cut short
+    }
+  };
+  const [wanted, installed] = [read('package-lock.json'), read('node_modules/.package-lock.json')];
+  if (!wanted || !installed) return false;
+  const right = ([name, { version, integrity, optional }]) => {
+    const there = installed[name];
+    return there ? there.version === version && there.integrity === integrity : optional === true;
+  };
+  return Object.entries(wanted)
+    .filter(([name]) => name !== '')
+    .every(right);
+}
+
 function installDependencies(say) {
-  const time = (file) => fs.statSync(path.join(root, file), { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  if (time('node_modules/.package-lock.json') < time('package-lock.json')) npm(['ci', '--include=dev'], say);
+  if (!upToDate(root)) npm(['ci', '--include=dev'], say);
   if (!findHeaders()) npm(['install', '--no-save', '--no-package-lock', packageName], say);
 }
 
@@ -61,4 +81,4 @@ function doctor() {
   }
 }
 
-module.exports = { build, doctor, prepare, root };
+module.exports = { build, doctor, prepare, root, upToDate };
