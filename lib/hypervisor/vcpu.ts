@@ -56,6 +56,8 @@ export type RunDriver = (vcpu: Vcpu, options: RunOptions) => RunInProgress;
 
 /** KVM_KVMCLOCK_CTRL, _IO(KVMIO, 0xad) (Documentation/virt/kvm/api.rst, 4.71). */
 const kvmclockCtrl = 0xaead;
+/** KVM_RUN, _IO(KVMIO, 0x80) (Documentation/virt/kvm/api.rst, 4.10). */
+const kvmRun = 0xae80;
 const EINVAL = 22;
 
 let driver: RunDriver | undefined;
@@ -375,9 +377,12 @@ export class Vcpu {
     this.native.setCpuid(packCpuid(entries));
   }
 
-  /** As {@link VirtualMachine.ioctl}, for the vCPU. Not while run() has it. */
+  /**
+   * As {@link VirtualMachine.ioctl}, for the vCPU. During run() where registers can be had, too: in a handler of its own, while it is paused, and in
+   * inline mode at any time. KVM_RUN, and all calls of HAXM, only without a run().
+   */
   ioctl(request: number, argument?: number | Uint8Array | null): number {
-    this.#checkIdle('ioctl');
+    if (this.vm.backend === 'haxm' || request === kvmRun) this.#checkIdle('ioctl');
     this.#parts.forget();
     return this.native.ioctl(request, argument);
   }
@@ -426,6 +431,6 @@ export class Vcpu {
 
   #checkIdle(call: string): void {
     if (this.#closed) throw new HaxError('ERR_HAX_CLOSED', `vCPU ${this.id} has been closed`, { operation: call });
-    if (this.#run) throw new HaxError('ERR_HAX_RUNNING', `vCPU ${this.id} is running already`, { operation: call });
+    if (this.#run) throw new HaxError('ERR_HAX_RUNNING', `vCPU ${this.id} is running already`, { operation: call, hint: 'Await the run(), or stop() it.' });
   }
 }

@@ -10,8 +10,8 @@ const pageSize = 4096;
 const dirtyRingPage = 64;
 
 /**
- * KVM's calls on a vCPU: `vcpu.kvm`. Sections are those of the kernel's Documentation/virt/kvm/api.rst, as Linux 6.11 numbers them. Not
- * while run() has the vCPU.
+ * KVM's calls on a vCPU: `vcpu.kvm`. Sections are those of the kernel's Documentation/virt/kvm/api.rst, as Linux 6.11 numbers them. During
+ * run() they are for a handler of the vCPU's own and while it is paused, in inline mode at any time; elsewhere they throw ERR_HAX_RUNNING.
  *
  * Every call throws ERR_HAX_INVALID_ARGUMENT for what does not fit, ERR_HAX_UNSUPPORTED with the capability's name where the kernel
  * lacks the call, ERR_HAX_IOCTL with the errno where it refuses, and ERR_HAX_CLOSED after close().
