@@ -1,4 +1,4 @@
-import { checkObject } from '../util/check';
+import { checkListener, checkObject } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger, hex } from '../util/numbers';
 import type { IoHandler, Width } from './device';
@@ -123,6 +123,8 @@ export function makeClaim(request: RangeRequest, handler: IoHandler, limit: numb
   if (![undefined, 1, 2, 4].includes(handler.maxWidth)) {
     throw invalidArgument(`maxWidth of a handler must be 1, 2 or 4, not ${String(handler.maxWidth)}`);
   }
+  for (const name of ['read64', 'write64'])
+    checkListener((handler as unknown as Record<string, unknown>)[name] ?? undefined, `${name} of a handler`);
   const offset = checkInteger(request.offset ?? 0, 'offset', 0, 2 ** 48);
   const own: unknown = (handler as { name?: unknown }).name;
   return new Claim(range, request.name ?? (typeof own === 'string' && own !== '' ? own : 'a handler'), handler, offset);
@@ -167,10 +169,25 @@ export function settleRead(claim: Claim, result: unknown, offset: number, width:
   throw notANumber(claim, result, offset);
 }
 
+/** The same for read64(), whose values are bigints. */
+export function settleRead64(claim: Claim, result: unknown, offset: number): PromiseLike<bigint> {
+  if (isPromiseLike(result)) {
+    return Promise.resolve(result).then((value) => {
+      if (typeof value !== 'bigint') throw notABigint(claim, value, offset);
+      return value;
+    });
+  }
+  throw notABigint(claim, result, offset);
+}
+
 export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
 }
 
 function notANumber(claim: Claim, value: unknown, offset: number): HaxError {
   return new HaxError('ERR_HAX_DEVICE_FAILED', `${claim.name} gave ${typeof value} instead of a number from read(${hex(offset)})`);
+}
+
+function notABigint(claim: Claim, value: unknown, offset: number): HaxError {
+  return new HaxError('ERR_HAX_DEVICE_FAILED', `${claim.name} gave ${typeof value} instead of a bigint from read64(${hex(offset)})`);
 }

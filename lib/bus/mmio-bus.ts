@@ -8,6 +8,7 @@ import {
   overlap,
   removable,
   settleRead,
+  settleRead64,
   together,
   truncate,
   type ConnectDoorbells,
@@ -21,7 +22,8 @@ import { readParts, writeParts } from './split';
 import { UnclaimedReports, type UnclaimedListener } from './unclaimed';
 
 /**
- * Guest-physical addresses that are not memory. Guests access them with 1 to 8 bytes; 3, 5, 6 and 7 arise where an access crosses a page.
+ * Guest-physical addresses that are not memory: where memory is mapped as well, guests reach that and no handler (of read-only memory, writes come
+ * here). Guests access them with 1 to 8 bytes; 3, 5, 6 and 7 arise where an access crosses a page.
  * Handlers see 1, 2 and 4, or 8 where they declare read64 and write64; the parts come low first. An access that reaches beyond the end
  * of its range is split into bytes that are looked up one by one. Unclaimed reads give all-ones, unclaimed writes vanish.
  * What a handler throws passes through.
@@ -110,9 +112,10 @@ export class MmioBus {
     if (length === 8) {
       const claim = this.#find(gpa);
       if (claim?.read64 && gpa + 7 <= claim.last) {
-        const value = claim.read64(gpa - claim.base);
+        const offset = gpa - claim.base;
+        const value = claim.read64(offset);
         if (typeof value === 'bigint') return store64(target, value);
-        return Promise.resolve(value).then((settled) => store64(target, settled));
+        return settleRead64(claim, value, offset).then((settled) => store64(target, settled));
       }
     }
     for (let done = 0; done < length;) {

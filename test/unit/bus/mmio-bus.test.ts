@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import type { IoHandler } from '../../../lib/bus/device';
 import { MmioBus } from '../../../lib/bus/mmio-bus';
 import { maxUnclaimedReports, type UnclaimedAccess } from '../../../lib/bus/unclaimed';
+import { codeOf } from '../../support/codes';
 import { byteAt, placed, Probe } from './model';
 
 function recorder(extra: Partial<IoHandler> = {}): IoHandler & { log: string[] } {
@@ -80,6 +81,18 @@ describe('MmioBus', () => {
     bus.readBytes(0x100c, bytes, 8);
     expect(handler.log).toEqual(['r4@12']);
     expect([...bytes.subarray(4)]).toEqual([255, 255, 255, 255]);
+  });
+
+  it('names the device whose read64 gives no bigint, and takes no read64 or write64 that is no function', async () => {
+    const bus = new MmioBus();
+    const bytes = new Uint8Array(8);
+    bus.add({ at: 0x1000, length: 8, name: 'number' }, recorder({ read64: () => 5 as never }));
+    bus.add({ at: 0x2000, length: 8, name: 'later' }, recorder({ read64: () => Promise.resolve(undefined as never) }));
+    const failed = { code: 'ERR_HAX_DEVICE_FAILED', message: 'number gave number instead of a bigint from read64(0x0)' };
+    expect(() => bus.readBytes(0x1000, bytes, 8)).toThrow(expect.objectContaining(failed));
+    await expect(bus.readBytes(0x2000, bytes, 8)).rejects.toMatchObject({ message: expect.stringMatching(/^later gave undefined /) });
+    for (const wrong of [{ read64: 5 }, { write64: {} }])
+      expect(codeOf(() => bus.add({ at: 0x3000, length: 8 }, recorder(wrong as never)))).toBe('ERR_HAX_INVALID_ARGUMENT');
   });
 
   it.each([
