@@ -35,6 +35,8 @@ export function shownState(registers: CpuState): CpuState {
 }
 
 const tables = ['gdt', 'idt'] as const;
+const segmentParts = ['base', 'limit', 'selector', 'attributes'];
+const tableParts = ['base', 'limit'];
 const known = new Set<string>([...generalRegisters, ...segmentRegisters, ...controlRegisters, ...tables]);
 
 function register(value: unknown, name: string, bits = 64): bigint {
@@ -91,6 +93,9 @@ export class StateView {
         if (typeof value !== 'object' || value === null)
           throw invalidArgument(`${name} takes an object with its parts, not ${shown(value)}`);
         const parts = value as { [key: string]: unknown };
+        const wanted = segment >= 0 ? segmentParts : tableParts;
+        const strange = Object.keys(parts).find((part) => !wanted.includes(part));
+        if (strange !== undefined) throw invalidArgument(`${name} has no part '${strange}'; its parts are ${wanted.join(', ')}`);
         const offset = segment >= 0 ? stateBlock.segments + segment * segmentSize : stateBlock[name as 'gdt'];
         const limitBits = segment >= 0 ? 32 : 16;
         if (parts.base !== undefined) put64(offset, register(parts.base, `${name}.base`));

@@ -40,6 +40,17 @@ describe('StateView', () => {
     for (let at = 0; at < stateBlock.general; at++) expect(bytes.getUint8(at)).toBe(0);
   });
 
+  it('refuses a part that a segment or a table has not, and changes nothing', () => {
+    const { view } = make();
+    for (const init of [{ cs: { base: 0x1000, type: 11, present: 1 } }, { ds: { slector: 8 } }, { gdt: { base: 1, selector: 8 } }]) {
+      expect(codeOf(() => view.write({ rax: 5, ...init } as never))).toBe('ERR_HAX_INVALID_ARGUMENT');
+      expect([view.read().rax, view.read().cs.base, view.read().gdt.base]).toEqual([0n, 0n, 0n]);
+    }
+    expect(() => view.write({ cs: { type: 11 } } as never)).toThrow(
+      "cs has no part 'type'; its parts are base, limit, selector, attributes",
+    );
+  });
+
   it('takes numbers and bigints to their limits', () => {
     const { view } = make();
     view.write({
