@@ -1,7 +1,8 @@
 /** Complete initial register states for the three ways into a guest; `apicBase` and `cr8` stay as the local APIC has them. */
 import { generalRegisters } from '../util/cpu-state';
 import type { CpuStateInit, GeneralRegister, Segment } from '../util/cpu-state';
-import { checkObject } from '../util/check';
+import { checkNames, checkObject, shown } from '../util/check';
+import { invalidArgument } from '../util/errors';
 import { checkInteger } from '../util/numbers';
 
 type FullSegment = Omit<Segment, 'base'> & { base: number };
@@ -38,12 +39,15 @@ export interface RealModeOptions {
   readonly sp?: number;
 }
 
+const realModeNames: Record<keyof RealModeOptions, true> = { ip: true, cs: true, ds: true, ss: true, sp: true };
+
 /**
  * Real mode at cs:ip, every other general register 0, interrupts off, the interrupt table at 0.
  * Every segment is set with base = selector × 16 and limit 0xffff, because a vCPU after reset has cs.base at ffff0000.
  */
 export function realMode(options: RealModeOptions): CpuStateInit {
   checkObject(options, 'what realMode() takes');
+  checkNames(options, realModeNames, 'realMode()');
   const { ip, cs = 0, ds = 0, ss = 0, sp = 0 } = options;
   for (const [name, value] of Object.entries({ ip, cs, ds, ss, sp })) checkInteger(value, name, 0, 0xffff);
   const data = realModeSegment(ds, realModeData);
@@ -66,9 +70,12 @@ export interface Flat32Options {
   readonly gdt?: GdtLocation;
 }
 
+const flat32Names: Record<keyof Flat32Options, true> = { ip: true, sp: true, gdt: true };
+
 /** 32-bit protected mode without paging: flat 4 GiB segments, every other general register 0, interrupts off, no IDT. */
 export function flat32(options: Flat32Options): CpuStateInit {
   checkObject(options, 'what flat32() takes');
+  checkNames(options, flat32Names, 'flat32()');
   const { ip, sp = 0, gdt = noTable } = options;
   checkInteger(ip, 'ip', 0, 0xffffffff);
   checkInteger(sp, 'sp', 0, 0xffffffff);
@@ -77,20 +84,24 @@ export function flat32(options: Flat32Options): CpuStateInit {
 }
 
 export interface Long64Options {
-  /** Linear address of the first instruction, mapped by the page tables at `cr3`. */
-  readonly ip: number;
-  readonly sp?: number;
+  /** Linear address of the first instruction, mapped by the page tables at `cr3`. A bigint for what a number does not hold: a kernel in the upper half. */
+  readonly ip: number | bigint;
+  readonly sp?: number | bigint;
   /** Guest-physical address of the PML4, page aligned. */
   readonly cr3: number;
   /** Where {@link bootGdt} was written. */
   readonly gdt?: GdtLocation;
 }
 
+const long64Names: Record<keyof Long64Options, true> = { ip: true, sp: true, cr3: true, gdt: true };
+
 /** 64-bit mode with the page tables given: flat segments, every other general register 0, interrupts off, no IDT. */
 export function long64(options: Long64Options): CpuStateInit {
   checkObject(options, 'what long64() takes');
+  checkNames(options, long64Names, 'long64()');
   const { ip, sp = 0, cr3, gdt = noTable } = options;
-  for (const [name, value] of Object.entries({ ip, sp, cr3 })) checkInteger(value, name, 0, Number.MAX_SAFE_INTEGER);
+  checkInteger(cr3, 'cr3', 0, Number.MAX_SAFE_INTEGER);
+  for (const [name, value] of Object.entries({ ip, sp })) checkLinear(value, name);
   const controls = control({ cr0: cr0.pg + (cr0.ne | cr0.et | cr0.pe), cr3, cr4: cr4.pae, efer: efer.lme | efer.lma });
   return merge(general({ rip: ip, rsp: sp }), flatSegments(code64), systemSegments, { gdt, idt: noTable }, controls);
 }
@@ -119,7 +130,12 @@ const systemSegments = {
   ldt: { base: 0, limit: 0xffff, selector: 0, attributes: presentLdt },
 } as const satisfies CpuStateInit;
 
-function general(set: { [R in GeneralRegister]?: number }): CpuStateInit {
+function checkLinear(value: unknown, name: string): void {
+  if (typeof value !== 'bigint') checkInteger(value, name, 0, Number.MAX_SAFE_INTEGER);
+  else if (value < 0n || value >> 64n !== 0n) throw invalidArgument(`${name} must be an unsigned number of 64 bits, not ${shown(value)}`);
+}
+
+function general(set: { [R in GeneralRegister]?: number | bigint }): CpuStateInit {
   const state: CpuStateInit = {};
   for (const register of generalRegisters) state[register] = 0;
   state.rflags = initialRflags;

@@ -3,7 +3,7 @@
  * Event Format (Google, "JSON Array Format", "Complete Events", "Metadata Events", "Instant Events").
  */
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
-import { checkObject, shown } from '../util/check';
+import { checkNames, checkObject, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger } from '../util/numbers';
 import { ExitTrack, type EventSink } from './exit-track';
@@ -15,6 +15,8 @@ const chunkSize = 65536;
 const defaultLimit = 1_000_000;
 const largestLimit = 100_000_000;
 const hint = 'Give the path of a file that can be written, on a disk with room.';
+
+const traceOptionNames: Record<keyof ExitTraceOptions, true> = { limit: true, onError: true };
 
 function warn(error: HaxError): void {
   process.emitWarning(error);
@@ -53,6 +55,7 @@ export class ExitTrace {
   constructor(path: string, options: ExitTraceOptions = {}) {
     if (typeof path !== 'string' || path === '') throw invalidArgument(`the file of a trace must be a path, not ${shown(path)}`);
     checkObject(options, 'the options of a trace');
+    checkNames(options, traceOptionNames, 'a trace');
     const { limit = defaultLimit, onError = warn } = options;
     checkInteger(limit, 'limit', 1, largestLimit);
     if (typeof onError !== 'function') throw invalidArgument(`onError must be a function, not ${shown(onError)}`);

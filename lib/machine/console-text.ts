@@ -1,4 +1,4 @@
-import { checkObject, checkSignal, shown } from '../util/check';
+import { checkNames, checkObject, checkSignal, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger } from '../util/numbers';
 
@@ -15,6 +15,8 @@ export interface WaitOptions {
   /** Ends the wait: it rejects with the signal's reason. */
   signal?: AbortSignal;
 }
+
+const waitOptionNames: Record<keyof WaitOptions, true> = { timeout: true, signal: true };
 
 /** What a wait has found. */
 export interface WaitResult {
@@ -230,6 +232,7 @@ function checkWait(patterns: readonly Pattern[], options: WaitOptions): void {
     throw invalidArgument('waitFor takes a string that is not empty, a RegExp, or an array of them');
   }
   checkObject(options, 'what waitFor() takes besides its patterns');
+  checkNames(options, waitOptionNames, 'waitFor()');
   const { timeout, signal } = options;
   if (timeout !== undefined && (typeof timeout !== 'number' || !(timeout >= 0))) {
     throw invalidArgument(`timeout must be a number of milliseconds, not ${shown(timeout)}`);

@@ -57,7 +57,18 @@ describe('long64', () => {
     expect(state.tr).toEqual({ base: 0, limit: 0xffff, selector: 0, attributes: 0x8b });
   });
 
+  test('takes addresses of the upper half as bigints', () => {
+    const state = long64({ ip: 0xffffffff80000000n, sp: 2n ** 64n - 16n, cr3: 0x3000 });
+    expect(state).toMatchObject({ rip: 0xffffffff80000000n, rsp: 2n ** 64n - 16n });
+    for (const ip of [-1n, 2n ** 64n, 2 ** 53, '5']) expect(refusal(() => long64({ ip: ip as bigint, cr3: 0 })).message).toContain('ip');
+  });
+
   test('refuses a cr3 that is not an address', () => expect(refusal(() => long64({ ip: 0, cr3: -1 })).message).toContain('cr3'));
+});
+
+test('an option that is written wrong is refused, with those that there are', () => {
+  for (const call of [realMode, flat32, long64])
+    expect(refusal(() => call({ ip: 0, cr3: 0, stack: 0x8000 } as never)).message).toMatch(/has no option "(stack|cr3)"; it has .*\bip\b/);
 });
 
 test('the GDT holds the descriptors whose hidden parts the states set', () => {

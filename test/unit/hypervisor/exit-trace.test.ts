@@ -223,7 +223,7 @@ describe('refusals', () => {
     expect(codeOf(() => new ExitTrace(file, { limit: limit as number }))).toBe('ERR_HAX_INVALID_ARGUMENT');
   });
 
-  it.each([null, 5, { onError: 'loud' }])('options %p', (options) => {
+  it.each([null, 5, { onError: 'loud' }, { limits: 5 }])('options %p', (options) => {
     expect(codeOf(() => new ExitTrace(file, options as never))).toBe('ERR_HAX_INVALID_ARGUMENT');
   });
 

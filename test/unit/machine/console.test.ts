@@ -180,6 +180,15 @@ it('keeps a bounded part of what nobody has waited past', async () => {
   expect((await wait).before).toHaveLength(2 ** 18 - 3);
 });
 
+it('a wait with an option that is written wrong is refused: it would last for ever', async () => {
+  const { console } = connected();
+  for (const options of [{ timeOut: 5 }, { timeout: 5, singal: undefined }])
+    await expect(console.waitFor('end', options as never)).rejects.toMatchObject({
+      code: 'ERR_HAX_INVALID_ARGUMENT',
+      message: expect.stringContaining('it has signal, timeout'),
+    });
+});
+
 it('a line costs the same whatever has been printed before it, also while somebody waits', async () => {
   const { port, console } = connected();
   const line = Buffer.from(`${'x'.repeat(79)}\n`);
