@@ -149,6 +149,11 @@ export function overlap(what: string, wanted: Claim, owner: Claim): HaxError {
   );
 }
 
+/** A device that is added to the VM of before a reset, for example, would never be called. */
+export function closedBus({ name, range }: Claim): HaxError {
+  return new HaxError('ERR_HAX_CLOSED', `${name} cannot be added at ${range.toString()}: the virtual machine of this bus has been closed`);
+}
+
 /** Keeps the low `width` bytes of a value, unsigned. */
 export function truncate(value: number, width: number): number {
   return (value & (-1 >>> (32 - (width << 3)))) >>> 0;

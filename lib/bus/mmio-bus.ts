@@ -3,6 +3,7 @@ import { invalidArgument } from '../util/errors';
 import {
   checkDoorbells,
   type Claim,
+  closedBus,
   isPromiseLike,
   makeClaim,
   overlap,
@@ -33,6 +34,7 @@ export class MmioBus {
   readonly #claims: Claim[] = [];
   /** The claim of the last access: drivers touch one device many times over. */
   #last: Claim | undefined;
+  #closed = false;
   readonly #unclaimed = new UnclaimedReports('mmio');
   /** For the VM: how writes become posted. */
   onPost: PostRange | undefined;
@@ -41,12 +43,14 @@ export class MmioBus {
 
   /**
    * Gives `length` bytes from guest-physical address `at` on to a handler. Throws ERR_HAX_OVERLAP when one of them has an owner already,
-   * ERR_HAX_INVALID_ARGUMENT when the range is empty or goes beyond 2^53 - 1. Legal while the guest runs, as is remove().
+   * ERR_HAX_INVALID_ARGUMENT when the range is empty or goes beyond 2^53 - 1, ERR_HAX_CLOSED once the VM is closed. Legal while the guest runs, as
+   * is remove().
    * The handler's methods are looked up now, once.
    */
   add(request: RangeRequest, handler: IoHandler): Removable {
     const claim = makeClaim(request, handler, Number.MAX_SAFE_INTEGER, 'an MMIO range');
     const { range } = claim;
+    if (this.#closed) throw closedBus(claim);
     const index = this.#lowerBound(range.first);
     const next = this.#claims[index];
     if (next && next.range.overlaps(range)) throw overlap('MMIO', claim, next);
@@ -54,6 +58,7 @@ export class MmioBus {
     this.#claims.splice(index, 0, claim);
     return removable(() => {
       extras.remove();
+      if (this.#closed) return;
       this.#claims.splice(this.#claims.indexOf(claim), 1);
       this.#last = undefined;
     });
@@ -65,6 +70,14 @@ export class MmioBus {
     const addresses =
       range instanceof AddressRange ? range : AddressRange.of(range.at, range.length, Number.MAX_SAFE_INTEGER, 'an MMIO range');
     return this.onPost?.(addresses) ?? removable(() => undefined);
+  }
+
+  /** Takes all handlers and listeners away for good; for a VM that closes. A promise may still go on with its access. */
+  clear(): void {
+    this.#closed = true;
+    this.#claims.length = 0;
+    this.#last = undefined;
+    this.#unclaimed.clear();
   }
 
   /** Calls back for every address that nobody owns, once per address and direction, up to a cap. */

@@ -5,6 +5,7 @@ import { TablePool } from '../util/table-pool';
 import {
   checkDoorbells,
   Claim,
+  closedBus,
   isPromiseLike,
   makeClaim,
   overlap,
@@ -59,12 +60,13 @@ export class PortBus {
 
   /**
    * Gives `length` ports from `at` on to a handler. Throws ERR_HAX_OVERLAP when one of them has an owner already,
-   * ERR_HAX_INVALID_ARGUMENT when the range is empty or goes beyond port 0xffff. Legal while the guest runs, as is remove().
+   * ERR_HAX_INVALID_ARGUMENT when the range is empty or goes beyond port 0xffff, ERR_HAX_CLOSED once the VM is closed. Legal while the guest
+   * runs, as is remove().
    * The handler's methods are looked up now, once.
    */
   add(request: RangeRequest, handler: IoHandler): Removable {
     const claim = makeClaim(request, handler, portCount - 1, 'a port range');
-    if (this.#table === empty) this.#table = tables.take();
+    if (this.#table === empty) throw closedBus(claim);
     const { range } = claim;
     for (let port = range.first; port <= range.last; port++) {
       const owner = this.#table[port];
@@ -114,7 +116,7 @@ export class PortBus {
     this.onAnswer?.(port, value);
   }
 
-  /** Takes all handlers and listeners away; for a VM that closes. A promise may still go on with its access. */
+  /** Takes all handlers and listeners away for good; for a VM that closes. A promise may still go on with its access. */
   clear(): void {
     if (this.#table === empty) return;
     tables.give(this.#table);

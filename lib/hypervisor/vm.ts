@@ -233,10 +233,8 @@ export class VirtualMachine {
     this.posted.close();
     this.native.close();
     this.ports.clear();
-    for (const region of [...this.memory.regions]) {
-      this.memory.remove(region);
-      region.close();
-    }
+    this.mmio.clear();
+    this.memory.clear();
     this.hypervisor.forget(this);
   }
 

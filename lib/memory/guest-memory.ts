@@ -47,7 +47,10 @@ export class Region {
     return this.gpa + this.size - 1;
   }
 
-  /** The whole region without a copy. Throws ERR_HAX_UNSUPPORTED above 4 GiB: use view() on parts of it. Empty after close(). */
+  /**
+   * The whole region without a copy. Throws ERR_HAX_UNSUPPORTED above 4 GiB: use view() on parts of it. Empty once the region is closed, when this throws
+   * ERR_HAX_CLOSED.
+   */
   get bytes(): Uint8Array {
     return this.view(0, this.size);
   }
@@ -114,10 +117,11 @@ export class Region {
 
 /**
  * The guest-physical memory of a VM. The guest runs while the host looks: read a value once, check it, then use it.
- * Addresses are safe-integer numbers; ranges may cross from one region into the next.
+ * Addresses are safe-integer numbers; ranges may cross from one region into the next. Once the VM is closed there is none: ERR_HAX_CLOSED.
  */
 export class GuestMemory implements GuestMemoryAccess {
   readonly #regions: Region[] = [];
+  #closed = false;
   readonly #scratch = new DataView(new ArrayBuffer(8));
   readonly #scratchBytes = new Uint8Array(this.#scratch.buffer);
 
@@ -136,6 +140,12 @@ export class GuestMemory implements GuestMemoryAccess {
   remove(region: Region): void {
     const index = this.#regions.indexOf(region);
     if (index >= 0) this.#regions.splice(index, 1);
+  }
+
+  /** For a VirtualMachine that closes: closes all regions and takes them away for good. */
+  clear(): void {
+    this.#closed = true;
+    for (const region of this.#regions.splice(0)) region.close();
   }
 
   /** The region that holds `gpa`, if any. */
@@ -177,7 +187,7 @@ export class GuestMemory implements GuestMemoryAccess {
   view(gpa: number, length: number): Uint8Array {
     this.#checkRange(gpa, length);
     const region = this.regionAt(gpa);
-    if (!region) throw unmapped(gpa, length);
+    if (!region) throw this.#unmapped(gpa, length);
     return region.view(gpa - region.gpa, length);
   }
 
@@ -226,7 +236,7 @@ export class GuestMemory implements GuestMemoryAccess {
     const found: Uint8Array[] = [];
     for (let at = gpa, left = limit; left > 0;) {
       const region = this.regionAt(at);
-      if (!region) throw unmapped(at, 1);
+      if (!region) throw this.#unmapped(at, 1);
       const length = Math.min(left, 256, region.last - at + 1);
       const piece = new Uint8Array(length);
       region.read(at - region.gpa, piece);
@@ -251,13 +261,18 @@ export class GuestMemory implements GuestMemoryAccess {
     this.write(gpa, this.#scratchBytes.subarray(0, width));
   }
 
+  #unmapped(gpa: number, length: number): HaxError {
+    if (this.#closed) return new HaxError('ERR_HAX_CLOSED', 'the virtual machine of this guest memory has been closed');
+    return new HaxError('ERR_HAX_MEMORY', `guest memory does not cover ${hex(gpa)}+${hex(length)}`);
+  }
+
   #checkRange(gpa: number, length: number): void {
     checkAddress(gpa);
     if (!Number.isSafeInteger(length) || length < 0) throw invalidArgument(`a length is a whole number of bytes, not ${shown(length)}`);
     // Everything is looked up before anything is allocated or moved.
     for (let at = gpa, left = length; left > 0;) {
       const region = this.regionAt(at);
-      if (!region) throw unmapped(gpa, length);
+      if (!region) throw this.#unmapped(gpa, length);
       const step = Math.min(left, region.last - at + 1);
       at += step;
       left -= step;
@@ -292,8 +307,4 @@ function checkAddress(gpa: unknown): void {
 function number(value: number): number {
   if (typeof value !== 'number') throw invalidArgument(`a value of up to 32 bits is a number, not ${shown(value)}`);
   return value;
-}
-
-function unmapped(gpa: number, length: number): HaxError {
-  return new HaxError('ERR_HAX_MEMORY', `guest memory does not cover ${hex(gpa)}+${hex(length)}`);
 }
