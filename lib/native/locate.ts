@@ -48,6 +48,10 @@ function installationNote(directory: string): string {
 function remedy(directory: string): string | undefined {
   if (!isSupported()) return 'Use node-hax on x86-64, with Linux (or Windows, macOS or NetBSD with HAXM); it has no hypervisor here.';
   if (process.env.HAX_ADDON) return 'Unset HAX_ADDON, or correct it: no other file is tried while it is set.';
+  // It is in the package and in a checkout: these files are in neither any more.
+  if (!existsSync(path.join(directory, 'binding.gyp'))) {
+    return 'Have the bundler leave node-hax out (esbuild: --external:node-hax; webpack, Rollup: `external`), and ship node_modules/node-hax beside the bundle.';
+  }
   // npm has tried already, and would fail again.
   if (installationFailure(directory) !== undefined) return 'Install a C++ compiler, make and Python 3, then: npm rebuild node-hax.';
   return undefined;

@@ -8,6 +8,7 @@ let root: string;
 beforeEach(() => {
   delete process.env.HAX_ADDON; // coverage names its own
   root = mkdtempSync(path.join(tmpdir(), 'node-hax-locate-'));
+  plant('binding.gyp');
 });
 afterEach(() => {
   rmSync(root, { recursive: true });
@@ -86,6 +87,11 @@ it('tells what the installation noted down', () => {
   writeFileSync(plant('build/install-failed.txt'), 'building it failed: no make\n');
   expect(failure().message).toMatch(/ At its installation: building it failed: no make$/);
   expect(failure().hint).toMatch(/^Install a C\+\+ compiler, make and Python 3, then: npm rebuild node-hax\. See/);
+});
+
+it('sends to the bundler where one has taken the files away from their package', () => {
+  rmSync(path.join(root, 'binding.gyp'));
+  expect(failure().hint).toMatch(/^Have the bundler leave node-hax out \(esbuild: --external:node-hax/);
 });
 
 it('does not send to a build where there is no hypervisor to build for', () => {
