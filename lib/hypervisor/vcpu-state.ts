@@ -197,7 +197,8 @@ export class VcpuParts {
         },
       });
     });
-    return view as RegistersView;
+    // A register that is written wrong, or has no name here such as eax, is not to become a property of its own.
+    return Object.preventExtensions(view) as RegistersView;
   }
 }
 

@@ -69,7 +69,8 @@ export function installRunDriver(run: RunDriver): void {
 /** What cpu_set_t has bits for. */
 const maxHostCpus = 1024;
 
-function checkAffinity(affinity: readonly number[], threaded: boolean): void {
+/** Throws ERR_HAX_INVALID_ARGUMENT unless it is a list of the host's CPUs for a thread. */
+export function checkAffinity(affinity: readonly number[], threaded: boolean): void {
   if (!threaded) throw invalidArgument('affinity goes with threaded: an inline run stays on the JavaScript thread');
   if (!Array.isArray(affinity) || affinity.length === 0) {
     throw invalidArgument(`affinity is a list of the host's CPUs that is not empty, not ${shown(affinity)}`);
@@ -431,6 +432,10 @@ export class Vcpu {
 
   #checkIdle(call: string): void {
     if (this.#closed) throw new HaxError('ERR_HAX_CLOSED', `vCPU ${this.id} has been closed`, { operation: call });
-    if (this.#run) throw new HaxError('ERR_HAX_RUNNING', `vCPU ${this.id} is running already`, { operation: call, hint: 'Await the run(), or stop() it.' });
+    if (this.#run)
+      throw new HaxError('ERR_HAX_RUNNING', `vCPU ${this.id} is running already`, {
+        operation: call,
+        hint: 'Await the run(), or stop() it.',
+      });
   }
 }

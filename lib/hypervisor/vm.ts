@@ -32,7 +32,7 @@ export interface MapMemoryOptions {
    * multiple of 4096). By default memory of its own, zero-filled. What the array had is what the guest finds.
    */
   shared?: SharedMemory;
-  /** Bytes into `shared`, a multiple of 4096; 0 by default. */
+  /** Bytes into `shared`, a multiple of 4096; 0 by default. Only with `shared`. */
   offset?: number;
 }
 
@@ -133,6 +133,7 @@ export class VirtualMachine {
     checkObject(options, 'what mapMemory() takes');
     checkNames(options, memoryOptionNames, 'mapMemory()');
     const { gpa, size, readOnly = false, shared, offset = 0 } = options;
+    if (shared === undefined && offset !== 0) throw invalidArgument('offset goes with shared: other memory begins at its start');
     const bytes = parseSize(size, 'size of guest memory');
     checkInteger(gpa, 'gpa', 0, Number.MAX_SAFE_INTEGER);
     const array = shared === undefined ? undefined : sharedPart(shared, offset, bytes);

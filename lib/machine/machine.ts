@@ -7,7 +7,7 @@ import { isCrash, type RunEnd } from '../hypervisor/end';
 import type { ExitStatistics } from '../hypervisor/exit-counters';
 import { checkTrace, type ExitTrace } from '../hypervisor/exit-trace';
 import { Hypervisor, type BackendName } from '../hypervisor/hypervisor';
-import type { Vcpu, VcpuCounters } from '../hypervisor/vcpu';
+import { checkAffinity, type Vcpu, type VcpuCounters } from '../hypervisor/vcpu';
 import type { VirtualMachine } from '../hypervisor/vm';
 import type { UnclaimedAccess } from '../bus/unclaimed';
 import type { ByteOutput, ByteSink } from '../host/byte-sink';
@@ -404,6 +404,10 @@ function checkOptions(options: MachineOptions): MachineOptions {
   if (options.affinity !== undefined && !Array.isArray(options.affinity)) {
     throw invalidArgument('affinity must be a list with one list of CPUs for each vCPU');
   }
+  const { affinity = [], cpus = 1, threaded = false } = options;
+  if (affinity.length > cpus) throw invalidArgument(`affinity has ${affinity.length} lists of CPUs, and the machine ${cpus} vCPUs`);
+  for (const list of affinity as readonly (readonly number[] | undefined)[])
+    if (list !== undefined) checkAffinity(list, threaded || cpus > 1);
   checkTrace(options.trace);
   checkSignal(options.signal);
   checkListener(options.onProgress, 'onProgress');

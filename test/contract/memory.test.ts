@@ -336,6 +336,7 @@ describeEachBackend('memory that is shared with other threads', (backend) => {
       { shared: null },
       { shared: { buffer: new SharedArrayBuffer(65536) } },
       { shared: { buffer: new ArrayBuffer(65536) } },
+      { offset: page },
       { shared, offset: 1 },
       { shared, offset: -page },
       { shared, offset: 65536 },

@@ -67,6 +67,7 @@ describeEachBackend('state of a vCPU', (backend, host) => {
       // Set while they travel: seen at once and by the guest.
       vcpu.setState({ rcx: 2 });
       vcpu.registers.rax = 9n;
+      expect(() => ((vcpu.registers as unknown as { eax: bigint }).eax = 1n)).toThrow(TypeError);
       expect([vcpu.getState().rcx, vcpu.registers.rax]).toEqual([2n, 9n]);
       const written: number[] = [];
       vm.ports.add({ at: 0x40, length: 1 }, { read: () => 0, write: (_offset, value) => void written.push(value) });
