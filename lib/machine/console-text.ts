@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { checkNames, checkObject, checkSignal, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger } from '../util/numbers';
@@ -228,7 +229,7 @@ function cut(text: string, size: number): string {
 }
 
 function checkWait(patterns: readonly Pattern[], options: WaitOptions): void {
-  if (patterns.length === 0 || !patterns.every((each) => each instanceof RegExp || (typeof each === 'string' && each !== ''))) {
+  if (patterns.length === 0 || !patterns.every((each) => types.isRegExp(each) || (typeof each === 'string' && each !== ''))) {
     throw invalidArgument('waitFor takes a string that is not empty, a RegExp, or an array of them');
   }
   checkObject(options, 'what waitFor() takes besides its patterns');

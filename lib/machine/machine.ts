@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { Writable } from 'node:stream';
+import { types } from 'node:util';
 import { imageFromBytes, type ImageSource } from '../boot/image-source';
 import type { ImageFormat } from '../boot/loader';
 import { deviceError } from '../hypervisor/devices';
@@ -81,7 +82,7 @@ export interface MachineOptions {
   signal?: AbortSignal;
   /** Called as large files are loaded. */
   onProgress?: ProgressListener;
-  /** Called once for each address that the guest accesses and nobody owns. */
+  /** Called once for each address and direction of access that nobody owns, after a reset anew. */
   onUnclaimed?: (access: UnclaimedAccess) => void;
   /** Tells of each exit of each vCPU, over resets too; close it when the machine has ended. */
   trace?: ExitTrace;
@@ -393,7 +394,7 @@ export function sharedMemoryOf({ sharedMemory = false, memory = defaultMemory }:
 }
 
 function checkOptions(options: MachineOptions): MachineOptions {
-  const isInput = (value: unknown): boolean => (typeof value === 'string' && value !== '') || value instanceof Uint8Array;
+  const isInput = (value: unknown): boolean => (typeof value === 'string' && value !== '') || types.isUint8Array(value);
   if (!isInput(options?.kernel)) throw invalidArgument('kernel must be the path of a file or its bytes as a Uint8Array');
   checkNames(options, machineOptionNames, 'a machine');
   const initrd = options.initrd ?? [];

@@ -4,6 +4,7 @@ import * as path from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { runInNewContext } from 'node:vm';
 import { errorTable, HaxError, isCrash, launch, Machine, type MachineOptions, type UnclaimedAccess } from 'node-hax';
 import { codeOf, codeOfAsync } from '../support/codes';
 import { RunningCommand } from '../support/command';
@@ -429,6 +430,7 @@ describeKvm('launch refuses', () => {
     ],
     ['a debug exit over its timer', { kernel: spin, debugExit: 0x3f }, 'ERR_HAX_OVERLAP'],
     ['two vCPUs without local APICs', { kernel: spin, cpus: 2, irqchip: 'user' }, 'ERR_HAX_UNSUPPORTED'],
+    ['a kernel of another realm, of no format', { kernel: runInNewContext('new Uint8Array(512)') }, 'ERR_HAX_IMAGE'],
     ['an option that there is not', { kernel: spin, memoy: '1M' }, 'ERR_HAX_INVALID_ARGUMENT'],
     ['affinity for no thread', { kernel: spin, affinity: [[0]] }, 'ERR_HAX_INVALID_ARGUMENT'],
     ['affinity of numbers', { kernel: spin, threaded: true, affinity: [0] }, 'ERR_HAX_INVALID_ARGUMENT'],

@@ -180,6 +180,13 @@ it('keeps a bounded part of what nobody has waited past', async () => {
   expect((await wait).before).toHaveLength(2 ** 18 - 3);
 });
 
+it('takes an expression of another realm, as of a test runner that has one for each file', async () => {
+  const { port, console } = connected();
+  const wait = console.waitFor(runInNewContext('/b(.)/') as RegExp);
+  port.deliver(Buffer.from('abc'), () => undefined);
+  expect((await wait).groups).toEqual(['c']);
+});
+
 it('a wait with an option that is written wrong is refused: it would last for ever', async () => {
   const { console } = connected();
   for (const options of [{ timeOut: 5 }, { timeout: 5, singal: undefined }])
