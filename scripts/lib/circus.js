@@ -5,7 +5,6 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
-const { buildSync, transformSync } = require('esbuild');
 const { root } = require('./prepare.js');
 
 // The others mock modules, which is Jest's alone.
@@ -20,6 +19,7 @@ function typescriptBelow(directory) {
 
 // Into the directory `out`, which it empties.
 function compile(out) {
+  const { buildSync, transformSync } = require('esbuild'); // scripts/test installs it
   fs.rmSync(out, { recursive: true, force: true });
   buildSync({
     entryPoints: [path.join(__dirname, 'circus-main.js')],

@@ -1,5 +1,6 @@
 /** What scripts/demo and scripts/test do before they begin: scripts/lib/prepare.js. */
-import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 
@@ -51,3 +52,15 @@ it('so is all where npm was ended before it had noted down what it did', () => {
   writeFileSync(path.join(directory, 'node_modules/.package-lock.json'), '{ "packages": {');
   expect(upToDate(directory)).toBe(false);
 });
+
+it.each(['test', 'demo', 'build', 'test-in-vm', 'sanitize', 'coverage'])(
+  'scripts/%s begins in a clone in which nothing is installed yet',
+  (name) => {
+    rmSync(path.join(directory, 'node_modules'), { recursive: true });
+    const root = path.resolve(__dirname, '../../..');
+    for (const each of ['scripts', 'package.json', 'jest.config.js'])
+      cpSync(path.join(root, each), path.join(directory, each), { recursive: true });
+    const usage = execFileSync(process.execPath, [path.join(directory, 'scripts', name), '--help'], { encoding: 'utf8' });
+    expect(usage).toMatch(new RegExp(`^Usage: scripts/${name}`));
+  },
+);
