@@ -98,7 +98,7 @@ export class WorkerMachine extends EventEmitter<{
     try {
       this.#worker = new Worker(path.join(__dirname, 'worker-entry.js'), { workerData, name: 'node-hax machine' });
     } catch (cause) {
-      throw invalidArgument(`the options of a machine in a worker must be such as can be cloned: ${(cause as Error).message}`);
+      throw notMade(cause as Error);
     }
     this.#worker.on('message', (message: Partial<Envelope> | null | undefined) => {
       if (message?.nodeHax) this.#receive(message.nodeHax);
@@ -336,6 +336,13 @@ function withoutBuffers<T extends Pick<WorkerMachineOptions, 'kernel' | 'initrd'
     kernel: own(kernel),
     ...(initrd !== undefined && { initrd: Array.isArray(initrd) ? initrd.map(own) : own(initrd) }),
   };
+}
+
+function notMade(cause: Error): HaxError {
+  const { name, message } = cause;
+  if (name === 'DataCloneError') return invalidArgument(`the options of a machine in a worker must be such as can be cloned: ${message}`);
+  const hint = 'Let Node make workers (--allow-worker where its permissions are limited), or use launch().';
+  return new HaxError('ERR_HAX_UNSUPPORTED', `Node makes no worker here: ${message}`, { operation: 'new Worker', hint, cause });
 }
 
 function setupUrl(setup: string | URL): string {

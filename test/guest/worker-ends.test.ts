@@ -57,6 +57,21 @@ describeKvm('a machine in a worker that fails', () => {
     expect(machine.state).toBe('failed');
   });
 
+  test('where Node may make no worker says so, and is not taken for options that cannot be cloned', async () => {
+    const script = module(
+      'no-worker.cjs',
+      `const { WorkerMachine } = require(${JSON.stringify(path.resolve(__dirname, '../../dist/index.js'))});
+       try { new WorkerMachine({ kernel: Uint8Array.of(0xf4) }); } catch ({ code, message, hint }) { console.log(JSON.stringify({ code, message, hint })); }`,
+    );
+    const flag = ['--permission', '--experimental-permission'].find((each) => process.allowedNodeEnvironmentFlags.has(each))!;
+    const { stdout } = await new RunningCommand(process.execPath, [flag, '--allow-fs-read=*', script]).end();
+    expect(JSON.parse(stdout.toString())).toEqual({
+      code: 'ERR_HAX_UNSUPPORTED',
+      message: expect.stringMatching(/^Node makes no worker here: .*restricted/) as string,
+      hint: expect.stringContaining('--allow-worker') as string,
+    });
+  });
+
   test('by its output has its console end as a machine here does', async () => {
     let count = 0;
     const machine = await boot(prints, { output: (bytes) => (count += bytes.length) > 2000 && fails() });
