@@ -44,9 +44,14 @@ function installationNote(directory: string): string {
   return failure === undefined ? '' : ` At its installation: ${failure}`;
 }
 
+/** What Node says of every addon under --no-addons, and under its permission model. */
+const disabled = 'ERR_DLOPEN_DISABLED';
+
 /** What to do about it; undefined for what the table says. */
-function remedy(directory: string): string | undefined {
+function remedy(directory: string, cause: unknown): string | undefined {
   if (!isSupported()) return 'Use node-hax on x86-64, with Linux (or Windows, macOS or NetBSD with HAXM); it has no hypervisor here.';
+  if ((cause as Partial<NodeJS.ErrnoException> | undefined)?.code === disabled)
+    return 'Let Node load addons: without --no-addons, and with --allow-addons where its permissions are limited.';
   if (process.env.HAX_ADDON) return 'Unset HAX_ADDON, or correct it: no other file is tried while it is set.';
   // It is in the package and in a checkout: these files are in neither any more.
   if (!existsSync(path.join(directory, 'binding.gyp'))) {
@@ -80,5 +85,5 @@ export function loadFirst<T>(files: (() => string)[], load: (file: string) => T,
     }
   }
   const message = `the addon of node-hax did not load on ${describePlatform()}; tried ${tried.join(', ')}.${installationNote(directory)}`;
-  throw new HaxError('ERR_HAX_NO_ADDON', message, { hint: remedy(directory), cause: causes[0] });
+  throw new HaxError('ERR_HAX_NO_ADDON', message, { hint: remedy(directory, causes[0]), cause: causes[0] });
 }

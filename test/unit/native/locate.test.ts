@@ -83,6 +83,16 @@ it('names platform, C library, Node, every path with its reason, and the remedy'
   expect(cause).toMatchObject({ message: expect.stringContaining('invalid ELF header') });
 });
 
+it('does not send to a build where Node loads no addon at all', () => {
+  plant(built);
+  const refused = (): never => {
+    throw Object.assign(new Error('Cannot load native addon because loading addons is disabled.'), { code: 'ERR_DLOPEN_DISABLED' });
+  };
+  expect(() => loadFirst(candidates(root), refused, root)).toThrow(
+    expect.objectContaining({ hint: expect.stringMatching(/^Let Node load addons: without --no-addons, and with --allow-addons/) as string }),
+  );
+});
+
 it('tells what the installation noted down', () => {
   writeFileSync(plant('build/install-failed.txt'), 'building it failed: no make\n');
   expect(failure().message).toMatch(/ At its installation: building it failed: no make$/);
