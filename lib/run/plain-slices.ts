@@ -19,7 +19,9 @@ export class PlainSliceRunner implements NativeSliceRunner {
     private cap: number,
   ) {}
 
+  /** Throws where the device of the deadlines cannot be made, as nobody could when a slice begins. */
   start(): void {
+    addon().plainSlice(this.vcpu, () => Next.Park, 0);
     this.#schedule();
   }
 

@@ -79,6 +79,21 @@ describeEachBackend('slices where the event loop is hidden', (backend) => {
     expect(await childReport(worker, { env })).toEqual({ status: 1 });
   });
 
+  it('are refused where there is no descriptor for them', async () => {
+    const script = `const { openSync, closeSync } = require('node:fs');
+      const { vcpu } = make('${backend.name}', 'halt');
+      const more = () => openSync('/dev/null');
+      require('node:child_process').execFileSync('prlimit', ['--nofile=64', '--pid', String(process.pid)], { env: { PATH: process.env.PATH } });
+      const all = [];
+      try { for (;;) all.push(more()); } catch {}
+      const run = () => vcpu.run().then(({ reason }) => reason);
+      let refused;
+      try { run().then(report); } catch ({ code, operation }) { refused = { code, operation }; }
+      all.forEach(closeSync);
+      if (refused) run().then((reason) => report({ ...refused, reason }));`;
+    expect(await childReport(script, { env })).toEqual({ code: 'ERR_HAX_IOCTL', operation: 'timerfd_create', reason: 'halted' });
+  });
+
   it('are for inline mode: threads need the loop', async () => {
     const script = `const { vcpu } = make('${backend.name}', 'spin');
       try { vcpu.run({ threaded: true }); } catch ({ code, message }) { report({ code, message }); }`;
