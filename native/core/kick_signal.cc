@@ -44,6 +44,24 @@ HAX_HANDLER void Handle(int number, siginfo_t* info, void* context) {
   }
 }
 
+int Install(int number, struct sigaction* before) {
+  struct sigaction action = {};
+  action.sa_sigaction = Handle;
+  // SA_RESTART keeps synchronous file calls of device models whole; KVM_RUN returns EINTR all the same.
+  action.sa_flags = SA_SIGINFO | SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  return HAX_SIGACTION(number, &action, before);
+}
+
+// A program that has listened to it and no longer does has left it ignored, and then it ends no entry. With any handler it does.
+void SendSpareSignal(int thread_id) {
+  struct sigaction now;
+  const bool handled = HAX_SIGACTION(kSpareSignal, nullptr, &now) != 0 || now.sa_flags & SA_SIGINFO ||
+                       (now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN);
+  if (!handled) Install(kSpareSignal, nullptr);
+  syscall(SYS_tgkill, getpid(), thread_id, kSpareSignal);
+}
+
 }  // namespace
 
 HAX_HOT_TLS KickSlot kick_slot = {};
@@ -63,12 +81,7 @@ Status InstallKickSignal() {
     }
     number = static_cast<int>(value);
   }
-  struct sigaction action = {};
-  action.sa_sigaction = Handle;
-  // SA_RESTART keeps synchronous file calls of device models whole; KVM_RUN returns EINTR all the same.
-  action.sa_flags = SA_SIGINFO | SA_RESTART;
-  sigemptyset(&action.sa_mask);
-  if (HAX_SIGACTION(number, &action, &previous) != 0 || HAX_SIGACTION(kSpareSignal, &action, &previous_spare) != 0) {
+  if (Install(number, &previous) != 0 || Install(kSpareSignal, &previous_spare) != 0) {
     return Status::Os("sigaction", errno);
   }
   kick_signal = number;
@@ -77,9 +90,7 @@ Status InstallKickSignal() {
 
 void SendKickSignal(int thread_id) {
   // tgkill, not pthread_kill: a thread that has ended meanwhile is ESRCH, not undefined behaviour.
-  if (syscall(SYS_tgkill, getpid(), thread_id, kick_signal) != 0 && errno == EAGAIN) {
-    syscall(SYS_tgkill, getpid(), thread_id, kSpareSignal);
-  }
+  if (syscall(SYS_tgkill, getpid(), thread_id, kick_signal) != 0 && errno == EAGAIN) SendSpareSignal(thread_id);
 }
 
 int KickableThreadId() {

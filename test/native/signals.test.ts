@@ -65,6 +65,20 @@ describeEachBackend('signals', (backend) => {
     expect(await childReport(script, { env: { HAX_PLAIN_WATCH: '1' }, limit: 200_000 })).toEqual({ reason: 'killed', timers: 20 });
   });
 
+  it.each([false, true])(
+    'kick then though the program has listened to the signal that goes in its place (threaded: %s)',
+    async (threaded) => {
+      const script = `
+      const { vcpu } = make('${backend.name}', 'spin');
+      process.on('SIGURG', () => undefined).removeAllListeners('SIGURG');
+      require('node:child_process').execFileSync('prlimit', ['--sigpending=0', '--pid', String(process.pid)], { env: { PATH: process.env.PATH } });
+      const run = vcpu.run({ threaded: ${threaded} });
+      setTimeout(() => vcpu.stop(), 10);
+      run.then(({ reason }) => report({ reason }));`;
+      expect(await childReport(script, { env: { HAX_PLAIN_WATCH: '1' }, limit: 20_000 })).toEqual({ reason: 'killed' });
+    },
+  );
+
   it('for the kick may be another real-time signal', async () => {
     const script = `
       const { vcpu } = make('${backend.name}', 'spin');

@@ -89,7 +89,9 @@ it('does not send to a build where Node loads no addon at all', () => {
     throw Object.assign(new Error('Cannot load native addon because loading addons is disabled.'), { code: 'ERR_DLOPEN_DISABLED' });
   };
   expect(() => loadFirst(candidates(root), refused, root)).toThrow(
-    expect.objectContaining({ hint: expect.stringMatching(/^Let Node load addons: without --no-addons, and with --allow-addons/) as string }),
+    expect.objectContaining({
+      hint: expect.stringMatching(/^Let Node load addons: without --no-addons, and with --allow-addons/) as string,
+    }),
   );
 });
 
