@@ -231,7 +231,10 @@ export class Vcpu {
     return this.exitHandlers.add(kind, handler);
   }
 
-  /** Ends a run() in progress: it resolves with `end`, by default `{ reason: 'killed' }`. Without one it does nothing. */
+  /**
+   * Ends a run() in progress: it resolves with `end`, by default `{ reason: 'killed' }`. Without one it does nothing. A read whose handler has
+   * given a promise that is still awaited has read all-ones then.
+   */
   stop(end: RunEnd = { reason: 'killed' }): void {
     checkObject(end, 'the end of a run');
     this.#run?.end(end);

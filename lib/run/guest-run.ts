@@ -13,6 +13,7 @@ import { interruptFlag } from '../util/cpu-state';
 import { hex } from '../util/numbers';
 import { serveOther } from './other-exits';
 
+const kindAt = exitPage.kind / 4;
 const sizeAt = exitPage.size / 4;
 const countAt = exitPage.count / 4;
 const directionAt = exitPage.direction / 4;
@@ -156,8 +157,10 @@ export abstract class GuestRun implements RunInProgress {
     this.settled = true;
     this.detach();
     try {
-      // So that registers and memory are those after the last exit; a reply that is still awaited cannot be taken.
-      if (!this.parked && !this.vcpu.closed) this.vcpu.complete();
+      // So that registers and memory are those after the last exit. A read that still waits for its promise has nobody any more who answers.
+      if (this.parked) this.#noAnswer();
+      this.parked = false;
+      if (!this.vcpu.closed) this.vcpu.complete();
     } catch (error) {
       this.#error ??= { value: error };
     }
@@ -233,6 +236,7 @@ export abstract class GuestRun implements RunInProgress {
     try {
       for (let i = 0; i < count && this.ended === ended; i++) {
         const pending = step(i);
+    if (input) bytes.fill(0xff); // elements that nobody is asked for any more, after an end
         if (pending !== undefined) {
           this.park(rest(i + 1, pending), () => undefined);
           return;
@@ -243,15 +247,16 @@ export abstract class GuestRun implements RunInProgress {
     }
   }
 
-  /** What nobody answers reads as on an open bus, so that the access is complete. */
+  /** What nobody answers reads as on an open bus, so that the access is complete. A string has what it was begun with. */
   readonly #noAnswer = (): void => {
     const u32 = this.u32;
-    if (u32[directionAt] === 0) u32[data32] = u32[data32 + 1] = 0xffffffff;
+    const single = u32[kindAt] === (ExitKind.Mmio as number) || (u32[kindAt] === (ExitKind.Io as number) && u32[countAt] === 1);
+    if (single && u32[directionAt] === 0) u32[data32] = u32[data32 + 1] = 0xffffffff;
   };
 
   #portFailed(error: unknown, port: number): void {
     const u32 = this.u32;
-    if (u32[countAt] === 1) this.#noAnswer();
+    this.#noAnswer();
     const access = u32[countAt] !== 1 ? 'string I/O at' : u32[directionAt] !== 0 ? 'OUT to' : 'IN from';
     this.deviceFailed(error, `${access} port ${hex(port)}`);
   }

@@ -69,6 +69,24 @@ describeEachBackend(
         expect(made.vcpu.getState().rbx).toBe(0x4_0000_0001n);
       });
 
+      it.each([
+        ['a port', 'mov al, 0x77; out 0x61, al; in al, 0x60; hlt'],
+        ['memory', 'mov ax, 0x3000; mov ds, ax; mov al, 0x77; out 0x61, al; mov al, [0]; hlt'],
+      ])('has read all-ones from %s, not what an earlier access has left, and is behind the access', async (_name, source) => {
+        const { vm, vcpu } = backend.guest('real', source);
+        const device = new Slow(() => true);
+        vm.ports.add({ at: 0x60, length: 1 }, device);
+        vm.ports.add({ at: 0x61, length: 1 }, { read: () => 0, write: () => undefined });
+        vm.mmio.add({ at: 0x30000, length: 1 }, device);
+        const run = vcpu.run({ threaded });
+        await until(() => device.settle);
+        vcpu.stop();
+        await run;
+        const { rip } = vcpu.getState();
+        expect(await vcpu.run({ threaded })).toEqual(halted);
+        expect([vcpu.getState().rax & 0xffn, vcpu.getState().rip]).toEqual([0xffn, rip + 1n]);
+      });
+
       it('goes on with the bytes of its own write', async () => {
         const source = 'mov rax, 0x1122334455667788; mov [0x30000], rax; inc rax; ror rax, 32; mov [0x30010], rax; hlt';
         const made = backend.guest('long64', source);

@@ -464,6 +464,21 @@ describeEachBackend('strings from a device that moves several elements an exit',
     }
   });
 
+  it('have read all-ones from where the device stopped the vCPU', async () => {
+    for (const later of [false, true]) {
+      const { vm, vcpu } = make('in', 1, 4);
+      let count = 0;
+      const read = (): number | Promise<number> => {
+        if (++count === 2) vcpu.stop();
+        return later ? turn(1) : 1;
+      };
+      vm.ports.add({ at: 0x10, length: 1 }, { read, write: () => undefined });
+      expect(await vcpu.run()).toEqual(killed);
+      if (backend.name === 'null') expect(vcpu.getState().rax).toBe(BigInt(later ? 1 + 3 * 0xff : 2 + 2 * 0xff));
+      else expect([...vm.memory.read(at.data, 2)]).toEqual([1, later ? 0xff : 1]);
+    }
+  });
+
   it('end when the run was stopped while the device was busy', async () => {
     const { vm, vcpu } = make('out', 1, 20);
     let count = 0;
