@@ -47,6 +47,8 @@ export interface RunInProgress {
   end(end: RunEnd): void;
   pause(): void;
   resume(): void;
+  /** Whether a handler has yet to give the reply to the exit in the page. */
+  readonly owesReply: boolean;
   /** Whether the run keeps the event loop alive. */
   setReferenced(referenced: boolean): void;
 }
@@ -182,8 +184,17 @@ export class Vcpu {
     return this.#exit as unknown as Exit;
   }
 
-  /** Takes the reply of the last exit without running on: registers and memory are complete only after it, or after the next entry. */
+  /**
+   * Takes the reply of the last exit without running on: registers and memory are complete only after it, or after the next entry. Throws
+   * ERR_HAX_RUNNING while a handler of run(), or its promise, has yet to give that reply.
+   */
   complete(): void {
+    if (this.#run?.owesReply) {
+      throw new HaxError('ERR_HAX_RUNNING', `vCPU ${this.id} waits for the reply of a handler, and complete() would take what is none`, {
+        operation: 'complete',
+        hint: 'Call it when the handler has replied, or do without: a pause shows the registers then.',
+      });
+    }
     this.#parts.forget();
     this.native.complete();
   }

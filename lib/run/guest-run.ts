@@ -24,6 +24,9 @@ const windowAt = exitPage.requestWindow / 4;
 const detailAt = exitPage.detail / 8;
 const data32 = exitPage.data / 4;
 
+/** Exits with a reply that are no accesses. */
+const repliedTo: readonly number[] = [ExitKind.Msr, ExitKind.Hypercall, ExitKind.Hyperv, ExitKind.Xen];
+
 export abstract class GuestRun implements RunInProgress {
   readonly result: Promise<RunEnd>;
   protected readonly devices: Devices;
@@ -103,6 +106,18 @@ export abstract class GuestRun implements RunInProgress {
     if (!this.paused || this.settled) return;
     this.paused = false;
     if (!this.waits) this.wake();
+  }
+
+  /** Whether the exit is a read, or a call of the guest's, whose reply its handler has not given yet. */
+  get owesReply(): boolean {
+    if (this.isServed) return false;
+    const kind = this.u32[kindAt];
+    return kind === (ExitKind.Io as number) || kind === (ExitKind.Mmio as number) ? this.u32[directionAt] === 0 : repliedTo.includes(kind);
+  }
+
+  /** Whether the exit in the page has had its handler. */
+  protected get isServed(): boolean {
+    return !this.inSlice && !this.parked;
   }
 
   /** Whether the end is known. */
@@ -221,6 +236,7 @@ export abstract class GuestRun implements RunInProgress {
     const count = Math.min(u32[countAt], exitDataSize / size);
     const input = u32[directionAt] === 0;
     const bytes = Buffer.from(this.vcpu.shared, exitPage.data, size * count);
+    if (input) bytes.fill(0xff); // elements that nobody is asked for any more, after an end
     const step = (i: number): void | PromiseLike<unknown> => {
       if (!input) return this.ports.write(port, bytes.readUIntLE(i * size, size), size);
       const value = this.ports.read(port, size);
@@ -236,7 +252,6 @@ export abstract class GuestRun implements RunInProgress {
     try {
       for (let i = 0; i < count && this.ended === ended; i++) {
         const pending = step(i);
-    if (input) bytes.fill(0xff); // elements that nobody is asked for any more, after an end
         if (pending !== undefined) {
           this.park(rest(i + 1, pending), () => undefined);
           return;

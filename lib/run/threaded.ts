@@ -203,6 +203,11 @@ export class ThreadedRun extends GuestRun {
     if (this.#runner.ready()) super.completeIfPaused();
   }
 
+  /** One may wait for a handler of another vCPU to return. */
+  protected override get isServed(): boolean {
+    return super.isServed && this.#runner.ready();
+  }
+
   protected override checkEntry(): void {
     this.#runner.check();
   }

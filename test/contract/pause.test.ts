@@ -1,7 +1,7 @@
 /** Pauses that come while a handler of the vCPU is at work, or its promise is awaited: no reply is lost, none stays half done. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RunEnd, Vcpu } from 'node-hax';
-import { codeOfAsync } from '../support/codes';
+import { codeOf, codeOfAsync } from '../support/codes';
 import { at } from '../support/guests';
 import { describeEachBackend } from '../support/hosts';
 
@@ -30,6 +30,22 @@ describeEachBackend('a pause at an access of the vCPU', (backend) => {
       vcpu.resume();
       expect(await run).toEqual(halted);
       expect(al(vcpu)).toBe(0x5a);
+    });
+
+    it('is not needed to complete one whose handler has not replied: that is refused, and the reply is not lost', async () => {
+      const codes: (string | undefined)[] = [];
+      const complete = (): void => void codes.push(codeOf(() => reader.complete()));
+      const reader = reading(async () => {
+        complete();
+        await delay(1);
+        complete();
+        return 0x5a;
+      });
+      expect(await reader.run({ threaded })).toEqual(halted);
+      expect([codes, al(reader)]).toEqual([['ERR_HAX_RUNNING', 'ERR_HAX_RUNNING'], 0x5a]);
+      const { vm, vcpu: writer } = backend.program({ kind: 'out', port: 0x60 });
+      vm.ports.add({ at: 0x60, length: 1 }, { read: () => 0, write: () => writer.complete() });
+      expect(await writer.run({ threaded })).toEqual(halted);
     });
 
     it('by its own handler, and stopped in the pause, shows the reply', async () => {
