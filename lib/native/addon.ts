@@ -95,6 +95,8 @@ export interface NativeSliceRunner {
   setReferenced(referenced: boolean): void;
   /** The longest slice, in nanoseconds. */
   setCap(cap: number): void;
+  /** Whether the guest sleeps in its slices: others of the thread that do not have longer ones. */
+  setIdle(idle: boolean): void;
 }
 
 /** A vCPU on a native thread of its own. Registers and memory may be looked at while it is not in the guest. */

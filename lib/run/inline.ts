@@ -8,7 +8,7 @@ import { addon, Next, type NativeSliceRunner } from '../native/addon';
 import { exitPage, ExitKind, InterruptReason } from '../native/layout';
 import { nowNs } from '../util/now';
 import { GuestRun } from './guest-run';
-import { isHaltedForEver } from './halt';
+import { isHalted, isHaltedForEver } from './halt';
 import { PlainSliceRunner } from './plain-slices';
 
 /** The longest slice while the guest exits, nanoseconds: what a callback that the loop cannot see may have to wait. */
@@ -41,6 +41,7 @@ class InlineRun extends GuestRun {
   readonly #runner: NativeSliceRunner;
   readonly #enter: () => void;
   #cap = shortCap;
+  #idle = false;
   #lastHaltCheck = nowNs();
   /** The slices from now on look for posted writes: this one ends, so that the hot path need not ask whether they do. */
   readonly #startsToPost = (): void => {
@@ -160,6 +161,8 @@ class InlineRun extends GuestRun {
     // Posted writes are promised to arrive after the shortest cap.
     const cap = quiet && !this.vcpu.vm.posted.active ? Math.min(this.#cap * 2, longCap) : shortCap;
     if (cap !== this.#cap) this.#setCap(cap);
+    const idle = quiet && isHalted(this.vcpu);
+    if (idle !== this.#idle) this.#runner.setIdle((this.#idle = idle));
     if (!quiet) return;
     const now = nowNs();
     if (now - this.#lastHaltCheck < haltCheckInterval) return;

@@ -47,6 +47,11 @@ export class PlainSliceRunner implements NativeSliceRunner {
     this.cap = cap;
   }
 
+  /** All have short ones. */
+  setIdle(): void {
+    // Nothing to do.
+  }
+
   #schedule(): void {
     if (this.#ended || this.#turn) return;
     this.#turn = setImmediate(() => this.#runSlice());

@@ -13,6 +13,9 @@ constexpr uint64_t kMillisecond = 1000000;
 constexpr uint64_t kLookUpInterval = 20 * kMillisecond;
 // What a guest gets when the loop always has something due, for example a program that lives in setImmediate.
 constexpr uint64_t kForcedSlice = 300000;
+// The longest slice while another guest waits for its turn on the same thread; of a guest that sleeps while the other has work.
+constexpr uint64_t kShare = 10 * kMillisecond;
+constexpr uint64_t kIdleShare = kMillisecond;
 
 // The slice in progress on this thread. What run() needs of other objects is copied here: an exit leaves the translation buffers cold, and
 // each page that the way to JavaScript touches costs (docs/performance.md).
@@ -100,12 +103,13 @@ class SliceRunner final : public Napi::ObjectWrap<SliceRunner> {
     return DefineClass(env, "SliceRunner",
                        {InstanceMethod<&SliceRunner::Start>("start"), InstanceMethod<&SliceRunner::Stop>("stop"),
                         InstanceMethod<&SliceRunner::Wake>("wake"), InstanceMethod<&SliceRunner::SetReferenced>("setReferenced"),
-                        InstanceMethod<&SliceRunner::SetCap>("setCap")});
+                        InstanceMethod<&SliceRunner::SetCap>("setCap"), InstanceMethod<&SliceRunner::SetIdle>("setIdle")});
   }
 
   bool runnable() const { return !parked_; }
   bool referenced() const { return referenced_; }
   uint64_t cap() const { return cap_; }
+  bool idle() const { return idle_; }
 
   void RunSlice(Napi::Env env, LoopContext* context, uint64_t now, uint64_t length, uint64_t due) {
     Napi::HandleScope scope(env);
@@ -169,6 +173,10 @@ class SliceRunner final : public Napi::ObjectWrap<SliceRunner> {
     Argument(info, 0, "cap", &cap_);
     return {};
   }
+  Napi::Value SetIdle(const Napi::CallbackInfo& info) {
+    Argument(info, 0, "idle", &idle_);
+    return {};
+  }
   void End(LoopContext* context) {
     if (!started_) return;
     if (current && current->box == box_.get()) current->time.End();
@@ -182,7 +190,8 @@ class SliceRunner final : public Napi::ObjectWrap<SliceRunner> {
 
   std::shared_ptr<VcpuBox> box_;
   Napi::FunctionReference function_;
-  uint64_t cap_ = 0;  // nanoseconds
+  uint64_t cap_ = 0;   // nanoseconds
+  bool idle_ = false;  // the guest slept at the end of its last slice
   bool started_ = false;
   bool ended_ = false;  // once: a run has a runner of its own
   bool parked_ = false;
@@ -293,6 +302,18 @@ SliceRunner* LoopContext::NextRunnable() {
   return nullptr;
 }
 
+uint64_t LoopContext::LongestSlice(const SliceRunner* runner) const {
+  bool shared = false;
+  bool busy = false;
+  for (const SliceRunner* other : runners_) {
+    if (other == runner || !other->runnable()) continue;
+    shared = true;
+    busy |= !other->idle();
+  }
+  // Nothing that happens to the other guest ends this slice.
+  return shared ? std::min(runner->cap(), busy && runner->idle() ? kIdleShare : kShare) : runner->cap();
+}
+
 void LoopContext::OnCheck() {
   // Our own idle handle would make the loop look busy.
   Idle(false);
@@ -316,9 +337,10 @@ void LoopContext::RunSlice() {
   if (timeout == 0) {
     runner->RunSlice(env_, this, now, kForcedSlice, 0);
   } else {
-    const uint64_t until_due = timeout < 0 ? runner->cap() : static_cast<uint64_t>(timeout) * kMillisecond;
+    const uint64_t longest = LongestSlice(runner);
+    const uint64_t until_due = timeout < 0 ? longest : static_cast<uint64_t>(timeout) * kMillisecond;
     const uint64_t due = timeout < 0 ? UINT64_MAX : Now() + static_cast<uint64_t>(timeout);
-    runner->RunSlice(env_, this, now, std::min(runner->cap(), until_due), due);
+    runner->RunSlice(env_, this, now, std::min(longest, until_due), due);
   }
 }
 

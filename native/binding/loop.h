@@ -52,6 +52,7 @@ class LoopContext {
   void Idle(bool active);
   void Close(napi_async_cleanup_hook_handle hook);
   SliceRunner* NextRunnable();
+  uint64_t LongestSlice(const SliceRunner* runner) const;
   std::array<uv_handle_t*, 3> handles() {
     return {reinterpret_cast<uv_handle_t*>(&check_), reinterpret_cast<uv_handle_t*>(&idle_), reinterpret_cast<uv_handle_t*>(&async_)};
   }

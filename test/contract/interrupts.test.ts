@@ -4,6 +4,7 @@ import { assemble } from '../support/assemble';
 import { codeOf } from '../support/codes';
 import { at, guestImage, loadGuest, ramSize, sink } from '../support/guests';
 import { describeEachBackend, itNeeds } from '../support/hosts';
+import { shareBeside } from '../support/shares';
 
 /** PIC: vectors from 0x20, edge-triggered, everything masked but `line`; the vector's entry in the real-mode table leads to `isr`. */
 function listenTo(line: number): string {
@@ -22,6 +23,11 @@ const endOfInterrupt = 'mov al, 0x20; out 0x20, al';
 describeEachBackend(
   "the kernel's interrupt controller",
   (backend, host) => {
+    it('has a guest that sleeps leave the thread to another that does not', async () => {
+      const { vcpu: asleep } = backend.guest('real', 'sti; 1: hlt; jmp 1b', { irqchip: 'kernel' });
+      expect(await shareBeside(asleep, backend)).toBeGreaterThan(2);
+    });
+
     it('runs the service routine of a line, once for each edge', async () => {
       // Tells port 0x10 when it listens and port 0x11 in the routine; ends after the third.
       const { vm, vcpu } = backend.guest(

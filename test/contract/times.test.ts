@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RunOptions, Vcpu } from 'node-hax';
 import { describeEachBackend } from '../support/hosts';
+import { shareBeside } from '../support/shares';
 
 const milliseconds = ({
   counters: { guestNs, javascriptNs, waitingNs },
@@ -101,5 +102,11 @@ describeEachBackend('where the time of a run goes', (backend) => {
       await delay(20);
       expect(seen.vcpu.counters).toEqual(before);
     });
+  });
+});
+
+describeEachBackend('guests that run inline on one thread', (backend) => {
+  it('have turns, though one of them never exits', async () => {
+    expect(await shareBeside(backend.program({ kind: 'spin' }).vcpu, backend)).toBeGreaterThan(0.3);
   });
 });

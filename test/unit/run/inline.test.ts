@@ -21,7 +21,7 @@ const mockScript: Step[] = [];
 let mockPage: DataView;
 let mockSlice: () => Next;
 let mockFailure: Error | undefined;
-const mockRunner = { started: 0, stopped: 0, woken: 0, referenced: true, caps: [] as number[] };
+const mockRunner = { started: 0, stopped: 0, woken: 0, referenced: true, caps: [] as number[], idle: [] as boolean[] };
 
 jest.mock('../../../lib/native/addon', () => ({
   ...jest.requireActual<object>('../../../lib/native/addon'),
@@ -45,6 +45,7 @@ jest.mock('../../../lib/native/addon', () => ({
       wake = (): number => mockRunner.woken++;
       setReferenced = (on: boolean): boolean => (mockRunner.referenced = on);
       setCap = (cap: number): number => mockRunner.caps.push(cap);
+      setIdle = (idle: boolean): number => mockRunner.idle.push(idle);
     },
   }),
 }));
@@ -103,7 +104,7 @@ function bench({ kernelIrqchip = false, source }: { kernelIrqchip?: boolean; sou
   mockPage = new DataView(shared);
   mockScript.length = 0;
   mockFailure = undefined;
-  Object.assign(mockRunner, { started: 0, stopped: 0, woken: 0, referenced: true, caps: [] });
+  Object.assign(mockRunner, { started: 0, stopped: 0, woken: 0, referenced: true, caps: [], idle: [] });
   const state = { completed: 0, injected: [] as number[], halted: false, rflags: 2n };
   const native = {
     shared: () => shared,
@@ -583,6 +584,24 @@ describe('slices', () => {
     } finally {
       now.mockRestore();
     }
+  });
+
+  it('tell when the guest sleeps under the controllers of the kernel, and when it no longer does', () => {
+    const made = bench({ kernelIrqchip: true });
+    void made.vcpu.run();
+    mockSlice();
+    expect(mockRunner.idle).toEqual([]);
+    made.native.halted = true;
+    mockSlice();
+    mockSlice();
+    expect(mockRunner.idle).toEqual([true]);
+    mockScript.push(exit(ExitKind.Io, { port: 0x30, direction: 'out' }));
+    mockSlice();
+    mockSlice();
+    mockScript.push(exit(ExitKind.Io, { port: 0x30, direction: 'out' }));
+    mockSlice();
+    expect(mockRunner.idle).toEqual([true, false, true, false]);
+    made.vcpu.stop();
   });
 
   it('setReferenced is passed on', () => {
