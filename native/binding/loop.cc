@@ -318,23 +318,25 @@ void LoopContext::OnCheck() {
   // Our own idle handle would make the loop look busy.
   Idle(false);
   const bool more = threads_.Serve(*this);
-  RunSlice();
+  RunSlice(more);
   if (more || std::any_of(runners_.begin(), runners_.end(), [](SliceRunner* each) { return each->runnable(); })) Idle(true);
 }
 
-void LoopContext::RunSlice() {
-  SliceRunner* runner = NextRunnable();
-  if (!runner) return;
+void LoopContext::RunSlice(bool exits_wait) {
+  if (std::none_of(runners_.begin(), runners_.end(), [](const SliceRunner* each) { return each->runnable(); })) return;
   uv_.update_time(loop_);
   const int timeout = Timeout();
-  if (timeout == 0 && !gave_turn_) {
-    // Due timers, immediates, closing handles, descriptors not yet polled: the loop goes first.
+  const bool others_wait = timeout == 0 || exits_wait;
+  if (others_wait && !gave_turn_) {
+    // Due timers, immediates, closing handles, descriptors not yet polled: the loop goes first. So do exits of threads, which wake nobody
+    // while one of them waits.
     gave_turn_ = true;
     return;
   }
   gave_turn_ = false;
+  SliceRunner* const runner = NextRunnable();  // not before: the turn is its own
   const uint64_t now = MonotonicNanoseconds();
-  if (timeout == 0) {
+  if (others_wait) {
     runner->RunSlice(env_, this, now, kForcedSlice, 0);
   } else {
     const uint64_t longest = LongestSlice(runner);

@@ -48,7 +48,8 @@ class LoopContext {
   void StartChecks();
   void StopChecks();
   void OnCheck();
-  void RunSlice();
+  // `exits_wait`: of vCPUs with threads.
+  void RunSlice(bool exits_wait);
   void Idle(bool active);
   void Close(napi_async_cleanup_hook_handle hook);
   SliceRunner* NextRunnable();

@@ -1,7 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
 import type { RunOptions, Vcpu } from 'node-hax';
 import { describeEachBackend } from '../support/hosts';
-import { shareBeside } from '../support/shares';
+import { shareBeside, writesForEver } from '../support/shares';
 
 const milliseconds = ({
   counters: { guestNs, javascriptNs, waitingNs },
@@ -108,5 +108,32 @@ describeEachBackend('where the time of a run goes', (backend) => {
 describeEachBackend('guests that run inline on one thread', (backend) => {
   it('have turns, though one of them never exits', async () => {
     expect(await shareBeside(backend.program({ kind: 'spin' }).vcpu, backend)).toBeGreaterThan(0.3);
+  });
+
+  const counted = (): { vcpu: Vcpu; writes: () => number } => {
+    const { vm, vcpu } = writesForEver(backend);
+    let count = 0;
+    vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => void count++ });
+    return { vcpu, writes: () => count };
+  };
+
+  it('have turns each, in a program that lives in setImmediate', async () => {
+    const guests = [counted(), counted()];
+    const runs = guests.map(({ vcpu }) => vcpu.run());
+    const all = (): number[] => guests.map(({ writes }) => writes());
+    for (let turns = 0; turns < 20_000 && Math.min(...all()) <= 1000; turns++) await turn();
+    expect(Math.min(...all())).toBeGreaterThan(1000);
+    for (const { vcpu } of guests) vcpu.stop();
+    expect(await Promise.all(runs)).toEqual([{ reason: 'killed' }, { reason: 'killed' }]);
+  });
+
+  it('leave it to the exits of one with a thread of its own', async () => {
+    const { vcpu: spins } = backend.program({ kind: 'spin' });
+    const { vcpu, writes } = counted();
+    const runs = [spins.run(), vcpu.run({ threaded: true })];
+    while (writes() < 5000 && spins.counters.guestNs < 10e9) await delay(500);
+    expect(writes()).toBeGreaterThanOrEqual(5000);
+    for (const each of [spins, vcpu]) each.stop();
+    expect(await Promise.all(runs)).toEqual([{ reason: 'killed' }, { reason: 'killed' }]);
   });
 });

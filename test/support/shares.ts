@@ -8,7 +8,8 @@ const settled = 8;
 /** Of the other guest's time, nanoseconds. */
 const watched = 500e6;
 
-const writesForEver = (backend: Backend): Made =>
+/** A guest that writes to port 0x10 for ever. */
+export const writesForEver = (backend: Backend): Made =>
   backend.name === 'null' ? backend.program({ kind: 'out', port: 0x10, times: 2 ** 31 }) : backend.guest('real', '1: out 0x10, al; jmp 1b');
 
 /**
