@@ -17,7 +17,7 @@ const pvhElf = (bits: 32 | 64) =>
 const at = (offset: number, bytes: Buffer): Buffer => Buffer.concat([Buffer.alloc(offset), bytes, Buffer.alloc(256)]);
 
 /** 128 bytes: a DOS header, and the signature that it says is behind `contents`. */
-function pe(contents = Buffer.alloc(0)): Buffer {
+function pe(contents: Buffer = Buffer.alloc(0)): Buffer {
   const file = Buffer.alloc(128);
   file.write('MZ');
   contents.copy(file, 0x40);
