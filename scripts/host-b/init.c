@@ -1,7 +1,8 @@
 // Process 1 of host B, alone in its initramfs: loads the modules, puts a tmpfs over the caller's root directory, runs the one command
 // it is given and reports everything through one virtio port, so that nothing can be lost or overtaken:
 //   to us:   u32 length, then strings, each ended by NUL: the time in ms, uid, gid, modules directory, working directory,
-//            number of shares, the shares' paths, number of arguments, the arguments, and the environment up to the end
+//            number of shares, the shares' paths, number of arguments, the arguments, and the environment up to the end;
+//            after it bytes without a meaning, whose interrupt is all that they are for
 //   from us: frames of u8 type, u32 length, payload: b heartbeat, o standard output, e standard error, f cannot start (text),
 //            x the command's exit status (u32), sent after everything else has been
 #define _GNU_SOURCE
@@ -204,12 +205,12 @@ static void run(char** order, int output, int error) {
 
 // Passes on what the command writes until it has ended and both pipes are empty; a heartbeat every second.
 static uint32_t supervise(pid_t command, int signals, int output, int error) {
-  struct pollfd ends[3] = {{output, POLLIN, 0}, {error, POLLIN, 0}, {signals, POLLIN, 0}};
+  struct pollfd ends[4] = {{output, POLLIN, 0}, {error, POLLIN, 0}, {signals, POLLIN, 0}, {port, POLLIN, 0}};
   uint32_t result = 0;
   time_t beaten = 0;
   for (int open_ends = 2, running = 1; open_ends || running;) {
     struct timespec now;
-    poll(ends, 3, 1000);
+    poll(ends, 4, 1000);
     clock_gettime(CLOCK_MONOTONIC, &now);
     if (now.tv_sec != beaten) {
       beaten = now.tv_sec;
@@ -223,6 +224,8 @@ static uint32_t supervise(pid_t command, int signals, int output, int error) {
       else if (n == 0 || errno != EINTR)
         ends[i].fd = -1, open_ends--;
     }
+    char nudge;
+    if (ends[3].revents & POLLIN && read(port, &nudge, 1) != 1) fail("the port");
     if (!ends[2].revents) continue;
     struct signalfd_siginfo information;
     if (read(signals, &information, sizeof information) < 0) continue;
