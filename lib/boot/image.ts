@@ -68,9 +68,7 @@ function recogniseElf(source: ImageSource): ImageFormat {
   throw new HaxError(
     'ERR_HAX_UNSUPPORTED',
     `${source.name} is a multiboot 2 kernel, which cannot be booted yet; give it a multiboot 1 header too`,
-    {
-      hint,
-    },
+    { hint },
   );
 }
 

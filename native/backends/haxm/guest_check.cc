@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <string>
 
+#include "backends/haxm/processor.h"
 #include "backends/haxm/requests.h"
 
 namespace hax::haxm {
@@ -10,8 +11,6 @@ namespace hax::haxm {
 namespace {
 
 constexpr uint64_t kReservedFlags = ~uint64_t{0x3fffff} | 0x8028;
-constexpr uint64_t kCr0Pe = 1;
-constexpr uint64_t kCr0Pg = 0x80000000;
 // Access rights (Intel SDM vol. 3, 24.4.1).
 constexpr uint32_t kType = 0xf;
 constexpr uint32_t kCodeOrData = 0x10;

@@ -7,19 +7,15 @@
 
 #include "backends/haxm/guest_check.h"
 #include "backends/haxm/haxm.h"
+#include "backends/haxm/processor.h"
 
 namespace hax::haxm {
 
 namespace {
 
-constexpr uint32_t kEfer = 0xc0000080;
 constexpr uint32_t kApicBase = 0x1b;
-// The driver makes LMA itself, of LME and paging.
-constexpr uint64_t kEferLma = 0x400;
 constexpr uint32_t kFsBase = 0xc0000100;
 constexpr uint32_t kGsBase = 0xc0000101;
-constexpr uint64_t kCr0Pg = 0x80000000;
-constexpr uint64_t kCr4Pae = 0x20;
 constexpr uint64_t kAlwaysFlag = 2;  // of RFLAGS, Intel SDM vol. 1, 3.4.3
 constexpr uint64_t kTrapFlag = 0x100;
 constexpr size_t kFlags = 17;  // in StateBlock::general

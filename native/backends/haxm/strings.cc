@@ -2,16 +2,12 @@
 #include <cstring>
 
 #include "backends/haxm/haxm.h"
+#include "backends/haxm/processor.h"
 
 namespace hax::haxm {
 
 namespace {
 
-constexpr uint32_t kEfer = 0xc0000080;
-constexpr uint64_t kCr0Pg = 0x80000000;
-constexpr uint64_t kCr4Pse = 0x10;
-constexpr uint64_t kCr4Pae = 0x20;
-constexpr uint64_t kEferLma = 0x400;
 constexpr uint32_t kLong = 0x2000;  // of a code segment's access rights
 constexpr uint64_t kPresent = 1;    // of an entry of a page table
 constexpr uint64_t kLarge = 0x80;
