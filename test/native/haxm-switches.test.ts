@@ -308,4 +308,22 @@ describeModel('the library', () => {
       return [list.length, kind, vcpu.getState().rax, vcpu.haxm.getCpuid().find((e) => e.function === 0x80000002).eax];`;
     expect(library(calls, { HAX_HAXM_CPUID: '1' })).toEqual([18, 'hlt', 0x64636261, 0x64636261]);
   });
+
+  test('sees interrupts of the host though the user has as many signals waiting as he may have', () => {
+    // The model makes them of signals: refused, a guest whose kick comes right before an entry would run on for ever.
+    const script = `
+      require('node:child_process').execFileSync('prlimit', ['--sigpending=0', '--pid', String(process.pid)], { env: { PATH: process.env.PATH } });
+      const { Hypervisor, realMode } = require(${JSON.stringify(root)});
+      const vm = Hypervisor.open({ backend: 'haxm' }).createVm({ irqchip: 'user' });
+      vm.mapMemory({ gpa: 0, size: 0x10000 });
+      vm.memory.write(0x1000, Uint8Array.of(0xeb, 0xfe));
+      const vcpu = vm.createVcpu();
+      vcpu.setState(realMode({ ip: 0x1000 }));
+      const run = vcpu.run();
+      const look = () => (vcpu.counters.interrupted < 3 ? setTimeout(look, 20) : vcpu.stop());
+      look();
+      run.then(({ reason }) => console.log(reason));`;
+    const { stdout, stderr } = onModel(['-e', script], {});
+    expect({ stdout, stderr }).toEqual({ stdout: 'killed\n', stderr: '' });
+  });
 });
