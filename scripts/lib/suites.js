@@ -28,8 +28,10 @@ const TEST_ALONE = 100_000;
 
 const LONG = process.env.HAX_TEST_LONG === '1';
 
-// What stands before a command so that its device is another one. Files that begin with kvm- are for KVM alone; those that begin with
-// haxm- or test- bring their own model or no device, and bench chooses its devices itself. Many workers are worth the model's time at night.
+// Whether a test file has tests of each backend, or of HAXM (test/support/hosts.ts): what it says of others is the same beside the model.
+const isForHaxm = (file) => /^\s*describe(EachBackend|Haxm)\(/m.test(fs.readFileSync(file, 'utf8'));
+
+// What stands before a command so that its device is another one. Many workers are worth the model's time at night.
 const DEVICES = {
   kvm: { name: '', label: '', before: [], env: {}, wants: () => true },
   haxm: {
@@ -37,7 +39,7 @@ const DEVICES = {
     label: ', HAXM model',
     before: [path.join(root, 'scripts/with-haxm-model')],
     env: { HAX_TEST_BACKENDS: 'haxm' },
-    wants: (file) => !/^((kvm|haxm|test)-|bench\.)/.test(path.basename(file)) && (LONG || !/^many-workers\./.test(path.basename(file))),
+    wants: (file) => isForHaxm(file) && (LONG || path.basename(file) !== 'many-workers.test.ts'),
   },
 };
 
