@@ -193,6 +193,8 @@ export class Pit8254 implements Device<Pit8254State> {
     const counters = this.#counters.map((_, n) => Counter.read(from, n));
     from.end();
 
+    // Ticks count from another time now: a timer for the same one would come at the time of the old.
+    this.#setTimer(Infinity);
     this.#epoch = this.#clock.now() - phase;
     const tick = this.#tick();
     this.#counters.forEach((counter, n) => counter.restore(counters[n], tick));

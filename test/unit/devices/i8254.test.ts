@@ -564,6 +564,22 @@ describe('restore', () => {
     expect(other.refreshToggle).toBe(first.pit.refreshToggle);
   });
 
+  it('goes back to where it was, as often as wanted', () => {
+    const { pit, clock, edges } = bench();
+    program(pit, 0, 0, 4772);
+    const saved = pit.save();
+    for (let i = 0; i < 3; i++) {
+      clock.advance(1_000_000);
+      pit.restore(saved);
+      const start = clock.now();
+      clock.advance(3_000_000);
+      expect(edges.at).toEqual([]);
+      pit.restore(saved);
+      clock.advance(10_000_000);
+      expect(edges.at.splice(0)).toEqual([ticksIn(start + 3_000_000) + 4773]);
+    }
+  });
+
   it.each([
     [{ loadIn1: 5 }, /load no count/],
     [{ counting2: true }, /counts without a count/],
