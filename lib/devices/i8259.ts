@@ -14,6 +14,7 @@
  */
 import type { Device, DeviceState } from '../bus/device';
 import { disconnected, type IrqLine } from '../bus/irq-line';
+import { checkBoolean } from '../util/check';
 import { StateReader } from './state';
 
 /** Address line A0. */
@@ -276,6 +277,7 @@ export class Pic8259 implements Device<Pic8259State> {
   }
 
   #setInput(bit: number, on: boolean): void {
+    checkBoolean(on, 'level');
     const r = this.#r;
     if (((r.inputs & bit) !== 0) === on) return;
     r.inputs ^= bit;

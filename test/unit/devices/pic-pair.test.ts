@@ -93,6 +93,13 @@ describe('PicPair', () => {
     expect(() => pair.line(2)).toThrow(/IRQ 2 of a PC is line 9/);
   });
 
+  it('lines take levels and nothing like them, as those of the kernel', () => {
+    const pair = new PicPair();
+    pair.line(4).set(true);
+    for (const wrong of [1, 0, undefined, 'high']) expect(() => pair.line(4).set(wrong as never)).toThrow(badArgument);
+    expect(pair.master.save().inputs).toBe(1 << 4);
+  });
+
   it.each([0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15])('line %p has its vector and its services', (number) => {
     const pair = pc();
     const { source, master, slave } = pair;
