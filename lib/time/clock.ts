@@ -8,7 +8,10 @@ import { invalidArgument } from '../util/errors';
 export interface Clock {
   /** Nanoseconds since an arbitrary start; never goes back. A safe integer for about 104 days. */
   now(): number;
-  /** Calls back once at or after `deadline` (same scale as now()); a deadline in the past means as soon as possible. */
+  /**
+   * Calls back once at or after `deadline` (same scale as now()); a deadline in the past means as soon as possible, Infinity never. Throws
+   * ERR_HAX_INVALID_ARGUMENT for one that is no number.
+   */
   at(deadline: number, callback: () => void): Timer;
 }
 
@@ -27,6 +30,7 @@ export class RealClock implements Clock {
   }
 
   at(deadline: number, callback: () => void): Timer {
+    checkTimer(deadline, callback);
     // Node rounds down to whole milliseconds and caps at 2^31 - 1 ms: look again when it fires.
     const longest = 2 ** 31 - 1;
     let handle: NodeJS.Timeout;
@@ -57,6 +61,7 @@ export class ManualClock implements Clock {
   }
 
   at(deadline: number, callback: () => void): Timer {
+    checkTimer(deadline, callback);
     const timer = { deadline: Math.max(Math.ceil(deadline), this.#now), sequence: this.#sequence++, callback };
     this.#timers.add(timer);
     return { cancel: () => void this.#timers.delete(timer) };
@@ -86,4 +91,10 @@ export class ManualClock implements Clock {
     }
     this.#now = Math.max(this.#now, end);
   }
+}
+
+/** No time is at or after NaN: a clock would look for it for ever. */
+function checkTimer(deadline: unknown, callback: unknown): void {
+  if (typeof deadline !== 'number' || Number.isNaN(deadline)) throw invalidArgument(`a deadline is in nanoseconds, not ${shown(deadline)}`);
+  if (typeof callback !== 'function') throw invalidArgument(`what a clock calls back is a function, not ${shown(callback)}`);
 }

@@ -167,3 +167,11 @@ describe('RealClock', () => {
     });
   });
 });
+
+it.each([new ManualClock(), new RealClock()])('a deadline that is no number, and a callback that is no function, are refused', (clock) => {
+  for (const deadline of [NaN, undefined, 5n, '5']) {
+    expect(codeOf(() => clock.at(deadline as number, () => undefined))).toBe('ERR_HAX_INVALID_ARGUMENT');
+  }
+  expect(codeOf(() => clock.at(0, undefined as unknown as () => void))).toBe('ERR_HAX_INVALID_ARGUMENT');
+  clock.at(Infinity, () => undefined).cancel();
+});
