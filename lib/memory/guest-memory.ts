@@ -156,17 +156,25 @@ export class GuestMemory implements GuestMemoryAccess {
     while (low < high) {
       const middle = (low + high) >>> 1;
       const region = this.#regions[middle];
-      if (gpa < region.gpa) high = middle;
-      else if (gpa > region.last) low = middle + 1;
-      else return region;
+      if (gpa >= region.gpa && gpa <= region.last) return region;
+      if (gpa > region.last) low = middle + 1;
+      else high = middle;
     }
     return undefined;
   }
 
-  /** A copy of `length` bytes. Throws ERR_HAX_MEMORY where some of them are not mapped. */
+  /** A copy of `length` bytes. Throws ERR_HAX_MEMORY where some of them are not mapped, ERR_HAX_UNSUPPORTED where no array is that large. */
   read(gpa: number, length: number): Uint8Array {
     this.#checkRange(gpa, length);
-    const bytes = new Uint8Array(length);
+    let bytes: Uint8Array;
+    try {
+      bytes = new Uint8Array(length);
+    } catch (cause) {
+      throw new HaxError('ERR_HAX_UNSUPPORTED', `this runtime has no array of ${hex(length)} bytes for a copy of guest memory`, {
+        hint: 'Use readInto() or views, piece by piece.',
+        cause,
+      });
+    }
     this.readInto(gpa, bytes);
     return bytes;
   }

@@ -109,6 +109,12 @@ describe('GuestMemory', () => {
     made.remove(regions[2].region);
     expect(made.regions.map(({ gpa }) => gpa)).toEqual([0x1000, 0x5000]);
     expect(made.regionAt(0x3000)).toBeUndefined();
+    expect([NaN, Infinity, -1].map((gpa) => made.regionAt(gpa))).toEqual([undefined, undefined, undefined]);
+  });
+
+  it('copies no more than an array holds', () => {
+    const { memory: made } = memory([0, 2 ** 45]);
+    expect(codeOf(() => made.read(0, 2 ** 44))).toBe('ERR_HAX_UNSUPPORTED');
   });
 
   it('looks everything up before it moves anything', () => {
