@@ -1,4 +1,4 @@
-import { checkListener, checkObject } from '../util/check';
+import { checkListener, checkObject, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger, hex } from '../util/numbers';
 import type { IoHandler, Width } from './device';
@@ -126,6 +126,9 @@ export function makeClaim(request: RangeRequest, handler: IoHandler, limit: numb
   for (const name of ['read64', 'write64'])
     checkListener((handler as unknown as Record<string, unknown>)[name] ?? undefined, `${name} of a handler`);
   const offset = checkInteger(request.offset ?? 0, 'offset', 0, 2 ** 48);
+  if (request.name !== undefined && typeof request.name !== 'string') {
+    throw invalidArgument(`name of a range must be text, not ${shown(request.name)}`);
+  }
   const own: unknown = (handler as { name?: unknown }).name;
   return new Claim(range, request.name ?? (typeof own === 'string' && own !== '' ? own : 'a handler'), handler, offset);
 }

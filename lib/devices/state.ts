@@ -1,4 +1,5 @@
 import type { DeviceState } from '../bus/device';
+import { shown } from '../util/check';
 import { HaxError } from '../util/errors';
 
 /**
@@ -16,8 +17,8 @@ export class StateReader {
     if (typeof state !== 'object' || state === null) throw this.#damaged('is not an object');
     this.#members = new Map(Object.entries(state));
     const own = state as Partial<DeviceState>;
-    if (this.#take('device') !== device) throw this.#damaged(`is of ${String(own.device)}`);
-    if (this.#take('version') !== version) throw this.#damaged(`has version ${String(own.version)}, not ${version}`);
+    if (this.#take('device') !== device) throw this.#damaged(`is of ${shown(own.device)}`);
+    if (this.#take('version') !== version) throw this.#damaged(`has version ${shown(own.version)}, not ${version}`);
   }
 
   /** A whole number in [min, max]. */

@@ -181,6 +181,7 @@ describe('PortBus', () => {
     [{ at: 0xffff, length: 2 }, recorder()],
     [{ at: 0, length: 0 }, recorder()],
     [{ at: 0, length: 1, offset: -1 }, recorder()],
+    [{ at: 0, length: 1, name: Symbol('port') }, recorder()],
     [null, recorder()],
     [{ at: 0, length: 1 }, null],
     [{ at: 0, length: 1 }, {}],

@@ -15,7 +15,11 @@ describe('StateReader', () => {
   it('names the device and what is wrong', () => {
     const from = (): StateReader => new StateReader(state, 'chip', 2);
     expect(() => new StateReader(null, 'chip', 2)).toThrow(refused(/^the saved state for chip is not an object$/));
-    expect(() => new StateReader({ ...state, device: 'other' }, 'chip', 2)).toThrow(refused(/is of other$/));
+    expect(() => new StateReader({ ...state, device: 'other' }, 'chip', 2)).toThrow(refused(/is of "other"$/));
+    // String() would throw of it.
+    const odd = { toString: 1 } as unknown as string;
+    expect(() => new StateReader({ ...state, device: odd }, 'chip', 2)).toThrow(refused(/is of a value of type object$/));
+    expect(() => new StateReader({ ...state, version: odd }, 'chip', 2)).toThrow(refused(/has version a value of type object, not 2$/));
     expect(() => new StateReader(state, 'chip', 3)).toThrow(refused(/has version 2, not 3$/));
     expect(() => from().integer('count', 0, 2)).toThrow(refused(/has a count that is not a whole number from 0 to 2$/));
     expect(() => from().integer('missing', 0, 2)).toThrow(refused(/missing/));
