@@ -70,7 +70,7 @@ export { KeyboardReset } from './devices/keyboard-reset';
 export { Pvpanic, type PvpanicEvent } from './devices/pvpanic';
 export { Pic8259, type Pic8259Options } from './devices/i8259';
 export { PicPair } from './devices/pic-pair';
-export { Mc146818, type Mc146818State } from './devices/mc146818';
+export { Mc146818, type Mc146818Options, type Mc146818State } from './devices/mc146818';
 export { Pit8254, type Pit8254Options } from './devices/i8254';
 export { SpeakerPort, type SpeakerTimer } from './devices/speaker-port';
 export { AcpiPm, type AcpiPmOptions } from './devices/acpi-pm';

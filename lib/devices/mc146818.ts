@@ -12,6 +12,7 @@
  */
 import type { Device, DeviceState } from '../bus/device';
 import type { Clock } from '../time/clock';
+import { checkInteger } from '../util/numbers';
 import { StateReader } from './state';
 
 const indexPort = 0;
@@ -47,13 +48,18 @@ const yearZero = -62_167_219_200_000;
 /** Longer than the ten thousand years that the bytes can say. */
 const maxTime = 4e14;
 
-/** As a BIOS leaves it: a 32 kHz crystal and the usual rate; 24 hours, BCD. */
-function freshRam(): Uint8Array {
-  const ram = new Uint8Array(ramSize);
-  ram[registerA] = 0x26;
-  ram[registerB] = hours24;
-  return ram;
+/** What a Mc146818 is connected to. */
+export interface Mc146818Options {
+  /** The time by which it counts. */
+  clock: Clock;
+  /** The time at power-on and after a reset, UTC, milliseconds since 1970; from there on the clock counts. */
+  now: () => number;
+  /** Bytes of the RAM as the battery has kept them: index and value of each. The others are 0. */
+  ram?: Iterable<readonly [index: number, value: number]> | undefined;
 }
+
+/** The index of the first byte behind the registers. */
+const firstOfRam = 0x0e;
 
 export interface Mc146818State extends DeviceState {
   readonly device: 'mc146818';
@@ -79,13 +85,20 @@ export class Mc146818 implements Device<Mc146818State> {
   #base = 0;
   #origin = 0;
   #index = 0;
-  #ram = freshRam();
+  /** As a BIOS leaves it: a 32 kHz crystal and the usual rate; 24 hours, BCD. */
+  readonly #freshRam = new Uint8Array(ramSize);
+  #ram: Uint8Array;
   #held: number[] = [];
 
-  /** `now` gives the time at power-on and after a reset, UTC, milliseconds since 1970; from there on the clock counts. */
-  constructor({ clock, now }: { clock: Clock; now: () => number }) {
+  constructor({ clock, now, ram = [] }: Mc146818Options) {
     this.#clock = clock;
     this.#now = now;
+    this.#freshRam[registerA] = 0x26;
+    this.#freshRam[registerB] = hours24;
+    for (const [index, value] of ram) {
+      this.#freshRam[checkInteger(index, 'index of CMOS RAM', firstOfRam, ramSize - 1)] = checkInteger(value, 'byte of CMOS RAM', 0, 0xff);
+    }
+    this.#ram = this.#freshRam.slice();
     this.#startAt(now());
   }
 
@@ -105,7 +118,7 @@ export class Mc146818 implements Device<Mc146818State> {
 
   reset(): void {
     this.#index = 0;
-    this.#ram = freshRam();
+    this.#ram = this.#freshRam.slice();
     this.#held = [];
     this.#startAt(this.#now());
   }

@@ -20,7 +20,7 @@ import type { Clock } from '../time/clock';
 import { BoardClock } from './board-clock';
 import type { ConsolePort } from './console-port';
 import { loadUserIrqchip } from './load';
-import { bootArea, memoryMap, ports, ramRanges } from './layout';
+import { bootArea, cmosMemory, memoryMap, ports, ramRanges } from './layout';
 import { HaxError } from '../util/errors';
 import { checkInteger } from '../util/numbers';
 import { acpiKind, addPower } from './power';
@@ -77,7 +77,8 @@ export class Board {
       if (this.vm.userIrqchip) loadUserIrqchip().addUserTimers(this.vm, this.vm.userIrqchip, options.clock);
       else this.#claimKernelPorts();
       // Not told to guests that have ACPI: docs/decisions/0001-acpi-flavour.md.
-      this.vm.ports.add(ports.cmos, new Mc146818({ clock: options.clock, now: () => Date.now() }));
+      const cmos = new Mc146818({ clock: options.clock, now: () => Date.now(), ram: cmosMemory(options.memory) });
+      this.vm.ports.add(ports.cmos, cmos);
       this.#uart = this.#addUart(options);
       this.#debugConsole = this.#addDebugDevices(options);
       if (options.onUnclaimed) {

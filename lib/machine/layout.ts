@@ -67,6 +67,25 @@ export function ramRanges(bytes: number): PhysicalRange[] {
   return ranges;
 }
 
+/**
+ * What a BIOS leaves in the CMOS RAM for boot loaders and kernels that look there how much RAM there is; as QEMU does (hw/i386/pc.c). KiB below 640K
+ * and, twice, from 1M on; 64 KiB from 16M on and from 4G on. What is more than its bytes can say is as much as they can.
+ */
+export function cmosMemory(bytes: number): [index: number, value: number][] {
+  const low = Math.min(bytes, lowRamLimit);
+  const number = (indices: readonly number[], size: number, unit: number): [number, number][] => {
+    const value = Math.min(Math.floor(Math.max(size, 0) / unit), 2 ** (8 * indices.length) - 1);
+    return indices.map((index, i) => [index, (value >>> (8 * i)) & 0xff]);
+  };
+  return [
+    ...number([0x15, 0x16], Math.min(low, 640 * KiB), KiB),
+    ...number([0x17, 0x18], low - extendedStart, KiB),
+    ...number([0x30, 0x31], low - extendedStart, KiB),
+    ...number([0x34, 0x35], low - 16 * MiB, 64 * KiB),
+    ...number([0x5b, 0x5c, 0x5d], bytes - low, 64 * KiB),
+  ];
+}
+
 /** The system address map that the guest is told. Full ACPI has a FACS among its tables, whose global lock is used for good: they are kept. */
 export function memoryMap(bytes: number, acpi: AcpiOptions['platform']['kind']): E820Entry[] {
   const type = acpi === 'full' ? e820Type.nvs : e820Type.acpi;

@@ -22,6 +22,28 @@ function make(): { clock: ManualClock; get: (index: number) => number; put: (ind
 }
 
 describe('Mc146818', () => {
+  it('begins with the RAM that it is given, after a reset too', () => {
+    const ram: [number, number][] = [
+      [0x15, 0x80],
+      [0x7f, 0xff],
+    ];
+    const device = new Mc146818({ clock: new ManualClock(), now, ram });
+    const get = (index: number): number => (device.write(0, index), device.read(1));
+    expect([0x15, 0x16, 0x7f].map(get)).toEqual([0x80, 0, 0xff]);
+    device.write(1, 0x55);
+    expect(get(0x7f)).toBe(0x55);
+    device.reset();
+    expect([0x15, 0x7f, 0x0a].map(get)).toEqual([0x80, 0xff, 0x26]);
+    for (const [index, value] of [
+      [0x0d, 0],
+      [0x80, 0],
+      [0x20, 256],
+    ]) {
+      const attempt = (): unknown => new Mc146818({ clock: new ManualClock(), now, ram: [[index, value]] });
+      expect(attempt).toThrow(expect.objectContaining({ code: 'ERR_HAX_INVALID_ARGUMENT' }));
+    }
+  });
+
   it('tells the time in BCD with 24 hours, over the end of a month', () => {
     const { clock, time } = make();
     expect(time()).toEqual([0x58, 0x59, 0x23, 7, 0x28, 0x11, 0x26, 0x20]);

@@ -2,6 +2,7 @@ import { e820Type } from '../../../lib/boot/e820';
 import {
   acpiArea,
   bootArea,
+  cmosMemory,
   describeLayout,
   ioApicAddress,
   localApicAddress,
@@ -39,6 +40,20 @@ it.each([minMemory, 2 ** 27, 3 * GiB, 8 * GiB])('the map of %i bytes is ascendin
   // What the boot loaders write is RAM, and not where a boot sector and the interrupt table are.
   expect(bootArea.start).toBeGreaterThanOrEqual(0x7e00);
   expect(bootArea.start + bootArea.size).toBeLessThanOrEqual(0x9fc00);
+});
+
+// Below 640K and from 1M on, twice, in KiB; from 16M and from 4G on in 64 KiB.
+it.each<[number, number[]]>([
+  [minMemory, [640, 0, 0, 0, 0]],
+  [8 * 2 ** 20 + 4096, [640, 7 * 1024 + 4, 7 * 1024 + 4, 0, 0]],
+  [64 * 2 ** 20, [640, 63 * 1024, 63 * 1024, 48 * 16, 0]],
+  [3 * GiB, [640, 65535, 65535, 48896, 0]],
+  [8 * GiB, [640, 65535, 65535, 48896, 5 * 16384]],
+  [2 ** 45, [640, 65535, 65535, 48896, 2 ** 24 - 1]],
+])('the CMOS RAM tells how much of %i bytes is where', (bytes, told) => {
+  const ram = new Map(cmosMemory(bytes));
+  const number = (...indices: number[]): number => indices.reduceRight((value, index) => value * 256 + ram.get(index)!, 0);
+  expect([number(0x15, 0x16), number(0x17, 0x18), number(0x30, 0x31), number(0x34, 0x35), number(0x5b, 0x5c, 0x5d)]).toEqual(told);
 });
 
 it('nothing that is not memory lies in RAM', () => {
