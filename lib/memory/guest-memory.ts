@@ -125,9 +125,9 @@ export class GuestMemory implements GuestMemoryAccess {
   readonly #scratch = new DataView(new ArrayBuffer(8));
   readonly #scratchBytes = new Uint8Array(this.#scratch.buffer);
 
-  /** In order of their addresses. */
+  /** In order of their addresses: a list of its own each time, which stays what it is when regions come and go. */
   get regions(): readonly Region[] {
-    return this.#regions;
+    return [...this.#regions];
   }
 
   /** For VirtualMachine.mapMemory(), which has checked the range. */

@@ -109,6 +109,12 @@ describe('GuestMemory', () => {
     made.remove(regions[2].region);
     expect(made.regions.map(({ gpa }) => gpa)).toEqual([0x1000, 0x5000]);
     expect(made.regionAt(0x3000)).toBeUndefined();
+    for (const each of made.regions) made.remove(each);
+    expect(made.regions).toEqual([]);
+  });
+
+  it('has no region at what is no address', () => {
+    const { memory: made } = memory([0, 0x1000]);
     expect([NaN, Infinity, -1].map((gpa) => made.regionAt(gpa))).toEqual([undefined, undefined, undefined]);
   });
 
