@@ -33,6 +33,8 @@ export function sumStatistics(all: readonly ExitStatistics[]): ExitStatistics {
 
 const portCount = 0x10000;
 const tables = new TablePool(portCount);
+/** Half of what 32 bits hold. */
+const carryAt = 2 ** 31;
 /** Of a vCPU that was closed: counting into it has no effect. */
 const closed = new Uint32Array(0);
 
@@ -44,13 +46,31 @@ export class ExitCounters {
   ports = tables.take();
   /** What `ports` had when the vCPU was closed. */
   #last: readonly (readonly [port: number, count: number])[] = [];
+  /** What was taken out of `ports` before it ran over. */
+  readonly #carried = new Map<number, number>();
   readonly pages = new Map<number, number>();
   slices = 0;
 
   /** For loops that are not in a hurry; inline mode counts by itself. */
   count(kind: number, port: number): void {
-    if (kind === (ExitKind.Io as number)) this.ports[port]++;
-    else this.kinds[kind]++;
+    if (kind === (ExitKind.Io as number)) {
+      this.ports[port]++;
+      this.carry(port);
+    } else {
+      this.kinds[kind]++;
+    }
+  }
+
+  /**
+   * Makes room in a port's 32 bits; 64 would cost each exit. Inline mode tells the port of the last exit of each slice: before half of the bits
+   * are used up, any port has been that one many times.
+   */
+  carry(port: number): void {
+    const count = this.ports[port];
+    // Not `<`: a vCPU that was closed has none.
+    if (!(count >= carryAt)) return;
+    this.ports[port] = 0;
+    this.#carried.set(port, (this.#carried.get(port) ?? 0) + count);
   }
 
   countPage(address: number): void {
@@ -70,7 +90,10 @@ export class ExitCounters {
   #portCounts(): readonly (readonly [port: number, count: number])[] {
     if (this.ports === closed) return this.#last;
     const counts: [number, number][] = [];
-    for (let port = 0; port < portCount; port++) if (this.ports[port] > 0) counts.push([port, this.ports[port]]);
+    for (let port = 0; port < portCount; port++) {
+      const count = this.ports[port] + (this.#carried.get(port) ?? 0);
+      if (count > 0) counts.push([port, count]);
+    }
     return counts;
   }
 

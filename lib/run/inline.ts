@@ -118,6 +118,7 @@ class InlineRun extends GuestRun {
       this.fail(error);
     }
     this.inSlice = this.devices.serving = false;
+    this.vcpu.exits.carry(this.u32[portAt]);
     if (this.ended) this.settle();
     else if (this.waits) this.completeIfPaused();
     else this.#adapt(handled);

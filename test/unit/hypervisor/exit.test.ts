@@ -134,6 +134,23 @@ describe('ExitCounters', () => {
     expect([Object.keys(pages).length, pages['0x0']]).toEqual([1024, 2]);
   });
 
+  it("a port's count goes on beyond 32 bits", () => {
+    const counters = new ExitCounters();
+    for (let i = 0; i < 3; i++) {
+      counters.ports[5] += 2 ** 32 - 1;
+      counters.carry(5);
+    }
+    counters.ports[6] = 2 ** 32 - 2;
+    counters.count(ExitKind.Io, 6);
+    counters.count(ExitKind.Io, 5);
+    counters.close();
+    counters.carry(5);
+    expect(counters.snapshot()).toMatchObject({
+      handled: 4 * (2 ** 32 - 1) + 1,
+      ports: { '0x5': 3 * (2 ** 32 - 1) + 1, '0x6': 2 ** 32 - 1 },
+    });
+  });
+
   it('keeps its counts when it is closed, and what others count then is theirs', () => {
     const first = new ExitCounters();
     first.ports[1] = 11;

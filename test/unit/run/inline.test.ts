@@ -162,6 +162,16 @@ it('an entry that fails ends the run with its error', async () => {
   await expect(run(made, out(0x10, 1), exit(ExitKind.None))).rejects.toThrow('no such luck');
 });
 
+it('counts of a port do not run over', async () => {
+  const made = bench();
+  const { exits } = made.vcpu;
+  exits.ports[0x10] = 2 ** 32 - 2;
+  // The vCPU stops in the middle of a slice, and goes on.
+  made.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => Promise.resolve() });
+  await run(made, out(0x10, 1), out(0x10, 1), out(0x10, 1), halt);
+  expect(exits.snapshot().ports).toEqual({ '0x10': 2 ** 32 + 1 });
+});
+
 it('a handler that has writes posted ends the slice, and the next one looks for them', async () => {
   const made = bench();
   const { posted } = made.vcpu.vm as unknown as { posted: { active: boolean; waiting: boolean; onActive: Set<() => void>; drain(): void } };
