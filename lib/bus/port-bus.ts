@@ -174,14 +174,14 @@ export class PortBus {
   #readSlow(claim: Claim, port: number, width: Width): number | PromiseLike<number> {
     const step = this.#step(claim, port, width);
     if (step !== 0) return readParts(this, port, width, step);
-    this.#unclaimed.report(port, width, 'in');
+    if (port < portCount) this.#unclaimed.report(port, width, 'in');
     return truncate(-1, width);
   }
 
   #writeSlow(claim: Claim, port: number, value: number, width: Width): void | PromiseLike<void> {
     const step = this.#step(claim, port, width);
     if (step !== 0) return writeParts(this, port, value, width, step);
-    this.#unclaimed.report(port, width, 'out', truncate(value, width));
+    if (port < portCount) this.#unclaimed.report(port, width, 'out', truncate(value, width));
   }
 
   /** Into what parts an access falls that one call cannot serve: the handler's width, bytes, or 0 for none because nobody is there. */

@@ -79,10 +79,13 @@ describe('PortBus', () => {
 
   it('has nobody beyond port 0xffff', () => {
     const bus = new PortBus();
+    const seen: UnclaimedAccess[] = [];
+    bus.onUnclaimed((access) => seen.push(access));
     bus.add({ at: 0xffff, length: 1 }, recorder());
     bus.add({ at: 0, length: 1 }, recorder());
     expect(bus.read(0xffff, 4)).toBe(0xffffff11);
     expect(bus.write(0xffff, 0, 4)).toBeUndefined();
+    expect(seen).toEqual([]);
   });
 
   it('agrees with a bus of bytes, for any ranges, widths and promises', async () => {
