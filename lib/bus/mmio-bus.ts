@@ -23,8 +23,8 @@ import { readParts, writeParts } from './split';
 import { UnclaimedReports, type UnclaimedListener } from './unclaimed';
 
 /**
- * Guest-physical addresses that are not memory: where memory is mapped as well, guests reach that and no handler (of read-only memory, writes come
- * here). Guests access them with 1 to 8 bytes; 3, 5, 6 and 7 arise where an access crosses a page.
+ * Guest-physical addresses that are not memory: where memory is mapped over a range later, guests reach that and no handler (of read-only memory,
+ * writes come here). Guests access them with 1 to 8 bytes; 3, 5, 6 and 7 arise where an access crosses a page.
  * Handlers see 1, 2 and 4, or 8 where they declare read64 and write64; the parts come low first. An access that reaches beyond the end
  * of its range is split into bytes that are looked up one by one. Unclaimed reads give all-ones, unclaimed writes vanish.
  * What a handler throws passes through.
@@ -40,11 +40,13 @@ export class MmioBus {
   onPost: PostRange | undefined;
   /** For the VM: how doorbells are connected. */
   onDoorbells: ConnectDoorbells | undefined;
+  /** For the VM: throws where no access would come to the bus. */
+  onAdd: ((range: AddressRange, name: string) => void) | undefined;
 
   /**
-   * Gives `length` bytes from guest-physical address `at` on to a handler. Throws ERR_HAX_OVERLAP when one of them has an owner already,
-   * ERR_HAX_INVALID_ARGUMENT when the range is empty or goes beyond 2^53 - 1, ERR_HAX_CLOSED once the VM is closed. Legal while the guest runs, as
-   * is remove().
+   * Gives `length` bytes from guest-physical address `at` on to a handler. Throws ERR_HAX_OVERLAP when one of them has an owner already, or is
+   * memory that the guest can write, ERR_HAX_INVALID_ARGUMENT when the range is empty or goes beyond 2^53 - 1, ERR_HAX_CLOSED once the VM is
+   * closed. Legal while the guest runs, as is remove().
    * The handler's methods are looked up now, once.
    */
   add(request: RangeRequest, handler: IoHandler): Removable {
@@ -54,6 +56,7 @@ export class MmioBus {
     const index = this.#lowerBound(range.first);
     const next = this.#claims[index];
     if (next && next.range.overlaps(range)) throw overlap('MMIO', claim, next);
+    this.onAdd?.(range, claim.name);
     const extras = this.#extras(request, range);
     this.#claims.splice(index, 0, claim);
     return removable(() => {

@@ -2,12 +2,13 @@ import type { UserIrqchip } from '../bus/interrupts';
 import type { IrqLine } from '../bus/irq-line';
 import { MmioBus } from '../bus/mmio-bus';
 import { PortBus } from '../bus/port-bus';
+import { AddressRange } from '../bus/range';
 import { GuestMemory, Region } from '../memory/guest-memory';
 import { SharedBacking, sharedBytes, type SharedMemory } from '../memory/shared-memory';
 import { addon, type NativeVm } from '../native/addon';
 import { checkNames, checkObject } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
-import { checkInteger, parseSize } from '../util/numbers';
+import { checkInteger, hex, parseSize } from '../util/numbers';
 import { requireFeature } from './capabilities';
 import { checkCpuid, packedGuestCpuid, type CpuidEntry } from './cpuid';
 import { Doorbells } from './doorbells';
@@ -96,6 +97,7 @@ export class VirtualMachine {
     this.ports.onDoorbells = (range, bells) => this.#doorbells.add(this, true, range, bells);
     this.mmio.onDoorbells = (range, bells) => this.#doorbells.add(this, false, range, bells);
     this.mmio.onPost = (range) => this.posted.add(false, range);
+    this.mmio.onAdd = (range, name) => this.#checkIsNoMemory(range, name);
     if (!hasKernelIrqchip) this.userIrqchip = makeUserIrqchip?.(this);
   }
 
@@ -252,6 +254,17 @@ export class VirtualMachine {
   /** For a vCPU that closes. */
   forget(vcpu: Vcpu): void {
     this.#vcpus.delete(vcpu.id);
+  }
+
+  /** Guests would reach the memory and never the device. Writes to read-only memory do come. */
+  #checkIsNoMemory(range: AddressRange, name: string): void {
+    const region = this.memory.regions.find(({ gpa, size, readOnly }) => !readOnly && range.overlaps(AddressRange.of(gpa, size)));
+    if (!region) return;
+    throw new HaxError(
+      'ERR_HAX_OVERLAP',
+      `MMIO ${range.toString()} for ${name} would lie in guest memory ${hex(region.gpa)}-${hex(region.last)}, which guests reach instead`,
+      { hint: 'Map memory around the range only, or choose one without memory.' },
+    );
   }
 
   #lowestUnusedId(): number {

@@ -84,6 +84,21 @@ describeEachBackend('memory map', (backend) => {
     expect(vm.memory.readU64(gpa + page - 4)).toBe(0x1122334455667788n);
   });
 
+  it('leaves no device inside memory, where nothing would come to it', () => {
+    const vm = backend.vm();
+    const region = vm.mapMemory({ gpa: page, size: 2 * page });
+    const add = (at: number, length: number): string | undefined =>
+      codeOf(() => vm.mmio.add({ at, length }, { read: () => 0, write: () => undefined }));
+    expect([add(0, page), add(3 * page, page)]).toEqual([undefined, undefined]);
+    const wrong = [add(page, 1), add(3 * page - 1, 1), add(page + 4, 2 * page)];
+    expect(wrong).toEqual(['ERR_HAX_OVERLAP', 'ERR_HAX_OVERLAP', 'ERR_HAX_OVERLAP']);
+    expect(vm.mmio.ownerOf(page)).toBeUndefined();
+    vm.unmapMemory(region);
+    expect(add(page, 2 * page)).toBeUndefined();
+    // Memory may come and go over a device.
+    vm.mapMemory({ gpa: page, size: page });
+  });
+
   it('takes a region away, and another in its place is zero', () => {
     const vm = backend.vm();
     const region = vm.mapMemory({ gpa: 0, size: page });
