@@ -141,7 +141,9 @@ export class Receiver {
   /** IER bit 0: without it no time-out can be seen, and no timer runs. */
   enableTimeOut(wanted: boolean): void {
     this.#timeOutWanted = wanted;
-    this.#armTimer();
+    if (!wanted) this.#stopTimer();
+    else if (this.clock && this.#canTimeOut && this.clock.now() >= this.#timeOutAt) this.#timedOut = true;
+    else this.#armTimer();
   }
 
   /** Takes input from the host, as much as there is room for; returns how many bytes. */

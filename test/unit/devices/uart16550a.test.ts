@@ -365,8 +365,27 @@ describe('16550A: receiver', () => {
     uart.receive(bytes('a'));
     clock.advance(1e9);
     uart.write(ier, 0x01);
-    clock.advance(0);
-    expect(irq.level).toBe(true);
+    expect([irq.level, uart.read(iir)]).toEqual([true, 0xcc]);
+  });
+
+  it('sees a time-out that came while the interrupt was disabled, wherever the state has been meanwhile', () => {
+    const { uart, clock } = bench();
+    uart.write(fcr, 0xc1);
+    uart.write(ier, 0x01);
+    uart.receive(bytes('a'));
+    clock.advance(1e6);
+    uart.receive(bytes('b'));
+    const other = bench();
+    other.uart.restore(uart.save());
+    for (const each of [{ uart, clock }, other]) {
+      each.uart.write(ier, 0x00);
+      each.clock.advance(1e9);
+    }
+    expect(other.uart.save()).toEqual(uart.save());
+    for (const each of [uart, other.uart]) {
+      each.write(ier, 0x01);
+      expect(each.read(iir)).toBe(0xcc);
+    }
   });
 
   it('times out at once without a clock', () => {
