@@ -42,6 +42,8 @@ class InlineRun extends GuestRun {
   readonly #enter: () => void;
   #cap = shortCap;
   #idle = false;
+  /** Taken out of HLT for an interrupt, and not in the guest since. */
+  #woken = false;
   #lastHaltCheck = nowNs();
   /** The slices from now on look for posted writes: this one ends, so that the hot path need not ask whether they do. */
   readonly #startsToPost = (): void => {
@@ -90,6 +92,11 @@ class InlineRun extends GuestRun {
     this.#runner.wake();
   }
 
+  protected override interruptPending(): void {
+    this.#woken ||= this.halted;
+    super.interruptPending();
+  }
+
   /** No slice is in progress while other JavaScript runs. */
   protected override leave(): void {
     this.settle();
@@ -109,6 +116,11 @@ class InlineRun extends GuestRun {
     this.inSlice = this.devices.serving = true;
     let handled = 0;
     try {
+      if (this.#woken && !this.waits) {
+        // An interrupt that was taken back before the guest could have it has woken nobody.
+        this.#woken = false;
+        this.halted = !this.source!.pending;
+      }
       if (!this.waits) {
         // The first exit ends a long slice: what its handler leaves to promises and ticks is not to wait for the rest.
         this.over = this.#cap > shortCap;

@@ -696,6 +696,23 @@ describe('interrupt controllers of ours', () => {
     expect(made.native.injected).toEqual([0x20]);
   });
 
+  it('an interrupt that is taken back before the guest has it does not end a halt', () => {
+    const source = new Source();
+    const made = bench({ source });
+    made.native.rflags = 0x202n;
+    void made.vcpu.run();
+    mockScript.push(halt);
+    expect(mockSlice()).toBe(next.park);
+    source.raise(0x20);
+    source.queue.length = 0;
+    mockScript.push(out(0x10, 1));
+    expect([mockSlice(), mockScript.length]).toEqual([next.park, 1]);
+    source.raise(0x21);
+    ready(true);
+    expect([mockSlice(), mockScript.length, made.native.injected]).toEqual([next.goOn, 0, [0x21]]);
+    made.vcpu.stop();
+  });
+
   it('a halt with an interrupt that waits is none', () => {
     const source = new Source();
     const made = bench({ source });
