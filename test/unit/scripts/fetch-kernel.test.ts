@@ -24,9 +24,9 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-function fetchKernel(extra: NodeJS.ProcessEnv = {}): Promise<{ status: number | null; stdout: string; stderr: string }> {
+function fetchKernel(extra: NodeJS.ProcessEnv = {}, cwd?: string): Promise<{ status: number | null; stdout: string; stderr: string }> {
   const PATH = `${path.join(directory, 'bin')}:${process.env.PATH}`;
-  const child = spawn(command, { env: { ...process.env, PATH, HAX_CACHE_DIR: path.join(directory, 'cache'), ...extra } });
+  const child = spawn(command, { env: { ...process.env, PATH, HAX_CACHE_DIR: path.join(directory, 'cache'), ...extra }, cwd });
   const said = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) child[name].on('data', (bytes: Buffer) => (said[name] += bytes.toString()));
   return new Promise((resolve) => child.on('close', (status) => resolve({ status, ...said })));
@@ -53,4 +53,8 @@ it('needs no HOME', async () => {
   program('getent', `[ "$*" = 'passwd ${userInfo().uid}' ] && echo 'x:x:1:1::${directory}/home:/bin/sh'`);
   const without = { HOME: undefined, HAX_CACHE_DIR: undefined, XDG_CACHE_HOME: undefined };
   expect((await fetchKernel(without)).stdout).toBe(`${directory}/home/.cache/node-hax/guest-kernel/vmlinuz-9-cloud\n`);
+});
+
+it('a cache directory may be named from where one is', async () => {
+  expect(await fetchKernel({ HAX_CACHE_DIR: 'cache' }, directory)).toMatchObject({ status: 0, stdout: `${kernel()}\n` });
 });
