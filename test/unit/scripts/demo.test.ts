@@ -38,3 +38,9 @@ it('inside host B it is the KVM of host B that runs, whatever variables choose h
   const env = { HAX_BACKEND: 'null', HAX_KVM_DEVICE: '/dev/other' };
   expect(demo([], env)).toMatchObject({ status: 0, stdout: 'backend kvm, device /dev/kvm\n' });
 });
+
+it('an argument that there is not is refused', () => {
+  const { status, stdout, stderr } = demo(['--hlep']);
+  expect([status, stdout]).toEqual([1, '']);
+  expect(stderr).toMatch(/^demo: unknown argument '--hlep'\nUsage: /);
+});

@@ -1,5 +1,5 @@
 /** What scripts/demo and scripts/test do before they begin: scripts/lib/prepare.js. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
@@ -8,6 +8,7 @@ interface Prepare {
   upToDate(directory: string): boolean;
 }
 
+const root = path.resolve(__dirname, '../../..');
 const { upToDate } = jest.requireActual<Prepare>('../../../scripts/lib/prepare.js');
 let directory: string;
 beforeEach(() => {
@@ -53,14 +54,26 @@ it('so is all where npm was ended before it had noted down what it did', () => {
   expect(upToDate(directory)).toBe(false);
 });
 
+/** A clone in which nothing is installed. */
+function bareClone(): void {
+  rmSync(path.join(directory, 'node_modules'), { recursive: true });
+  for (const each of ['scripts', 'package.json', 'jest.config.js'])
+    cpSync(path.join(root, each), path.join(directory, each), { recursive: true });
+}
+
 it.each(['test', 'demo', 'build', 'test-in-vm', 'sanitize', 'coverage'])(
   'scripts/%s begins in a clone in which nothing is installed yet',
   (name) => {
-    rmSync(path.join(directory, 'node_modules'), { recursive: true });
-    const root = path.resolve(__dirname, '../../..');
-    for (const each of ['scripts', 'package.json', 'jest.config.js'])
-      cpSync(path.join(root, each), path.join(directory, each), { recursive: true });
+    bareClone();
     const usage = execFileSync(process.execPath, [path.join(directory, 'scripts', name), '--help'], { encoding: 'utf8' });
     expect(usage).toMatch(new RegExp(`^Usage: scripts/${name}`));
   },
 );
+
+it('scripts/test does not take one file for all of them', () => {
+  bareClone();
+  const command = [path.join(directory, 'scripts/test'), 'test/unit/testing.test.ts'];
+  const { status, stderr } = spawnSync(process.execPath, command, { encoding: 'utf8' });
+  expect(status).toBe(1);
+  expect(stderr).toMatch(/^test: unknown argument 'test\/unit\/testing\.test\.ts'/);
+});
