@@ -6,6 +6,7 @@ const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const { findHeaders, packageName } = require('./headers.js');
+const { inTurn } = require('./lock.js');
 const { PACKAGES, SetupError, ensure } = require('./packages.js');
 
 const root = path.resolve(__dirname, '../..');
@@ -63,7 +64,7 @@ function checkNode() {
 function prepare(extra, say) {
   checkNode();
   ensure([...PACKAGES.build, ...extra], say);
-  installDependencies(say);
+  inTurn(path.join(root, 'out/setup.lock'), () => installDependencies(say), say);
 }
 
 function build() {
