@@ -159,7 +159,7 @@ function placeKernel(loader: Loader, header: SetupHeader): { load: number; end: 
   const start = Math.min(highLoadAddress, preferredAddress || highLoadAddress);
   const end = Math.max(highLoadAddress + payloadSize, (preferredAddress || highLoadAddress) + size);
   if (!loader.placement.claim('kernel', start, end - start)) {
-    throw noRoom(loader, `${end - start} bytes at ${hex(start)} for its kernel`, loader.memoryRemedy(end) ?? buildLower);
+    throw noRoom(loader, `${end - start} bytes at ${hex(start)} for its kernel`, loader.memoryRemedyAt(start, end) ?? buildLower);
   }
   return { load: highLoadAddress, end };
 }

@@ -3,7 +3,7 @@ import type { CpuStateInit } from '../util/cpu-state';
 import { invalidArgument } from '../util/errors';
 import type { HaxError } from '../util/errors';
 import { checkInteger, hex } from '../util/numbers';
-import { lowRamLimit } from './e820';
+import { e820Type, lowRamLimit } from './e820';
 import type { E820Entry, PhysicalRange } from './e820';
 import { copyToGuest, imageError, readPart, zeroGuest } from './image-source';
 import type { ImageSource } from './image-source';
@@ -102,7 +102,7 @@ export class Loader {
     const at = `${hex(start)} to ${hex(end - 1)}`;
     const other = this.placement.conflict(start, size);
     if (other) throw this.error(`wants its ${what} at ${at}, where its ${other.what} is; build it with separate ranges`);
-    const remedy = this.memoryRemedy(end);
+    const remedy = this.memoryRemedyAt(start, end);
     if (remedy) throw this.error(`wants its ${what} at ${at}; ${remedy}`);
     throw this.error(
       `wants its ${what} at ${at}, which is not all RAM in this machine; make it smaller, or build or load it for another address`,
@@ -113,6 +113,14 @@ export class Loader {
   memoryRemedy(end: number, limit = lowRamLimit): string | undefined {
     if (end <= this.placement.lowTop || end > Math.min(limit, lowRamLimit)) return undefined;
     return `give the guest at least ${Math.ceil(end / 2 ** 20)}M of memory`;
+  }
+
+  /** As {@link memoryRemedy}, for a range at a fixed address: none where a part of it is reserved, however much memory there is. */
+  memoryRemedyAt(start: number, end: number): string | undefined {
+    const reserved = this.options.memoryMap.some(
+      (entry) => entry.type !== e820Type.ram && entry.start < end && start < entry.start + entry.size,
+    );
+    return reserved ? undefined : this.memoryRemedy(end);
   }
 
   /** Puts a structure for the guest into the boot area and returns its address. */

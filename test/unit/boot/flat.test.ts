@@ -1,4 +1,5 @@
 import type { FlatOptions } from '../../../lib/boot/loader';
+import { memoryMap } from '../../../lib/machine/layout';
 import { load, MiB, placed, refusal } from './images';
 
 const code = Buffer.from('b84200f4', 'hex');
@@ -66,6 +67,16 @@ test('refuses an image larger than memory', () => {
   const error = refusal(() => flat({ load: MiB, mode: 32 }, Buffer.alloc(8 * MiB)));
   expect(error.code).toBe('ERR_HAX_IMAGE');
   expect(error.message).toMatch(/^code\.bin wants its contents at 0x100000 to 0x8fffff; give the guest at least 9M of memory/);
+});
+
+test.each([
+  ['in it', 0xa0000, 0x200],
+  ['into it', 0x9fb00, 0x200],
+  ['over it', 0x9fb00, 2 * MiB],
+])('reserved memory, %s, is not told as a want of memory where memory ends behind it', (_, at, size) => {
+  const bytes = Buffer.alloc(size);
+  const { message } = refusal(() => load(bytes, { format: 'flat', flat: { load: at, mode: 32 }, memoryMap: memoryMap(MiB, 'full') }));
+  expect(message).toMatch(/which is not all RAM in this machine; make it smaller, or build or load it for another address$/);
 });
 
 test('refuses an address where no memory is, of any size', () => {
