@@ -1,4 +1,6 @@
 /** What of a command line can be told to be wrong before there is a device: for runs and for --print-layout the same. */
+import type { Stats } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { ports, takenPorts } from '../machine/layout';
 import type { MachineOptions } from '../machine/machine';
 import { hex } from '../util/numbers';
@@ -25,12 +27,16 @@ export function checkOptions(image: string | undefined, options: RunCommandOptio
   refuseLaterOptions(options);
   if (image === '') throw new UsageError('IMAGE must not be empty');
   if (options.initrd?.includes('')) throw new UsageError('--initrd must not be empty');
+  if (options.trace === '') throw new UsageError('--trace must not be empty');
+  if (options.statsFile === '') throw new UsageError('--stats-file must not be empty');
   const serial = parseSerial(options.serial);
   const debugConsole = options.debugcon === undefined ? undefined : parseDebugConsole(options.debugcon);
   const machine = machineOptions(image ?? '', options);
   checkCpus(options);
   checkPorts(options, debugConsole?.port);
-  refuseInputs(image, options, serial, debugConsole);
+  const outputs = outputsOf(options, serial, debugConsole);
+  refuseInputs(image, options, outputs);
+  refuseOneFileForTwo(outputs);
   return { serial, machine, debugConsole };
 }
 
@@ -69,24 +75,48 @@ function checkPorts({ irqchip, debugExit, debugExitPort }: RunCommandOptions, de
   if (debugConsole !== undefined) claim('--debugcon', { at: debugConsole, length: 1, owner: 'the debug console is' });
 }
 
+interface Output {
+  option: string;
+  path: string;
+}
+
+/** The files that a run writes. */
+function outputsOf({ trace, statsFile }: RunCommandOptions, serial: SerialTarget, debugConsole: DebugConsoleTarget | undefined): Output[] {
+  const outputs = [
+    { option: '--serial', path: serial.kind === 'file' ? serial.path : undefined },
+    { option: '--debugcon', path: debugConsole?.path },
+    { option: '--trace', path: trace },
+    { option: '--stats-file', path: statsFile },
+  ];
+  return outputs.filter((output): output is Output => output.path !== undefined);
+}
+
+/** Each begins its file anew; not where it is standard output or error, which are gone on with, nor in what is no file (a FIFO, /dev/null). */
+function refuseOneFileForTwo(outputs: readonly Output[]): void {
+  const owners = new Map<string, string>();
+  for (const { option, path } of outputs) {
+    const file = statOf(path);
+    if (file && (!file.isFile() || standardStream(path) !== undefined)) continue;
+    const directory = file ? undefined : statOf(dirname(path));
+    const key = file ? identity(file) : directory ? `${identity(directory)}/${basename(path)}` : path;
+    const owner = owners.get(key);
+    if (owner) throw new UsageError(`${option} ${path} would overwrite what ${owner} writes there; give it a file of its own`);
+    owners.set(key, option);
+  }
+}
+
+/** The same for all names of a file. */
+function identity({ dev, ino }: Stats): string {
+  return `${dev}:${ino}`;
+}
+
 /** An output is emptied when it is opened: it must not be what the machine boots. */
-function refuseInputs(
-  image: string | undefined,
-  { initrd = [], trace, statsFile }: RunCommandOptions,
-  serial: SerialTarget,
-  debugConsole: DebugConsoleTarget | undefined,
-): void {
+function refuseInputs(image: string | undefined, { initrd = [], trace }: RunCommandOptions, outputs: readonly Output[]): void {
   if (trace !== undefined && standardStream(trace) !== undefined) {
     throw new UsageError(`--trace ${trace} would overwrite what else goes there; give it a file of its own`);
   }
-  const outputs: [option: string, path: string | undefined][] = [
-    ['--serial', serial.kind === 'file' ? serial.path : undefined],
-    ['--debugcon', debugConsole?.path],
-    ['--trace', trace],
-    ['--stats-file', statsFile],
-  ];
-  for (const [option, path] of outputs) {
-    const file = path === undefined ? undefined : statOf(path);
+  for (const { option, path } of outputs) {
+    const file = statOf(path);
     if (!file?.isFile()) continue;
     const same = [...(image === undefined ? [] : [image]), ...initrd].find((input) => {
       const other = statOf(input);

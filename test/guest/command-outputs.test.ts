@@ -1,5 +1,6 @@
 /** What `hax run` does about outputs that cannot be written. */
 import { linkSync, readFileSync, symlinkSync } from 'node:fs';
+import * as path from 'node:path';
 import { commandFile, hax, shell } from '../support/command';
 import { describeKvm } from '../support/hosts';
 import { bootSector, ending, Files, place, print as say } from './images';
@@ -62,6 +63,29 @@ describeKvm('outputs', () => {
     }
     expect(readFileSync(initrd, 'utf8')).toBe('ram disk');
     expect(readFileSync(image)).toHaveLength(512);
+  });
+
+  it('of which two go to one file are refused, by whatever names', async () => {
+    const both = files.write('both', 'of before');
+    linkSync(both, files.at('both-link'));
+    const twice: string[][] = [
+      ['--trace', both, '--stats-file', files.at('both-link')],
+      ['--serial', `file:${both}`, '--debugcon', `0xe9,file:${both}`],
+      ['--serial', `file:${files.at('new')}`, '--trace', `${path.dirname(both)}/../${path.basename(path.dirname(both))}/new`],
+    ];
+    for (const options of twice) {
+      const { status, stderr } = await hax(['run', image, ...options]);
+      const [first, , second] = options;
+      expect({ status, stderr }).toEqual({
+        status: 2,
+        stderr: expect.stringMatching(new RegExp(`^hax: ${second} \\S+ would overwrite what ${first} writes .*\\n$`)),
+      });
+    }
+    expect(readFileSync(both, 'utf8')).toBe('of before');
+    expect(await hax(['run', image, '--trace', '/dev/null', '--stats-file', '/dev/null'])).toMatchObject({ status: 0, stderr: '' });
+    const out = files.at('out-of-two');
+    expect(await shell(`hax run ${image} --serial file:/dev/stdout --stats-file /dev/stdout >${out}`)).toMatchObject({ status: 0 });
+    expect(readFileSync(out, 'utf8')).toMatch(/^guest\r\n\{\n/);
   });
 
   it('to standard output keep what is there', async () => {

@@ -15,6 +15,8 @@ describe('a command line that cannot work: status 2 and one line that names what
     ['an option without its value', ['run', good, '--memory'], /--memory/],
     ['an unknown option without a better one', ['run', '--bogus', good], /hax run --help lists them/],
     ['an unknown command', ['walk'], /'walk'; hax --help lists them/],
+    ['a trace without a name', ['run', '--trace', '', good], /--trace must not be empty/],
+    ['statistics without a name', ['run', '--stats-file=', good], /--stats-file must not be empty/],
     ['a command with a slip', ['rnu'], /'rnu'; did you mean run\?/],
     ['an option with a slip', ['doctor', '--jsno'], /'--jsno'; did you mean --json\?/],
     ['an argument too many', ['doctor', 'x'], /too many arguments for 'doctor'/],
