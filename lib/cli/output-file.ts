@@ -64,7 +64,12 @@ function open(what: string, path: string, flags: number): number {
     return openSync(path, flags, 0o666);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
-    const told = code === 'ENXIO' ? `${path} is a FIFO that nobody reads; start its reader first` : `${what}: ${message}`;
+    const found = code === 'ENXIO' ? statOf(path) : undefined;
+    const told = found?.isFIFO()
+      ? `${path} is a FIFO that nobody reads; start its reader first`
+      : found?.isSocket()
+        ? `${path} is a socket, which is not opened as a file; give another path`
+        : `${what}: ${message}`;
     throw new HaxError('ERR_HAX_FILE', told, { cause });
   }
 }

@@ -3,7 +3,7 @@ import { fstatSync, unlinkSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { Console } from '../machine/console';
 import { HaxError } from '../util/errors';
-import { fileStream } from './output-file';
+import { fileStream, statOf } from './output-file';
 import type { SerialTarget } from './run-options';
 import { isNullDevice, type StandardOutput } from './standard-output';
 import { stderrStream } from './streams';
@@ -124,7 +124,8 @@ async function listen(console: Console, path: string, stop: StopListener): Promi
   console.resume();
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
-      const remedy = cause.code === 'EADDRINUSE' ? '; remove it if no other program has it' : '';
+      const there = cause.code === 'EADDRINUSE' ? statOf(path) : undefined;
+      const remedy = there ? (there.isSocket() ? '; remove it if no other program has it' : '; it is no socket, choose another path') : '';
       reject(new HaxError('ERR_HAX_FILE', `--serial unix:${path} cannot be made: ${cause.message}${remedy}`, { cause }));
     });
     server.listen(path, resolve);

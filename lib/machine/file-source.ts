@@ -2,6 +2,8 @@ import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import type { ImageSource } from '../boot/image-source';
 import { HaxError } from '../util/errors';
 
+const notRegular = 'is not a regular file; copy it to one';
+
 /** What a caller gives for a kernel or an initrd: a path, or the bytes themselves. */
 export type FileInput = string | Uint8Array;
 
@@ -28,10 +30,7 @@ export class FileSource implements ImageSource {
     this.size = stat.size;
     if (stat.isFile()) return;
     this.close();
-    throw new HaxError(
-      'ERR_HAX_FILE',
-      `${name} ${stat.isDirectory() ? 'is a directory; give the file inside it' : 'is not a regular file; copy it to one'}`,
-    );
+    throw new HaxError('ERR_HAX_FILE', `${name} ${stat.isDirectory() ? 'is a directory; give the file inside it' : notRegular}`);
   }
 
   read(offset: number, length: number): Uint8Array {
@@ -72,10 +71,12 @@ function fileError(name: string, cause: unknown): HaxError {
   const why =
     code === 'ENOENT'
       ? 'does not exist'
-      : code === 'EACCES' || code === 'EPERM'
-        ? 'cannot be read by this user'
-        : code === 'EISDIR'
-          ? 'is a directory; give the file inside it'
-          : `cannot be read: ${(cause as Error).message}`;
+      : code === 'ENXIO' // a socket, or a device that is not there
+        ? notRegular
+        : code === 'EACCES' || code === 'EPERM'
+          ? 'cannot be read by this user'
+          : code === 'EISDIR'
+            ? 'is a directory; give the file inside it'
+            : `cannot be read: ${(cause as Error).message}`;
   return new HaxError('ERR_HAX_FILE', `${name} ${why}`, { cause });
 }

@@ -1,7 +1,7 @@
 /** `hax run` around a machine that does as it is told: streams, terminals, signals, verdicts. */
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { createConnection } from 'node:net';
+import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
@@ -507,7 +507,14 @@ describe('--serial', () => {
 
   it('unix: a path that cannot be', async () => {
     expect(await main(['run', '--serial', `unix:${directory}`, 'image'])).toBe(1);
-    expect(streams.stderr.text).toMatch(/^hax: --serial unix:\S+ cannot be made: .*in use.*; remove it if no other program has it\n$/);
+    expect(streams.stderr.text).toMatch(/^hax: --serial unix:\S+ cannot be made: .*in use.*; it is no socket, choose another path\n$/);
+    const other = createServer().listen(path.join(directory, 'other'));
+    await once(other, 'listening');
+    expect(await main(['run', '--serial', `unix:${directory}/other`, 'image'])).toBe(1);
+    expect(streams.stderr.text).toMatch(/\nhax: --serial unix:\S+ cannot be made: .*in use.*; remove it if no other program has it\n$/);
+    expect(await main(['run', '--serial', `file:${directory}/other`, 'image'])).toBe(1);
+    expect(streams.stderr.text).toMatch(/\nhax: \S+other is a socket, which is not opened as a file; give another path\n$/);
+    other.close();
     expect(await main(['run', '--serial', `unix:/tmp/${'é'.repeat(52)}`, 'image'])).toBe(2);
     expect(streams.stderr.text).toMatch(/hax: --serial unix: takes a path of 107 bytes at most, such as one in \/tmp; this one has 109\n$/);
     expect(mockMade[0]).toMatchObject({ started: false, closed: true });

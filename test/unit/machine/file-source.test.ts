@@ -1,4 +1,5 @@
 import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { FileSource } from '../../../lib/machine/file-source';
@@ -6,7 +7,13 @@ import type { HaxError } from '../../../lib/util/errors';
 
 const directory = mkdtempSync(path.join(tmpdir(), 'file-source-'));
 const file = path.join(directory, 'file');
-afterAll(() => rmSync(directory, { recursive: true }));
+const socket = path.join(directory, 'socket');
+const server = createServer();
+beforeAll(() => new Promise<void>((resolve) => server.listen(socket, resolve)));
+afterAll(() => {
+  server.close();
+  rmSync(directory, { recursive: true });
+});
 beforeEach(() => writeFileSync(file, 'hello, world'));
 
 const refusal = (use: () => unknown): HaxError => {
@@ -47,6 +54,7 @@ it.each([
   ['a directory', () => directory, 'is a directory; give the file inside it'],
   ['below a file', () => path.join(file, 'x'), 'cannot be read: ENOTDIR'],
   ['a device', () => '/dev/null', 'is not a regular file; copy it to one'],
+  ['a socket', () => socket, 'is not a regular file; copy it to one'],
 ])('refuses what is %s', (_what, name, why) => {
   const before = readdirSync('/proc/self/fd').length;
   const { code, message } = refusal(() => new FileSource(name()));
