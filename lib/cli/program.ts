@@ -63,7 +63,7 @@ function program(finish: (result: Promise<number>) => void): Command {
   const name = commandName();
   const hax = new Command(name)
     .description('Run virtual machines on /dev/HAX or /dev/kvm whose hardware is written in TypeScript.')
-    .helpCommand('help [command]', 'Show the help of a command.')
+    .helpCommand(false)
     .configureHelp({ helpWidth: 100 })
     .exitOverride();
   const run = hax
@@ -125,6 +125,16 @@ function program(finish: (result: Promise<number>) => void): Command {
     .command('demo')
     .description('Run a built-in guest that prints a line through the UART.')
     .action(() => finish(import('./demo.js').then(({ demoCommand }) => demoCommand())));
+  // Commander's own shows the help of all to who asks for that of a command that there is not, and does not say so.
+  hax
+    .command('help')
+    .description('Show the help of a command.')
+    .argument('[command]')
+    .action((wanted: string | undefined) => {
+      const found = wanted === undefined ? hax : hax.commands.find((each) => each.name() === wanted);
+      if (!found) return hax.error(`error: unknown command '${wanted}'`);
+      found.help();
+    });
   for (const each of [hax, ...hax.commands]) {
     const called = each === hax ? name : `${name} ${each.name()}`;
     each.configureOutput({

@@ -15,6 +15,8 @@ describe('a command line that cannot work: status 2 and one line that names what
     ['an option without its value', ['run', good, '--memory'], /--memory/],
     ['an unknown option without a better one', ['run', '--bogus', good], /hax run --help lists them/],
     ['an unknown command', ['walk'], /'walk'; hax --help lists them/],
+    ['the help of an unknown command', ['help', 'walk'], /'walk'; hax --help lists them/],
+    ['the help of two commands', ['help', 'run', 'demo'], /too many arguments for 'help'/],
     ['a trace without a name', ['run', '--trace', '', good], /--trace must not be empty/],
     ['statistics without a name', ['run', '--stats-file=', good], /--stats-file must not be empty/],
     ['a command with a slip', ['rnu'], /'rnu'; did you mean run\?/],
