@@ -168,10 +168,10 @@ class Run {
     }
     const verdict = this.#conclude(end, failure);
     this.#statistics();
-    const code = verdict === status.ok && this.losses.any ? status.error : verdict;
     await machine.close();
     // What is stuck in the standard streams would keep the process.
     if (outputs !== 'abandoned') outputs = await Promise.race([stderrDrained(), this.#abandoned]);
+    const code = verdict === status.ok && this.losses.any ? status.error : verdict;
     if (outputs === 'abandoned') leave(code);
     return code;
   }
@@ -230,7 +230,11 @@ class Run {
     const { stats, append } = this.options;
     if (!stats && !statsFile) return;
     const statistics = { commandLine: append ?? '', ...this.machine.statistics };
-    if (stats) stderrStream().write(describeStatistics(statistics));
+    // As with a debug console there, nobody is left to tell.
+    if (stats)
+      stderrStream()
+        .once('error', () => (this.losses.any = true))
+        .write(describeStatistics(statistics));
     try {
       statsFile?.write(`${JSON.stringify(statistics, null, 2)}\n`);
     } catch (error) {

@@ -88,6 +88,10 @@ describeKvm('outputs', () => {
     expect(readFileSync(out, 'utf8')).toMatch(/^guest\r\n\{\n/);
   });
 
+  it('on a standard error that cannot be written make the run no success', async () => {
+    expect(await shell(`hax run ${image} --stats 2>/dev/full`)).toMatchObject({ status: 1, stdout: Buffer.from('guest\r\n') });
+  });
+
   it('to standard output keep what is there', async () => {
     const out = files.at('out');
     const run = (more: string): Promise<{ status: number | undefined }> => shell(`hax run ${image} ${more} >${out}`);
