@@ -1,3 +1,4 @@
+import { shown } from '../util/check';
 import { invalidArgument } from '../util/errors';
 import { checkInteger, hex } from '../util/numbers';
 import type { BootResult, Loader } from './loader';
@@ -18,7 +19,7 @@ export function loadFlat(loader: Loader): BootResult {
   const { load = defaultLoadAddress, entry = load, mode = 16 } = loader.options.flat ?? {};
   checkInteger(load, 'load', 0, 0xffffffff);
   checkInteger(entry, 'entry', 0, 0xffffffff);
-  if (mode !== 16 && mode !== 32 && mode !== 64) throw invalidArgument(`mode must be 16, 32 or 64, not ${JSON.stringify(mode)}`);
+  if (mode !== 16 && mode !== 32 && mode !== 64) throw invalidArgument(`mode must be 16, 32 or 64, not ${shown(mode)}`);
   const { size } = loader.source;
   if (entry < load || entry >= load + size) {
     throw invalidArgument(

@@ -1,4 +1,5 @@
 import type { GuestMemoryAccess } from '../memory/guest-memory';
+import { shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { isBootSector, loadBootSector } from './boot-sector';
 import { isBzImage, loadBzImage } from './bzimage';
@@ -35,7 +36,7 @@ const loaders: Record<ImageFormat, (loader: Loader) => BootResult> = {
 export function loadImage(source: ImageSource, memory: GuestMemoryAccess, options: LoadOptions): BootResult {
   const { format = 'auto' } = options;
   if (format !== 'auto' && !imageFormats.includes(format)) {
-    throw invalidArgument(`format must be auto, ${imageFormats.join(', ')}, not ${JSON.stringify(format)}`);
+    throw invalidArgument(`format must be auto, ${imageFormats.join(', ')}, not ${shown(format)}`);
   }
   const loader = new Loader(source, memory, options);
   if (source.size === 0) throw imageError(source, 'is empty; give an image that was built');

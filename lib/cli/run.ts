@@ -67,7 +67,7 @@ export async function runCommand(image: string | undefined, options: RunCommandO
     trace = openTrace(options.trace, losses);
     machine = new Machine({
       ...checked.machine,
-      ...(debugConsole && { debugConsole }),
+      ...(debugConsole && { debugConsole: { port: debugConsole.port, output: debugConsole.output } }),
       ...(trace && { trace }),
       onProgress: progress.listener,
       output: printed,

@@ -14,7 +14,7 @@ import type { UnclaimedAccess } from '../bus/unclaimed';
 import type { ByteOutput, ByteSink } from '../host/byte-sink';
 import { createSharedMemory, sharedBytes, type SharedMemory } from '../memory/shared-memory';
 import { RealClock } from '../time/clock';
-import { checkListener, checkNames, checkSignal, reasonOf } from '../util/check';
+import { checkBoolean, checkListener, checkNames, checkObject, checkSignal, reasonOf, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger, parseSize } from '../util/numbers';
 import { Board } from './board';
@@ -167,18 +167,19 @@ export class Machine extends EventEmitter<{
   /** Opens the device and loads the kernel; start() runs it. Throws what {@link launch} rejects with. */
   constructor(options: MachineOptions) {
     super();
-    this.#options = checkOptions(options);
-    this.#port = new ConsolePort(options.output, (cause) => this.#failOutput(cause, 'the output of the console'));
-    this.#debugOutput = guarded(options.debugConsole?.output, (cause) => this.#failOutput(cause, 'the output of the debug console'));
+    const own = checkOptions(options);
+    this.#options = own;
+    this.#port = new ConsolePort(own.output, (cause) => this.#failOutput(cause, 'the output of the console'));
+    this.#debugOutput = guarded(own.debugConsole?.output, (cause) => this.#failOutput(cause, 'the output of the debug console'));
     this.#port.onRoom = this.#intermission.look;
     this.ended = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
     // Whoever waits for the console learns of a failure there.
     this.ended.catch(() => undefined);
-    this.#hypervisor = Hypervisor.open(options.backend ? { backend: options.backend } : {});
+    this.#hypervisor = Hypervisor.open(own.backend ? { backend: own.backend } : {});
     try {
-      this.sharedMemory = sharedMemoryOf(options);
-      this.#kernel = this.#open(options.kernel, 'kernel');
-      const initrd = options.initrd ?? [];
+      this.sharedMemory = sharedMemoryOf(own);
+      this.#kernel = this.#open(own.kernel, 'kernel');
+      const initrd = own.initrd ?? [];
       this.#modules = (Array.isArray(initrd) ? initrd : [initrd]).map((input: FileInput, i) => this.#open(input, `initrd ${i}`));
       this.#board = this.#makeBoard();
     } catch (error) {
@@ -393,18 +394,23 @@ export function sharedMemoryOf({ sharedMemory = false, memory = defaultMemory }:
   return sharedMemory;
 }
 
-function checkOptions(options: MachineOptions): MachineOptions {
+function checkOptions(given: MachineOptions): MachineOptions {
   const isInput = (value: unknown): boolean => (typeof value === 'string' && value !== '') || types.isUint8Array(value);
-  if (!isInput(options?.kernel)) throw invalidArgument('kernel must be the path of a file or its bytes as a Uint8Array');
-  checkNames(options, machineOptionNames, 'a machine');
+  if (!isInput(given?.kernel)) throw invalidArgument('kernel must be the path of a file or its bytes as a Uint8Array');
+  checkNames(given, machineOptionNames, 'a machine');
+  const options = copyOptions(given);
   const initrd = options.initrd ?? [];
   if (!(Array.isArray(initrd) ? initrd : [initrd]).every(isInput)) {
     throw invalidArgument('initrd must be the path of a file, its bytes as a Uint8Array, or an array of them');
   }
-  checkInteger(options.cpus ?? 1, 'cpus', 1, 255);
-  if (options.affinity !== undefined && !Array.isArray(options.affinity)) {
-    throw invalidArgument('affinity must be a list with one list of CPUs for each vCPU');
+  if (typeof (options.append ?? '') !== 'string') throw invalidArgument(`append must be a text, not ${shown(options.append)}`);
+  if (options.format !== 'flat') {
+    const name = (['load', 'entry', 'mode'] as const).find((name) => options[name] !== undefined);
+    if (name) throw invalidArgument(`${name} goes with format: 'flat'`);
   }
+  checkInteger(options.cpus ?? 1, 'cpus', 1, 255);
+  checkBoolean(options.threaded ?? false, 'threaded');
+  checkBoolean(options.reboot ?? true, 'reboot');
   const { affinity = [], cpus = 1, threaded = false } = options;
   if (affinity.length > cpus) throw invalidArgument(`affinity has ${affinity.length} lists of CPUs, and the machine ${cpus} vCPUs`);
   for (const list of affinity as readonly (readonly number[] | undefined)[])
@@ -413,8 +419,28 @@ function checkOptions(options: MachineOptions): MachineOptions {
   checkSignal(options.signal);
   checkListener(options.onProgress, 'onProgress');
   checkListener(options.onUnclaimed, 'onUnclaimed');
+  if (!['number', 'boolean'].includes(typeof (options.debugExit ?? false))) {
+    throw invalidArgument(`debugExit must be true, false or a port, not ${shown(options.debugExit)}`);
+  }
   for (const port of [options.debugExit, options.debugConsole?.port]) {
     if (typeof port === 'number') checkInteger(port, 'the port of a debug device', 0, 0xffff);
+  }
+  return options;
+}
+
+/** As they are now: what a program does to its object later is for its next machine, not for the next boot of this one. */
+function copyOptions(given: MachineOptions): MachineOptions {
+  const names = Object.keys(machineOptionNames) as (keyof MachineOptions)[];
+  const options = Object.fromEntries(names.map((name) => [name, given[name]])) as unknown as MachineOptions;
+  const { affinity, debugConsole } = options;
+  if (affinity !== undefined) {
+    if (!Array.isArray(affinity)) throw invalidArgument('affinity must be a list with one list of CPUs for each vCPU');
+    options.affinity = affinity.map((list: unknown) => (Array.isArray(list) ? [...(list as number[])] : (list as number[])));
+  }
+  if (debugConsole) {
+    checkObject(debugConsole, 'debugConsole');
+    checkNames(debugConsole, { port: true, output: true }, 'debugConsole');
+    options.debugConsole = { ...debugConsole };
   }
   return options;
 }

@@ -57,6 +57,7 @@ test.each<[string, FlatOptions, RegExp]>([
   ['an entry before the image', { load: 0x8000, entry: 0x7fff }, /^entry 0x7fff/],
   ['a real-mode entry above 1 MiB', { load: MiB }, /^entry 0x100000 must be at most 0xfffff in 16-bit mode/],
   ['an unknown mode', { mode: 8 as 16 }, /^mode must be 16, 32 or 64, not 8/],
+  ['a mode that JSON has no word for', { mode: 16n as never }, /^mode must be 16, 32 or 64, not 16n/],
 ])('refuses %s', (_, options, message) => {
   const error = refusal(() => flat(options));
   expect(error.code).toBe('ERR_HAX_INVALID_ARGUMENT');
