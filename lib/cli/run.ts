@@ -212,7 +212,7 @@ class Run {
     }
     if (!end) {
       stderrStream().write(describeError(failure));
-      return failure instanceof HaxError && failure.code === 'ERR_HAX_IOCTL' ? status.crash : status.error;
+      return isRefusal(failure) ? status.crash : status.error;
     }
     if (isCrash(end)) {
       tell(`the guest crashed: ${describeCrash(end, this.machine)}`);
@@ -243,6 +243,11 @@ class Run {
       statsFile?.close();
     }
   }
+}
+
+/** By the hypervisor, and not by the rest of the host, where no descriptor is left for a timer for example. */
+function isRefusal(failure: unknown): boolean {
+  return failure instanceof HaxError && failure.code === 'ERR_HAX_IOCTL' && /^(KVM|HAX)_/.test(failure.operation ?? '');
 }
 
 function describeCrash(end: RunEnd, machine: Machine): string {

@@ -266,7 +266,8 @@ describe('status and message of each end', () => {
       1,
       /^hax: OUT to port 0x3f8 failed\nFix the device model/,
     ],
-    ['of the hypervisor', new HaxError('ERR_HAX_IOCTL', 'KVM_RUN failed'), 3, /^hax: KVM_RUN failed\n/],
+    ['of the hypervisor', new HaxError('ERR_HAX_IOCTL', 'KVM_RUN failed', { operation: 'KVM_RUN' }), 3, /^hax: KVM_RUN failed\n/],
+    ['for want of a descriptor', new HaxError('ERR_HAX_IOCTL', 'no epoll', { operation: 'epoll_create1' }), 1, /^hax: no epoll\n/],
   ])('a failure %s', async (_what, error, expected, message) => {
     const { machine, status } = await start();
     machine.fail(error);
