@@ -1,5 +1,5 @@
 /** Where `--serial` leads: the guest's console and the world outside. */
-import { fstatSync, unlinkSync } from 'node:fs';
+import { fstatSync, readFileSync, unlinkSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { Console } from '../machine/console';
 import { HaxError } from '../util/errors';
@@ -62,6 +62,10 @@ function connectStdio(machine: { readonly console: Console }, standard: Standard
     stdin.pipe(console, { end: false });
     return { drained, close: () => void stdin.unpipe(console).destroy() };
   }
+  if (isInBackground()) {
+    stderrStream().write('hax: the terminal is with another job, so that the guest gets no input from it; timeout has --foreground\r\n');
+    return { drained, close: () => void stdin.destroy() };
+  }
   stderrStream().write('hax: Ctrl-A X ends the machine, Ctrl-A Ctrl-A sends Ctrl-A\r\n');
   stdin.setRawMode(true);
   let escaped = false;
@@ -82,11 +86,11 @@ function connectStdio(machine: { readonly console: Console }, standard: Standard
     if (console.writableLength < maxUnread) console.write(Buffer.from(forGuest));
   };
   stdin.on('data', onData);
-  const restore = (): void => void stdin.setRawMode(false);
+  const restore = (): void => void (isInBackground() || stdin.setRawMode(false));
   // Also when something throws that nobody caught.
   process.once('exit', restore);
   // A shell has put it to its own use while we were stopped, and Node sets no mode that it believes to be there.
-  const onContinue = (): void => void stdin.setRawMode(false).setRawMode(true);
+  const onContinue = (): void => void (isInBackground() || stdin.setRawMode(false).setRawMode(true));
   process.on('SIGCONT', onContinue);
   const close = (): void => {
     process.off('SIGCONT', onContinue);
@@ -95,6 +99,24 @@ function connectStdio(machine: { readonly console: Console }, standard: Standard
     stdin.off('data', onData).destroy();
   };
   return { drained, close };
+}
+
+/** Linux's /dev/tty: major 5, minor 0. */
+const ownTerminal = 0x500;
+
+/**
+ * Whether standard input is our terminal, but another job's at the moment: setting its mode would stop us inside the call, where neither SIGTERM
+ * nor the time-out is seen. `timeout` makes a job of its own of what it starts.
+ */
+function isInBackground(): boolean {
+  try {
+    // Behind the name in parentheses: state, parent, process group, session, terminal, the terminal's process group (proc(5)).
+    const [, , group, , terminal, foreground] = readFileSync('/proc/self/stat', 'latin1').split(') ').at(-1)!.split(' ');
+    const { rdev } = fstatSync(stdinNumber);
+    return Number(foreground) > 0 && group !== foreground && (rdev === Number(terminal) >>> 0 || rdev === ownTerminal);
+  } catch {
+    return false; // no Linux
+  }
 }
 
 /** A socket that one client after the other may connect to; what the guest prints meanwhile is dropped. */

@@ -245,3 +245,19 @@ describeKvm('a terminal', () => {
     expect(text).toContain('absent does not exist\r\n');
   });
 });
+
+describeKvm('in the background of its terminal', () => {
+  const halts = files.write('background', bootSector(`${print('guest\r\n')}\n${ending.powerOff}`));
+  const spins = files.write('background-spin', bootSector(ending.spin));
+
+  // Without --foreground timeout makes a job of its own of the command, and waits for it as long as it is stopped.
+  it.each([
+    ['a guest that ends', halts, 60, /no input[^\n]*\n(?:[^\n]*\n)*guest\r+\nstatus 0/],
+    ['one that timeout ends', spins, 2, /no input[^\n]*\nstatus 124/],
+  ])('runs without input: %s', async (_what, image, seconds, expected) => {
+    const job = `timeout -k 30 ${seconds} ${process.execPath} ${commandFile} run ${image}; echo status $?`;
+    const script = files.write('background.sh', job);
+    const { stdout } = await new RunningCommand('script', ['-qec', `sh ${script}`, '/dev/null'], { keepInput: true }).end();
+    expect(stdout.toString()).toMatch(expected);
+  });
+});
