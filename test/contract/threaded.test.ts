@@ -426,6 +426,26 @@ describeKvm('several vCPUs under the controllers of the kernel', (backend) => {
     expect(written).toEqual([0x4e]);
   });
 
+  it.each([0, 1])('are not halted for ever while one has an NMI that waits for its turn (vCPU %p)', async (target) => {
+    const vm = backend.vm({ irqchip: 'kernel' });
+    vm.mapMemory({ gpa: 0, size: ramSize });
+    vm.memory.write(2 * 4, Uint8Array.of(0, 0x20, 0, 0));
+    vm.memory.write(0x2000, assemble('mov al, 0x4e; out 0x10, al; 1: hlt; jmp 1b', { origin: 0x2000 }));
+    const vcpus = [vm.createVcpu({ cpus: 2 }), vm.createVcpu({ cpus: 2 })];
+    for (const vcpu of vcpus) loadGuest(vm, vcpu, guestImage('real', 'cli; 1: hlt; jmp 1b'));
+    for (const vcpu of vcpus) vcpu.mpState = 'runnable';
+    const written: number[] = [];
+    vm.ports.add({ at: 0x10, length: 1 }, sink((value) => void written.push(value))); // prettier-ignore
+    const runs = vcpus.map((vcpu) => vcpu.run());
+    // Between two slices, and the next one ends with a look at who is halted, whoever has it.
+    setTimeout(() => {
+      vcpus[target].kvm.nmi();
+      for (const end = Date.now() + 150; Date.now() < end;);
+    }, 40);
+    expect(await Promise.all(runs)).toEqual([{ reason: 'halted' }, { reason: 'halted' }]);
+    expect(written).toEqual([0x4e]);
+  });
+
   it('wait for an interrupt line as long as it takes', async () => {
     const vm = backend.vm({ irqchip: 'kernel' });
     vm.mapMemory({ gpa: 0, size: ramSize });
