@@ -7,8 +7,13 @@ import { addon, Next, type NativeSliceRunner, type NativeVcpu } from '../native/
 /** Nanoseconds. */
 const sliceLength = 1e6;
 
+/** A turn of the loop. One that keeps nobody alive is a timer, since an immediate of that kind waits until something else wakes the loop. */
+type Turn = { readonly immediate: NodeJS.Immediate } | { readonly timer: NodeJS.Timeout };
+
 export class PlainSliceRunner implements NativeSliceRunner {
-  #turn: NodeJS.Immediate | undefined;
+  #turn: Turn | undefined;
+  /** Keeps the process alive, also while the guest waits and no turn comes. */
+  #alive: NodeJS.Timeout | undefined;
   #ended = false;
   #referenced = true;
   #woken = false;
@@ -22,13 +27,14 @@ export class PlainSliceRunner implements NativeSliceRunner {
   /** Throws where the device of the deadlines cannot be made, as nobody could when a slice begins. */
   start(): void {
     addon().plainSlice(this.vcpu, () => Next.Park, 0);
+    this.#alive = setInterval(() => undefined, 2 ** 30);
     this.#schedule();
   }
 
   stop(): void {
     this.#ended = true;
-    clearImmediate(this.#turn);
-    this.#turn = undefined;
+    clearInterval(this.#alive);
+    this.#cancel();
   }
 
   /** Also from inside a slice: then the park that it returns is void. */
@@ -39,8 +45,11 @@ export class PlainSliceRunner implements NativeSliceRunner {
 
   setReferenced(referenced: boolean): void {
     this.#referenced = referenced;
-    if (referenced) this.#turn?.ref();
-    else this.#turn?.unref();
+    if (referenced) this.#alive?.ref();
+    else this.#alive?.unref();
+    if (!this.#turn) return;
+    this.#cancel();
+    this.#schedule();
   }
 
   setCap(cap: number): void {
@@ -54,8 +63,15 @@ export class PlainSliceRunner implements NativeSliceRunner {
 
   #schedule(): void {
     if (this.#ended || this.#turn) return;
-    this.#turn = setImmediate(() => this.#runSlice());
-    if (!this.#referenced) this.#turn.unref();
+    const run = (): void => this.#runSlice();
+    this.#turn = this.#referenced ? { immediate: setImmediate(run) } : { timer: setTimeout(run, 0).unref() };
+  }
+
+  #cancel(): void {
+    if (!this.#turn) return;
+    if ('timer' in this.#turn) clearTimeout(this.#turn.timer);
+    else clearImmediate(this.#turn.immediate);
+    this.#turn = undefined;
   }
 
   #runSlice(): void {

@@ -79,6 +79,29 @@ describeEachBackend('slices where the event loop is hidden', (backend) => {
     expect(await childReport(worker, { env })).toEqual({ status: 1 });
   });
 
+  it('keep the process also while the guest is paused', async () => {
+    const script = `const { vcpu } = make('${backend.name}', 'spin');
+      vcpu.run({ paused: true }).then(({ reason }) => report({ reason }));
+      setTimeout(() => vcpu.stop(), 30).unref();`;
+    expect(await childReport(script, { env })).toEqual({ reason: 'killed' });
+  });
+
+  it('come although nothing else wakes the loop, when they do not keep the process', async () => {
+    const script = `const { vcpu, vm } = make('${backend.name}', 'outForEver');
+      const waiting = setTimeout(() => undefined, 30_000);
+      let begun;
+      const write = () => {
+        begun ??= vcpu.exits.slices;
+        if (vcpu.exits.slices < begun + 100) return;
+        vcpu.stop();
+        clearTimeout(waiting);
+      };
+      vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write });
+      vcpu.run().then(({ reason }) => report({ reason }));
+      vcpu.setReferenced(false);`;
+    expect(await childReport(script, { env })).toEqual({ reason: 'killed' });
+  });
+
   it('are refused where there is no descriptor for them', async () => {
     const script = `const { openSync, closeSync } = require('node:fs');
       const { vcpu } = make('${backend.name}', 'halt');
