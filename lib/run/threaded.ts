@@ -144,6 +144,12 @@ export class ThreadedRun extends GuestRun {
     else if (!this.waits) this.wake();
   }
 
+  /** An interrupt that came during the pause, and was taken back, has woken nobody. */
+  override resume(): void {
+    if (this.source?.pending) this.halted = false;
+    super.resume();
+  }
+
   /** Asking would have to wait for the guest: {@link lookAtHalted} looks. */
   override isHalted(): boolean {
     return false;
@@ -187,7 +193,7 @@ export class ThreadedRun extends GuestRun {
 
   protected override interruptPending(): void {
     this.interrupt = true;
-    this.halted = false;
+    if (!this.paused) this.halted = false;
     if (this.inSlice || this.waits) return;
     if (this.#runner.ready()) this.#enter();
     else this.#runner.poke();

@@ -222,6 +222,38 @@ describeEachBackend(
       expect(seen).toEqual(['program', 'service']);
     });
 
+    it.each([false, true])('end no halt when they are masked before a pause of it is over; threaded %s', async (threaded) => {
+      const { vm, vcpu } = backend.guest('real', `${listenTo(4)}; nop; out 0x10, al; hlt; out 0x12, al; cli; hlt
+        isr: out 0x11, al; ${endOfInterrupt}; iret`); // prettier-ignore
+      const seen: string[] = [];
+      const told = (what: string): Promise<void> =>
+        new Promise((resolve) => {
+          const port = { at: what === 'asleep' ? 0x10 : what === 'service' ? 0x11 : 0x12, length: 1 };
+          vm.ports.add(
+            port,
+            sink(() => {
+              seen.push(what);
+              resolve();
+            }),
+          );
+        });
+      const asleep = told('asleep');
+      void told('service');
+      void told('behind it');
+      const run = vcpu.run({ threaded });
+      await asleep;
+      await delay(20);
+      vcpu.pause();
+      vm.irqLine(4).set(true);
+      vm.ports.write(0x21, 0xff, 1);
+      vcpu.resume();
+      await delay(20);
+      seen.push('unmasked');
+      vm.ports.write(0x21, 0xef, 1);
+      expect(await run).toEqual({ reason: 'halted' });
+      expect(seen).toEqual(['asleep', 'unmasked', 'service', 'behind it']);
+    });
+
     it('reach a vCPU that a handler of one before it runs, when it has closed that', async () => {
       const { vm, vcpu } = backend.guest('real', `out 0x12, al; hlt; next: ${listenTo(4)}; out 0x10, al; ${sleepUntil(1)}
         isr: mov byte ptr [0x7000], 1; ${endOfInterrupt}; iret`); // prettier-ignore
