@@ -118,6 +118,15 @@ export interface NativeThreadRunner {
   setReferenced(referenced: boolean): void;
 }
 
+/** What the threaded runs of a JavaScript thread have in common, also those of several copies of this package: its addon is one, with one pump. */
+export interface SharedThreads {
+  /** By their slots. */
+  readonly runs: Map<number, { exited(): boolean }>;
+  lastSlot: number;
+  /** What nextExit() says and is told; asked for once, since it is one piece of memory. */
+  readonly slots: Int32Array;
+}
+
 export interface Addon {
   initialize(makeError: (code: HaxErrorCode, message: string, operation: string, errno: number) => HaxError): void;
   backends(): string[];
@@ -148,6 +157,8 @@ export interface Addon {
   setPump(pump: () => void): void;
   /** Two 32-bit numbers: what nextExit() says, and the slot of a vCPU that it is to give to its thread first, 0 for none. */
   exitSlots(): ArrayBuffer;
+  /** For lib/run/threaded.ts, which makes it. */
+  threads?: SharedThreads;
   /** In the pump only. Says in exitSlots() whose exit is the next to serve, by slot; -1 when there is none or the loop wants a turn. */
   nextExit: () => void;
   /** Lets the thread of a vCPU enter the guest, if it is ready(). */

@@ -7,7 +7,7 @@ import type { RunEnd } from '../hypervisor/end';
 import type { ExitTrack } from '../hypervisor/exit-track';
 import type { RunOptions, Vcpu } from '../hypervisor/vcpu';
 import type { VirtualMachine } from '../hypervisor/vm';
-import { addon, type NativeThreadRunner } from '../native/addon';
+import { addon, type NativeThreadRunner, type SharedThreads } from '../native/addon';
 import { exitPage, ExitKind } from '../native/layout';
 import { GuestRun } from './guest-run';
 import { isHaltedForEver } from './halt';
@@ -31,20 +31,22 @@ interface Siblings {
 }
 
 const siblingsOf = new WeakMap<VirtualMachine, Siblings>();
-/** The runs of this JavaScript thread by their slots. */
-const runs = new Map<number, ThreadedRun>();
-let lastSlot = 0;
-/** What nextExit() says and is told; asked for once, since it is one piece of memory. */
-let slots: Int32Array | undefined;
+/** Asked for when the first run begins, since that loads the addon. */
+let threads: SharedThreads | undefined;
+
+function sharedThreads(): SharedThreads {
+  return (threads ??= addon().threads ??= { runs: new Map(), lastSlot: 0, slots: new Int32Array(addon().exitSlots()) });
+}
 
 function next(): number {
   addon().nextExit();
-  return slots![0];
+  return threads!.slots[0];
 }
 
 /** What native/binding/threads.cc calls when vCPUs have exited. */
 function pump(): void {
-  for (let slot = next(); slot >= 0; slot = next()) if (runs.get(slot)?.exited()) slots![1] = slot;
+  const { runs, slots } = threads!;
+  for (let slot = next(); slot >= 0; slot = next()) if (runs.get(slot)?.exited()) slots[1] = slot;
 }
 
 /** With the kernel's controllers a halted vCPU sleeps inside KVM_RUN. When every one of a VM does so for ever, the guest has ended. */
@@ -68,7 +70,8 @@ function drainBetweenExits(vm: VirtualMachine): void {
 
 export class ThreadedRun extends GuestRun {
   readonly #runner: NativeThreadRunner;
-  readonly #slot = ++lastSlot;
+  readonly #threads: SharedThreads;
+  readonly #slot: number;
   readonly #siblings: Siblings;
   readonly #track: ExitTrack | undefined;
   /** Has served an exit since the last look at halted guests. */
@@ -88,15 +91,16 @@ export class ThreadedRun extends GuestRun {
     this.#siblings = siblingsOf.get(vm) ?? { runs: new Set(), timer: undefined, posted: undefined };
     siblingsOf.set(vm, this.#siblings);
     try {
+      this.#threads = sharedThreads();
+      this.#slot = ++this.#threads.lastSlot;
       this.#runner = new (addon().ThreadRunner)(vcpu.native, this.#slot, new Uint8Array(Uint32Array.from(affinity).buffer));
-      slots ??= new Int32Array(addon().exitSlots());
       addon().setPump(pump);
       this.#runner.start();
     } catch (error) {
       this.detach();
       throw error;
     }
-    runs.set(this.#slot, this);
+    this.#threads.runs.set(this.#slot, this);
     this.#siblings.runs.add(this);
     vm.posted.onActive.add(this.#watchPosted);
     if (vm.posted.active) this.#watchPosted();
@@ -222,7 +226,7 @@ export class ThreadedRun extends GuestRun {
     this.vcpu.vm.posted.onActive.delete(this.#watchPosted);
     this.#runner.stop();
     this.#track?.left(!this.parked);
-    runs.delete(this.#slot);
+    this.#threads.runs.delete(this.#slot);
     const siblings = this.#siblings;
     siblings.runs.delete(this);
     if (siblings.runs.size > 0) return;

@@ -80,6 +80,28 @@ describe('the package', () => {
     expect(await childReport(script)).toEqual({ different: true, recognised: true });
   });
 
+  it('serves the threads of each of two copies', async () => {
+    const script = `
+      const copies = [require('node-hax')];
+      for (const file of Object.keys(require.cache)) if (/\\/dist\\//.test(file)) delete require.cache[file];
+      copies.push(require('node-hax'));
+      const ends = copies.map(async ({ Hypervisor }) => {
+        const hypervisor = Hypervisor.open({ backend: 'null' });
+        const vm = hypervisor.createVm({ irqchip: 'user' });
+        const vcpu = vm.createVcpu();
+        vcpu.setState({ rdx: 0x10, rcx: 500 });
+        let writes = 0;
+        vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => void writes++ });
+        const { reason } = await vcpu.run({ threaded: true });
+        hypervisor.close();
+        return { reason, writes };
+      });
+      setTimeout(() => process.exit(2), 50_000).unref();
+      Promise.all(ends).then(report);`;
+    const all = { reason: 'halted', writes: 500 };
+    expect(await childReport(script)).toEqual([all, all]);
+  });
+
   it('does not mind being ended while it loads', async () => {
     const { status } = await runChild(`require('node-hax').Hypervisor.open({ backend: 'null' }); process.exit(4)`);
     expect(status).toBe(4);
