@@ -230,8 +230,10 @@ function checkMsrList(values: VcpuStateInit['msrs']): [number, bigint][] {
   checkObject(values, 'a list of MSRs');
   if (typeof values![Symbol.iterator] !== 'function' || ArrayBuffer.isView(values))
     throw invalidArgument('MSRs are a list of pairs of index and value');
-  return Array.from(values!, (pair) => {
+  const list = Array.from(values!, (pair): [number, bigint] => {
     if (!Array.isArray(pair)) throw invalidArgument(`MSRs are pairs of index and value, not ${shown(pair)}`);
     return checkMsr(pair[0], pair[1]);
   });
+  checkInteger(list.length, 'the number of MSRs', 0, maxMsrs);
+  return list;
 }

@@ -47,9 +47,12 @@ describeEachBackend('state of a vCPU', (backend, host) => {
       { system: null },
       { general: { cr3: 0 } },
       { system: { rax: 0 } },
-    ])
-      // prettier-ignore
+      { general: { rbx: 7 }, msrs: new Array(129).fill([0x10, 0]) },
+    ]) {
+      expect(vcpu.registers.rbx).toBe(5n);
       expect(codeOf(() => vcpu.setParts(wrong as never))).toBe('ERR_HAX_INVALID_ARGUMENT');
+      expect(vcpu.registers.rbx).toBe(5n);
+    }
     expect(vcpu.getParts(['general']).general).toEqual({ ...general, rbx: 5n, rsi: 6n });
     vcpu.setParts({});
     for (const wrong of ['general', ['fpu'], [5]]) expect(codeOf(() => vcpu.syncState(wrong as never))).toBe('ERR_HAX_INVALID_ARGUMENT');
