@@ -38,6 +38,28 @@ function untilPort(vcpu: Vcpu): string[] {
 }
 
 describeKvm('effects: interrupt controllers and timers', (backend) => {
+  it('CR8 is what the structures say, without an APIC in the kernel too, where each entry sets it', () => {
+    const { vm, vcpu } = backend.guest('flat32', '1: out 0x10, al; jmp 1b');
+    const cr8 = (): bigint => {
+      expect(vcpu.enter()).toMatchObject({ kind: 'io', port: 0x10 });
+      return vcpu.getState().cr8;
+    };
+    expect(cr8()).toBe(0n);
+    vcpu.kvm.setSregs({ ...vcpu.kvm.getSregs(), cr8: 5 });
+    expect([cr8(), cr8()]).toEqual([5n, 5n]);
+    if (!lacks(vm.kvm, 'KVM_CAP_SREGS2', () => vcpu.kvm.getSregs2())) {
+      vcpu.kvm.setSregs2({ ...vcpu.kvm.getSregs2(), cr8: 6 });
+      expect(cr8()).toBe(6n);
+    }
+    if (lacks(vm.kvm, 'KVM_CAP_SYNC_REGS', () => vcpu.kvm.mapSyncRegs())) return;
+    const sync = vcpu.kvm.mapSyncRegs();
+    sync.valid = BigInt(C.KVM_SYNC_X86_SREGS);
+    cr8();
+    sync.sregs = { ...sync.sregs, cr8: 7 };
+    sync.dirty = BigInt(C.KVM_SYNC_X86_SREGS);
+    expect([cr8(), sync.sregs.cr8]).toEqual([7n, 7n]);
+  });
+
   it('the IOAPIC’s table, the requests that it holds, its index and id', () => {
     const source = 'mov ebx, [0xfec00000]; mov dword ptr [0xfec00000], 0; mov eax, [0xfec00010]; out 0x10, eax; hlt';
     const { vm, vcpu } = backend.guest('flat32', source, { irqchip: 'kernel', pit: false });

@@ -3,6 +3,8 @@ import { constants, type StructName, type KvmCoalescedMmio, type KvmRegs, type K
 
 const dirty = constants.KVM_DIRTY_GFN_F_DIRTY;
 const reset = constants.KVM_DIRTY_GFN_F_RESET;
+/** Offset of CR8 in struct kvm_run (api.rst 5), which no other structure has and every kernel keeps. */
+const cr8At = 16;
 
 /** Index of a 32-bit member that is read and written atomically. */
 function wordOf(struct: StructName, member: string): number {
@@ -107,6 +109,7 @@ export class SyncRegs {
   /** What the kernel takes from here at the next entry, which clears it. */
   set dirty(mask: bigint) {
     this.#view.setBigUint64(offsetOf('kvm_run', 'kvm_dirty_regs'), checkScalar(mask, 'u64', 'mask of registers'), true);
+    this.#moveCr8();
   }
   /** The mask that is set now. */
   get dirty(): bigint {
@@ -126,6 +129,7 @@ export class SyncRegs {
   }
   set sregs(value: Input<KvmSregs>) {
     encodeAt(this.#bytes, this.#at + offsetOf('kvm_sync_regs', 'sregs'), 'kvm_sregs', value);
+    this.#moveCr8();
   }
   /** As KVM_GET_VCPU_EVENTS gives them, at the last exit; setting them needs bit 4 of `dirty`. */
   get events(): KvmVcpuEvents {
@@ -133,5 +137,12 @@ export class SyncRegs {
   }
   set events(value: Input<KvmVcpuEvents>) {
     encodeAt(this.#bytes, this.#at + offsetOf('kvm_sync_regs', 'events'), 'kvm_vcpu_events', value);
+  }
+
+  /** Without the kernel's local APIC an entry takes CR8 from elsewhere, after the registers, and fails where it has more than four bits. */
+  #moveCr8(): void {
+    if (!(this.dirty & BigInt(constants.KVM_SYNC_X86_SREGS))) return;
+    const { cr8 } = this.sregs;
+    if (cr8 <= 15n) this.#view.setBigUint64(cr8At, cr8, true);
   }
 }

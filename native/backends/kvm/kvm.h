@@ -98,6 +98,7 @@ class KvmVcpu final : public Vcpu {
   Status GetRegs(kvm_regs* regs);
   Status SetRegs(const kvm_regs& regs);
   Status GetSregs(kvm_sregs* sregs);
+  void SetNextCr8(uint64_t cr8);
   Status FlushRegs();
   Status GetMpState();
   Status GetFpu();

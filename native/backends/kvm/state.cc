@@ -108,6 +108,11 @@ Status KvmVcpu::SetRegs(const kvm_regs& regs) {
   return Status::Ok();
 }
 
+// Without the kernel's local APIC each entry sets CR8 from here (api.rst 5, cr8), and fails where it has more than its four bits.
+void KvmVcpu::SetNextCr8(uint64_t cr8) {
+  if (cr8 <= 15) run_->cr8 = cr8;
+}
+
 // Tells the kernel of general registers that wait for the next entry.
 Status KvmVcpu::FlushRegs() {
   if (!regs_wait_) return Status::Ok();
@@ -160,8 +165,7 @@ Status KvmVcpu::SetState(uint32_t mask) {
     ToKvm(state, &sregs);
     synced_ &= ~uint32_t{kStateSystem};  // the kernel keeps what the processor can have
     HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_SET_SREGS, &sregs));
-    // Without the kernel's local APIC each entry sets CR8 from here (api.rst 5, cr8), and fails where it has more than its four bits.
-    if (sregs.cr8 <= 15) run_->cr8 = sregs.cr8;
+    SetNextCr8(sregs.cr8);
   }
   if (mask & kStateGeneral) {
     kvm_regs regs;

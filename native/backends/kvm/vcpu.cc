@@ -1,6 +1,7 @@
 // The vCPU descriptor: entering the guest, and CPUID.
 #include <sys/mman.h>
 
+#include <cstddef>
 #include <cstring>
 
 #include "backends/kvm/flex_table.h"
@@ -8,6 +9,8 @@
 #include "backends/kvm/run_call.h"
 
 namespace hax::kvm {
+
+static_assert(offsetof(kvm_sregs, cr8) == offsetof(kvm_sregs2, cr8));
 
 namespace {
 
@@ -156,7 +159,10 @@ Status KvmVcpu::Inject(uint32_t vector) {
 Status KvmVcpu::Ioctl(uint64_t request, uintptr_t argument, int* result) {
   HAX_RETURN_IF_ERROR(FlushRegs());
   synced_ = 0;
-  return RawCall(fd_, request, argument, result);
+  HAX_RETURN_IF_ERROR(RawCall(fd_, request, argument, result));
+  // SAFETY: the kernel has just read the structure there.
+  if (request == KVM_SET_SREGS || request == KVM_SET_SREGS2) SetNextCr8(reinterpret_cast<const kvm_sregs*>(argument)->cr8);
+  return Status::Ok();
 }
 
 Status KvmVcpu::SetCpuid(const std::vector<CpuidEntry>& entries) {
