@@ -113,7 +113,7 @@ bool Argument(const Napi::CallbackInfo& info, size_t index, const char* name, Na
 }
 
 Napi::Value Ioctl(const Napi::CallbackInfo& info, RawDevice* device) {
-  uint64_t request;
+  uint32_t request;  // what a kernel takes of it, whatever is above
   if (!Argument(info, 0, "request", &request)) return {};
   uintptr_t argument = 0;
   if (info[1].IsNumber()) {

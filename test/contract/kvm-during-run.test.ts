@@ -43,6 +43,8 @@ describeKvm("KVM's calls on a vCPU during run()", (backend) => {
       const { vcpu } = backend.guest('flat32', '1: jmp 1b');
       const run = vcpu.run({ threaded, paused: true });
       expect(codeOf(() => vcpu.ioctl(kvmRequests.KVM_RUN, 0))).toBe('ERR_HAX_RUNNING');
+      // Of which the kernel takes 32 bits.
+      expect(codeOf(() => vcpu.ioctl(2 ** 32 + kvmRequests.KVM_RUN, 0))).toBe('ERR_HAX_INVALID_ARGUMENT');
       expect(() => vcpu.ioctl(kvmRequests.KVM_RUN, 0)).toThrow(expect.objectContaining({ hint: expect.stringContaining('stop() it') }));
       vcpu.stop();
       await run;
