@@ -167,6 +167,8 @@ function makeSane(supported: readonly CpuidEntry[], options: GuestCpuidOptions):
         // CmpLegacy (ECX 1) and TopologyExtensions (ECX 22) go with the leaves that explain them.
         e.ecx = (e.ecx & ~((1 << 22) | (cpus > 1 ? 0 : 1 << 1))) >>> 0;
         if (amd && cpus > 1) e.ecx = (e.ecx | (1 << 1)) >>> 0;
+        // Where AMD repeats bits of leaf 1; reserved on Intel.
+        if (!kernelApic) e.edx = (e.edx & ~leaf1.edxApic) >>> 0;
         break;
       case 0x80000008:
         // ECX: cores of the package less one 7:0, APIC id width 15:12.

@@ -25,6 +25,12 @@ describe('vendor', () => {
 });
 
 describe('guestCpuid', () => {
+  it('takes the APIC away where AMD has its bit a second time, leaf 0x80000001', () => {
+    const apic = (vendor: CpuidEntry, kernelApic: boolean): number =>
+      bit(find(guestCpuid([vendor, entry(1, 0, ones), entry(0x80000001, 0, ones)], { apicId: 0, kernelApic }), 0x80000001).edx, 9);
+    expect([apic(amd, true), apic(amd, false)]).toEqual([1, 0]);
+  });
+
   it('leaves what it was given as it was', () => {
     const supported = [intel, entry(1, 0, ones), entry(4, 0, ones), entry(0xb), entry(0x80000008, 0, ones)];
     const copy = structuredClone(supported);
