@@ -255,6 +255,22 @@ describeKvm('memory: regions', (backend) => {
     return `device ${exit.address.toString(16)}`;
   };
 
+  it('are read once: an object that changes meanwhile has no more memory than it shows', () => {
+    const vm = backend.vm({ irqchip: 'user' });
+    let reads = 0;
+    const region = {
+      slot: 9,
+      flags: C.KVM_MEM_LOG_DIRTY_PAGES,
+      guest_phys_addr: 0x100000,
+      userspace_addr: allocateMemory(page),
+      get memory_size() {
+        return reads++ === 0 ? page : 16 * page;
+      },
+    };
+    vm.kvm.setUserMemoryRegion(region);
+    expect(reads).toBe(1);
+  });
+
   it('move, come and go between two accesses', () => {
     const { vm, vcpu } = backend.guest('flat32', reader);
     const bytes = addSlot(vm, 2, 0);

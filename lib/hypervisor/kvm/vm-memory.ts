@@ -27,9 +27,9 @@ export abstract class VmMemoryCalls extends KvmCalls {
    * Errors: EEXIST, overlaps another slot; EINVAL, unaligned, or no such change.
    */
   setUserMemoryRegion(region: WithMemory<KvmUserspaceMemoryRegion>): void {
-    const value = this.#withAddress(region);
-    this.write('KVM_SET_USER_MEMORY_REGION', 'kvm_userspace_memory_region', value);
-    this.#keep(region);
+    const taken = once(region);
+    this.write('KVM_SET_USER_MEMORY_REGION', 'kvm_userspace_memory_region', this.#withAddress(taken));
+    this.#keep(taken);
   }
 
   /**
@@ -39,9 +39,9 @@ export abstract class VmMemoryCalls extends KvmCalls {
    * Errors: as setUserMemoryRegion(); EINVAL also for a range outside the guest_memfd, EBADF for no such descriptor.
    */
   setUserMemoryRegion2(region: WithMemory<KvmUserspaceMemoryRegion2>): void {
-    const value = this.#withAddress(region);
-    this.write('KVM_SET_USER_MEMORY_REGION2', 'kvm_userspace_memory_region2', value);
-    this.#keep(region);
+    const taken = once(region);
+    this.write('KVM_SET_USER_MEMORY_REGION2', 'kvm_userspace_memory_region2', this.#withAddress(taken));
+    this.#keep(taken);
   }
 
   /**
@@ -144,7 +144,6 @@ export abstract class VmMemoryCalls extends KvmCalls {
   protected abstract largestRegion(): number;
 
   #withAddress<R extends { userspace_addr: HostMemory; memory_size: number | bigint }>(region: R): R & { userspace_addr: bigint } {
-    checkObject(region, 'a memory region');
     const { userspace_addr: memory, memory_size: size } = region;
     if (typeof memory === 'bigint' || typeof memory === 'number')
       return { ...region, userspace_addr: checkScalar(memory, 'u64', 'userspace_addr') };
@@ -159,4 +158,10 @@ export abstract class VmMemoryCalls extends KvmCalls {
     if (BigInt(memory_size) === 0n) this.#slots.delete(Number(slot));
     else this.#slots.set(Number(slot), { memory: userspace_addr, size: BigInt(memory_size) });
   }
+}
+
+/** A copy, read once: what is checked, what the kernel gets and what is kept are to be the same. */
+function once<R extends object>(region: R): R {
+  checkObject(region, 'a memory region');
+  return { ...region };
 }
