@@ -1,7 +1,7 @@
 /** Memory slots and the tracking of writes, in the scenarios of the kernel's own tests of dirty logs, dirty rings and memory regions. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { allocateMemory, kvmConstants as C, type Vcpu, type VirtualMachine } from 'node-hax';
+import { allocateMemory, kvmConstants as C, MemFd, type Vcpu, type VirtualMachine } from 'node-hax';
 import { codeOf } from '../support/codes';
 import { at, guestImage, loadGuest, userMode } from '../support/guests';
 import { describeKvm, type Backend } from '../support/hosts';
@@ -254,6 +254,14 @@ describeKvm('memory: regions', (backend) => {
     expect(vcpu.enter().kind).toBe('io');
     return `device ${exit.address.toString(16)}`;
   };
+
+  it('of a memfd, whose size cannot be mapped: no descriptor stays', () => {
+    const open = (): number => readdirSync('/proc/self/fd').length;
+    const before = open();
+    for (let i = 0; i < 100; i++)
+      expect([0, 5000].map((size) => codeOf(() => new MemFd(size)))).toEqual(['ERR_HAX_INVALID_ARGUMENT', 'ERR_HAX_INVALID_ARGUMENT']);
+    expect(open()).toBeLessThan(before + 100);
+  });
 
   it('are read once: an object that changes meanwhile has no more memory than it shows', () => {
     const vm = backend.vm({ irqchip: 'user' });

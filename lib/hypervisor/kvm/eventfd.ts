@@ -85,7 +85,12 @@ export class MemFd extends KvmDescriptor {
 
   constructor(size: number) {
     super(addon().openMemfd(checkInteger(size, 'size of a memfd', 0, constants.MAX_LENGTH)));
-    this.bytes = this.map(0, size);
+    try {
+      this.bytes = this.map(0, size);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 }
 
