@@ -1,5 +1,5 @@
 import { checkBytes, checkList, checkObject } from '../../util/check';
-import { invalidArgument } from '../../util/errors';
+import { HaxError, invalidArgument } from '../../util/errors';
 import { checkInteger } from '../../util/numbers';
 import type { VirtualMachine } from '../vm';
 import { addressOf, Extensions } from './base';
@@ -190,8 +190,9 @@ export class KvmVm extends VmIrqCalls {
     try {
       this.#createDevice(type, constants.KVM_CREATE_DEVICE_TEST);
       return true;
-    } catch {
-      return false;
+    } catch (error) {
+      if (error instanceof HaxError && (error.code === 'ERR_HAX_IOCTL' || error.code === 'ERR_HAX_UNSUPPORTED')) return false;
+      throw error;
     }
   }
 
