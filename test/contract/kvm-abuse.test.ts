@@ -57,6 +57,29 @@ describeKvm("KVM's calls: what does not fit", (backend) => {
     expect(wrong).toEqual([]);
   });
 
+  it('lists with holes are refused, and one that shrinks meanwhile is what it was first', () => {
+    const { system, vm, vcpu } = objects();
+    const holes = new Array(2);
+    const filter = { action: 0, fixed_counter_bitmap: 0, flags: 0, events: holes };
+    for (const call of [
+      () => system!.getMsrs(holes),
+      () => vcpu!.getMsrs(holes),
+      () => vcpu!.setMsrs(holes),
+      () => vcpu!.setCpuid2(holes),
+      () => vm!.setGsiRouting(holes),
+      () => vm!.setPmuEventFilter(filter),
+      () => vm!.x86SetMsrFilter(holes),
+      () => vm!.enableCap('KVM_CAP_SPLIT_IRQCHIP', holes),
+    ])
+      expect(codeOf(call)).toBe('ERR_HAX_INVALID_ARGUMENT');
+    let reads = 0;
+    const shrinking = new Proxy([{ index: 0x174, data: 0 }], {
+      get: (list, key) => (key === 'length' && reads++ < 2 ? 2 : (Reflect.get(list, key) as unknown)),
+    });
+    expect(codeOf(() => vcpu!.setMsrs(shrinking))).toBe('ERR_HAX_INVALID_ARGUMENT');
+    expect(vcpu!.setMsrs([{ index: 0x174, data: 0 }])).toBe(1);
+  });
+
   it('nothing works on what is closed', () => {
     const scopes = objects();
     scopes.device?.close!();

@@ -81,7 +81,8 @@ function putField(bytes: Uint8Array, at: number, { type, count }: Field, value: 
   } else {
     if (!Array.isArray(value) || value.length > count)
       throw invalidArgument(`${name} must be a list of at most ${count}, not ${shown(value)}`);
-    value.forEach((each, i) => putOne(bytes, at + i * sizeOfType(type), type, each, `${name}[${i}]`));
+    // Holes too, which forEach() would leave out.
+    Array.from(value as unknown[]).forEach((each, i) => putOne(bytes, at + i * sizeOfType(type), type, each, `${name}[${i}]`));
   }
 }
 

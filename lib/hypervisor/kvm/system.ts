@@ -115,7 +115,7 @@ export class KvmSystem extends KvmCalls {
    */
   getMsrs(indices: readonly number[]): KvmMsrEntry[] {
     if (!Array.isArray(indices)) throw invalidArgument(`getMsrs() takes a list of indices, not ${shown(indices)}`);
-    const bytes = packMsrs((indices as number[]).map((index) => ({ index, data: 0n })));
+    const bytes = packMsrs(Array.from(indices as number[], (index) => ({ index, data: 0n })));
     return decodeList('kvm_msr_entry', bytes, sizeOf('kvm_msrs'), this.call('KVM_GET_MSRS', bytes));
   }
 
@@ -164,6 +164,7 @@ export class KvmSystem extends KvmCalls {
 
 /** struct kvm_msrs with its entries; the kernel takes fewer than its MAX_IO_MSRS, 256. */
 export function packMsrs(entries: readonly Input<KvmMsrEntry>[]): Uint8Array {
-  checkInteger(entries.length, 'the number of MSRs', 0, 255);
-  return encodeList('kvm_msrs', { nmsrs: entries.length }, 'kvm_msr_entry', entries);
+  const list = Array.from(entries);
+  checkInteger(list.length, 'the number of MSRs', 0, 255);
+  return encodeList('kvm_msrs', { nmsrs: list.length }, 'kvm_msr_entry', list);
 }

@@ -217,7 +217,7 @@ export abstract class VcpuStateCalls extends KvmCalls {
    */
   getMsrs(indices: readonly number[]): KvmMsrEntry[] {
     if (!Array.isArray(indices)) throw invalidArgument(`getMsrs() takes a list of indices, not ${shown(indices)}`);
-    const bytes = packMsrs((indices as number[]).map((index) => ({ index, data: 0n })));
+    const bytes = packMsrs(Array.from(indices as number[], (index) => ({ index, data: 0n })));
     return decodeList('kvm_msr_entry', bytes, sizeOf('kvm_msrs'), this.call('KVM_GET_MSRS', bytes));
   }
 
@@ -248,8 +248,9 @@ export abstract class VcpuStateCalls extends KvmCalls {
    */
   setCpuid2(entries: readonly Input<KvmCpuidEntry2>[]): void {
     if (!Array.isArray(entries)) throw invalidArgument(`setCpuid2() takes a list, not ${shown(entries)}`);
-    checkInteger(entries.length, 'number of CPUID entries', 0, 256);
-    this.call('KVM_SET_CPUID2', encodeList('kvm_cpuid2', { nent: entries.length }, 'kvm_cpuid_entry2', entries as KvmCpuidEntry2[]));
+    const list = Array.from(entries as KvmCpuidEntry2[]);
+    checkInteger(list.length, 'number of CPUID entries', 0, 256);
+    this.call('KVM_SET_CPUID2', encodeList('kvm_cpuid2', { nent: list.length }, 'kvm_cpuid_entry2', list));
   }
 
   /**

@@ -164,9 +164,9 @@ export abstract class VmIrqCalls extends VmMemoryCalls {
    */
   setGsiRouting(entries: readonly Input<KvmIrqRoutingEntry>[]): void {
     if (!Array.isArray(entries)) throw invalidArgument(`setGsiRouting() takes a list, not ${shown(entries)}`);
-    checkInteger(entries.length, 'number of routes', 0, maxRoutes);
-    const head = { nr: entries.length };
-    this.call('KVM_SET_GSI_ROUTING', encodeList('kvm_irq_routing', head, 'kvm_irq_routing_entry', entries));
+    const list = Array.from(entries as Input<KvmIrqRoutingEntry>[]);
+    checkInteger(list.length, 'number of routes', 0, maxRoutes);
+    this.call('KVM_SET_GSI_ROUTING', encodeList('kvm_irq_routing', { nr: list.length }, 'kvm_irq_routing_entry', list));
   }
 
   /**

@@ -141,7 +141,7 @@ export class KvmVm extends VmIrqCalls {
   x86SetMsrFilter(ranges: readonly MsrRange[], options: { readonly defaultDeny?: boolean } = {}): void {
     checkObject(options, 'options of x86SetMsrFilter()');
     checkList(ranges, 'ranges of x86SetMsrFilter()');
-    const list = ranges.map((range) => {
+    const list = Array.from(ranges, (range) => {
       checkObject(range, 'a range of MSRs');
       const { flags, base, nmsrs, bitmap } = range;
       checkBytes(bitmap, 'bitmap');
@@ -167,11 +167,12 @@ export class KvmVm extends VmIrqCalls {
     checkObject(filter, 'a filter of events');
     const { action, fixed_counter_bitmap, flags, events } = filter;
     checkList(events, 'events');
-    checkInteger(events.length, 'number of events', 0, 300);
-    const head = { action, nevents: events.length, fixed_counter_bitmap, flags };
-    const bytes = encode('kvm_pmu_event_filter', head, events.length * 8);
+    const list = Array.from(events);
+    checkInteger(list.length, 'number of events', 0, 300);
+    const head = { action, nevents: list.length, fixed_counter_bitmap, flags };
+    const bytes = encode('kvm_pmu_event_filter', head, list.length * 8);
     const view = new DataView(bytes.buffer, sizeOf('kvm_pmu_event_filter'));
-    events.forEach((event, i) => view.setBigUint64(8 * i, checkScalar(event, 'u64', `events[${i}]`), true));
+    list.forEach((event, i) => view.setBigUint64(8 * i, checkScalar(event, 'u64', `events[${i}]`), true));
     this.call('KVM_SET_PMU_EVENT_FILTER', bytes);
   }
 
