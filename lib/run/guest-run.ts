@@ -19,6 +19,7 @@ const countAt = exitPage.count / 4;
 const directionAt = exitPage.direction / 4;
 const subcodeAt = exitPage.subcode / 4;
 const addressAt = exitPage.address / 4;
+const portAt = exitPage.port / 4;
 const readyAt = exitPage.interruptReady / 4;
 const windowAt = exitPage.requestWindow / 4;
 const detailAt = exitPage.detail / 8;
@@ -225,7 +226,7 @@ export abstract class GuestRun implements RunInProgress {
         else this.park(value, (settled) => (u32[data32] = settled), this.#noAnswer);
       }
     } catch (error) {
-      this.#portFailed(error, port);
+      this.#accessFailed(error);
     }
   }
 
@@ -258,7 +259,7 @@ export abstract class GuestRun implements RunInProgress {
         }
       }
     } catch (error) {
-      this.#portFailed(error, port);
+      this.#accessFailed(error);
     }
   }
 
@@ -269,16 +270,33 @@ export abstract class GuestRun implements RunInProgress {
     if (single && u32[directionAt] === 0) u32[data32] = u32[data32 + 1] = 0xffffffff;
   };
 
-  #portFailed(error: unknown, port: number): void {
-    const u32 = this.u32;
+  #accessFailed(error: unknown): void {
     this.#noAnswer();
-    const access = u32[countAt] !== 1 ? 'string I/O at' : u32[directionAt] !== 0 ? 'OUT to' : 'IN from';
-    this.deviceFailed(error, `${access} port ${hex(port)}`);
+    this.deviceFailed(error, this.#exitServed());
+  }
+
+  /** What the guest waits for, as the exit page has it, until the guest is entered again. */
+  #exitServed(): string {
+    const u32 = this.u32;
+    const written = u32[directionAt] !== 0;
+    switch (u32[kindAt]) {
+      case ExitKind.Io:
+        return `${u32[countAt] !== 1 ? 'string I/O at' : written ? 'OUT to' : 'IN from'} port ${hex(u32[portAt])}`;
+      case ExitKind.Mmio:
+        return `${written ? 'write to' : 'read from'} address ${hex(this.#address)}`;
+      default:
+        return `the handler of exits of kind ${this.vcpu.exit.kind}`;
+    }
+  }
+
+  /** Of the access to memory in the exit page. */
+  get #address(): number {
+    return this.u32[addressAt] + this.u32[addressAt + 1] * 2 ** 32;
   }
 
   #mmio(): void {
     const u32 = this.u32;
-    const address = u32[addressAt] + u32[addressAt + 1] * 2 ** 32;
+    const address = this.#address;
     const size = u32[sizeAt];
     this.vcpu.exits.countPage(address);
     const bytes = this.#bytes;
@@ -295,8 +313,7 @@ export abstract class GuestRun implements RunInProgress {
       if (pending !== undefined) this.park(pending, reply, this.#noAnswer);
       else reply();
     } catch (error) {
-      this.#noAnswer();
-      this.deviceFailed(error, `${u32[directionAt] !== 0 ? 'write to' : 'read from'} address ${hex(address)}`);
+      this.#accessFailed(error);
     }
   }
 
@@ -367,7 +384,7 @@ export abstract class GuestRun implements RunInProgress {
         if (this.ended || this.settled) return;
         rejected();
         this.parked = false;
-        this.deviceFailed(error, 'a promise of its handler');
+        this.deviceFailed(error, this.#exitServed());
       },
     );
   }

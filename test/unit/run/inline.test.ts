@@ -353,10 +353,15 @@ describe('a handler that fails', () => {
 
   it.each<[string, Step, RegExp]>([
     ['IN', exit(ExitKind.Io, { port: 0x40 }), /^IN from port 0x40 failed at guest rip 0x1234: broken$/],
-    ['OUT, later', out(0x40, 1), /a promise of its handler failed at guest rip 0x1234: broken later/],
+    ['OUT, later', out(0x40, 1), /^OUT to port 0x40 failed at guest rip 0x1234: broken later$/],
     ['INS', exit(ExitKind.Io, { port: 0x40, count: 2 }), /^string I\/O at port 0x40 failed .*: broken$/],
-    ['OUTS, later', exit(ExitKind.Io, { port: 0x40, count: 2, direction: 'out' }), /broken later/],
+    ['OUTS, later', exit(ExitKind.Io, { port: 0x40, count: 2, direction: 'out' }), /^string I\/O at port 0x40 failed .*: broken later$/],
     ['MMIO', exit(ExitKind.Mmio, { address: 0xd0000000 }), /^read from address 0xd0000000 failed .*: broken$/],
+    [
+      'MMIO, later',
+      exit(ExitKind.Mmio, { address: 0xd0000000, direction: 'out' }),
+      /^write to address 0xd0000000 failed .*: broken later$/,
+    ],
   ])('%s: ends the run with the place of the guest', async (_what, step, message) => {
     const made = bench();
     made.ports.add({ at: 0x40, length: 1 }, failing);
