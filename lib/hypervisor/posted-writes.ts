@@ -145,7 +145,7 @@ export class PostedWrites {
         const word = headWords + at * writeWords;
         if (words[word + 3] !== 0) {
           const pending = ports.write(words[word], words[word + 4], words[word + 2] as Width);
-          if (pending !== undefined) throw notPosted('port', words[word]);
+          if (pending !== undefined) throw notPosted(pending, 'port', words[word]);
         } else {
           this.#writeMemory(words, word);
         }
@@ -159,7 +159,8 @@ export class PostedWrites {
   #writeMemory(words: Uint32Array, word: number): void {
     const address = words[word] + words[word + 1] * 2 ** 32;
     const bytes = this.#bytes!.subarray((word + 4) * 4, (word + 6) * 4);
-    if (this.#mmio.writeBytes(address, bytes, words[word + 2]) !== undefined) throw notPosted('address', address);
+    const pending = this.#mmio.writeBytes(address, bytes, words[word + 2]);
+    if (pending !== undefined) throw notPosted(pending, 'address', address);
   }
 
   #hasCoalescing(port: boolean): boolean {
@@ -181,7 +182,9 @@ export class PostedWrites {
   }
 }
 
-function notPosted(what: 'port' | 'address', at: number): HaxError {
+function notPosted(pending: PromiseLike<void>, what: 'port' | 'address', at: number): HaxError {
+  // Nobody else looks at it: one that is rejected would end the process.
+  void Promise.resolve(pending).catch(() => undefined);
   const message = `the handler of posted writes to ${what} ${hex(at)} gave a promise: the guest cannot wait for it`;
   return new HaxError('ERR_HAX_DEVICE_FAILED', message);
 }
