@@ -6,12 +6,12 @@ import { install } from './machine/install';
 install();
 
 export { HaxError, errorTable, type HaxErrorCode, type HaxErrorDetails } from './util/errors';
-export type { CpuState, CpuStateInit, DescriptorTable, Segment } from './util/cpu-state';
+export type { ControlRegister, CpuState, CpuStateInit, DescriptorTable, GeneralRegister, Segment, SegmentRegister } from './util/cpu-state';
 export { Hypervisor, type BackendName, type CreateVmOptions, type OpenOptions } from './hypervisor/hypervisor';
 export { VirtualMachine, type CreateVcpuOptions, type MapMemoryOptions } from './hypervisor/vm';
 export type { RegistersView, StatePart, VcpuState, VcpuStateInit } from './hypervisor/vcpu-state';
 export { Vcpu, type MpState, type RunOptions, type VcpuCounters } from './hypervisor/vcpu';
-export type { Capabilities, Capability, FeatureName } from './hypervisor/capabilities';
+export type { Capabilities, Capability, FeatureName, HaxmFeatureName, KvmFeatureName } from './hypervisor/capabilities';
 export { guestCpuid, type CpuidEntry, type GuestCpuidOptions } from './hypervisor/cpuid';
 export type { ExitHandler, ServedKind } from './hypervisor/exit-handlers';
 export type {
@@ -60,21 +60,21 @@ export { createSharedMemory, type SharedMemory } from './memory/shared-memory';
 export type { Console } from './machine/console';
 export type { Pattern, WaitOptions, WaitResult } from './machine/console-text';
 export type { FileInput, ProgressListener } from './machine/file-source';
-export type { UnclaimedAccess } from './bus/unclaimed';
+export type { UnclaimedAccess, UnclaimedListener } from './bus/unclaimed';
 export type { InterruptSource, UserIrqchip } from './bus/interrupts';
 export type { ByteOutput, ByteSink } from './host/byte-sink';
-export { AcpiPower, type AcpiPowerOptions } from './devices/acpi-power';
-export { DebugConsole, type DebugConsoleOptions } from './devices/debug-console';
-export { DebugExit } from './devices/debug-exit';
-export { KeyboardReset } from './devices/keyboard-reset';
-export { Pvpanic, type PvpanicEvent } from './devices/pvpanic';
-export { Pic8259, type Pic8259Options } from './devices/i8259';
+export { AcpiPower, type AcpiPowerOptions, type AcpiPowerState } from './devices/acpi-power';
+export { DebugConsole, type DebugConsoleOptions, type DebugConsoleState } from './devices/debug-console';
+export { DebugExit, type DebugExitState } from './devices/debug-exit';
+export { KeyboardReset, type KeyboardResetState } from './devices/keyboard-reset';
+export { Pvpanic, type PvpanicEvent, type PvpanicState } from './devices/pvpanic';
+export { Pic8259, type Pic8259Options, type Pic8259State } from './devices/i8259';
 export { PicPair } from './devices/pic-pair';
 export { Mc146818, type Mc146818Options, type Mc146818State } from './devices/mc146818';
-export { Pit8254, type Pit8254Options } from './devices/i8254';
-export { SpeakerPort, type SpeakerTimer } from './devices/speaker-port';
-export { AcpiPm, type AcpiPmOptions } from './devices/acpi-pm';
-export { Uart16550, type ModemLines, type Uart16550Options } from './devices/uart16550a';
+export { Pit8254, type Pit8254Options, type Pit8254State } from './devices/i8254';
+export { SpeakerPort, type SpeakerPortState, type SpeakerTimer } from './devices/speaker-port';
+export { AcpiPm, type AcpiPmOptions, type AcpiPmState } from './devices/acpi-pm';
+export { Uart16550, type ModemLines, type Uart16550Options, type Uart16550State } from './devices/uart16550a';
 export { doctor } from './doctor/doctor';
 export type * from './doctor/report';
 export { EventFd, KvmDescriptor, MemFd, allocateMemory } from './hypervisor/kvm/eventfd';
@@ -90,4 +90,14 @@ export type { KvmVm, MsrRange, PmuEventFilter } from './hypervisor/kvm/vm';
 export type { CoalescedZone, IoeventfdOptions, IrqchipRead, IrqchipState, IrqfdOptions } from './hypervisor/kvm/vm-irq';
 export type { HostMemory } from './hypervisor/kvm/vm-memory';
 export type { CoalescedRing, DirtyPage, DirtyRing, SyncRegs } from './hypervisor/kvm/rings';
-export { flat32, long64, realMode } from './boot/registers';
+export type { ImageFormat } from './boot/loader';
+export {
+  bootGdt,
+  flat32,
+  long64,
+  realMode,
+  type Flat32Options,
+  type GdtLocation,
+  type Long64Options,
+  type RealModeOptions,
+} from './boot/registers';

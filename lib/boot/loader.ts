@@ -14,6 +14,7 @@ import type { Flat32Options, GdtLocation } from './registers';
 import { identityMap, identityMapSize } from './page-tables';
 
 export const imageFormats = ['bzimage', 'multiboot', 'pvh', 'elf', 'bootsector', 'flat'] as const;
+/** The kinds of images that can be booted. */
 export type ImageFormat = (typeof imageFormats)[number];
 
 /** A file handed to the guest beside its kernel. */

@@ -27,6 +27,7 @@ const efer = { lme: 1 << 8, lma: 1 << 10 } as const;
 /** Only the bit that always reads as 1; interrupts off. */
 const initialRflags = 2;
 
+/** Where a guest in real mode begins. */
 export interface RealModeOptions {
   /** Offset of the first instruction in the code segment, 0 to 0xffff. */
   readonly ip: number;
@@ -36,6 +37,7 @@ export interface RealModeOptions {
   readonly ds?: number;
   /** Selector of the stack segment. 0 by default. */
   readonly ss?: number;
+  /** Offset of the top of the stack in its segment. 0 by default. */
   readonly sp?: number;
 }
 
@@ -56,15 +58,19 @@ export function realMode(options: RealModeOptions): CpuStateInit {
   return merge(general({ rip: ip, rsp: sp }), segments, systemSegments, tables, control({ cr0: cr0.et }));
 }
 
+/** A table of segment descriptors in guest memory. */
 export interface GdtLocation {
+  /** Linear address of the table. */
   readonly base: number;
   /** Size in bytes less 1. */
   readonly limit: number;
 }
 
+/** Where a guest in 32-bit protected mode begins. */
 export interface Flat32Options {
   /** Linear address of the first instruction, below 4 GiB. */
   readonly ip: number;
+  /** Linear address of the top of the stack, below 4 GiB. 0 by default. */
   readonly sp?: number;
   /** Where {@link bootGdt} was written. Without it the guest must load a GDT of its own before it loads a segment register. */
   readonly gdt?: GdtLocation;
@@ -83,13 +89,15 @@ export function flat32(options: Flat32Options): CpuStateInit {
   return merge(general({ rip: ip, rsp: sp }), flatSegments(code32), systemSegments, { gdt, idt: noTable }, controls);
 }
 
+/** Where a guest in 64-bit mode begins. */
 export interface Long64Options {
   /** Linear address of the first instruction, mapped by the page tables at `cr3`. A bigint for what a number does not hold: a kernel in the upper half. */
   readonly ip: number | bigint;
+  /** Linear address of the top of the stack. 0 by default. */
   readonly sp?: number | bigint;
   /** Guest-physical address of the PML4, page aligned. */
   readonly cr3: number;
-  /** Where {@link bootGdt} was written. */
+  /** Where {@link bootGdt} was written. Without it the guest must load a GDT of its own before it loads a segment register or returns by IRETQ. */
   readonly gdt?: GdtLocation;
 }
 
@@ -107,10 +115,11 @@ export function long64(options: Long64Options): CpuStateInit {
 }
 
 /**
- * The table behind {@link bootCs} and {@link bootDs}: two unused entries, a flat code and a flat data segment
- * (descriptor format: Intel SDM vol. 3, 3.4.5).
+ * The table of the segments that {@link flat32} and {@link long64} begin with, 32 bytes: two unused entries, then flat code at selector 0x10 and flat
+ * data at 0x18 (descriptor format: Intel SDM vol. 3, 3.4.5). `vm.memory.write(base, bootGdt(64))` and `gdt: { base, limit: 31 }`.
  */
 export function bootGdt(mode: 32 | 64): Uint8Array {
+  if (mode !== 32 && mode !== 64) throw invalidArgument(`bootGdt() takes 32 or 64, not ${shown(mode)}`);
   const table = Buffer.alloc(32);
   table.writeBigUInt64LE(flatDescriptor(mode === 64 ? code64 : code32), bootCs);
   table.writeBigUInt64LE(flatDescriptor(data32), bootDs);

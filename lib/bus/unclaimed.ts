@@ -15,6 +15,7 @@ export interface UnclaimedAccess {
   readonly value?: number | undefined;
 }
 
+/** What `onUnclaimed()` calls. */
 export type UnclaimedListener = (access: UnclaimedAccess) => void;
 
 /**

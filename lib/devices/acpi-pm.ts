@@ -54,6 +54,7 @@ export interface AcpiPmOptions {
   onSleep?: ((type: number) => void) | undefined;
 }
 
+/** What save() gives. */
 export interface AcpiPmState extends DeviceState {
   readonly device: 'acpi-pm';
   readonly version: 1;

@@ -34,6 +34,7 @@ export interface AcpiPowerOptions {
   onSleep?: ((type: number) => void) | undefined;
 }
 
+/** What save() gives. */
 export interface AcpiPowerState extends DeviceState {
   readonly device: 'acpi-power';
   readonly version: 1;

@@ -20,6 +20,7 @@ export interface DebugConsoleOptions {
   readback?: number | undefined;
 }
 
+/** What save() gives. */
 export interface DebugConsoleState extends DeviceState {
   readonly device: 'debugcon';
   readonly version: 1;

@@ -11,6 +11,7 @@ import { StateReader } from './state';
 /** QEMU's `iosize`. */
 const length = 4;
 
+/** What save() gives. */
 export interface DebugExitState extends DeviceState {
   readonly device: 'isa-debug-exit';
   readonly version: 1;

@@ -52,6 +52,7 @@ const maxSpacing = 0x8000;
 
 type Numbered<N extends number> = { readonly [K in keyof CounterState as `${K}${N}`]: CounterState[K] };
 
+/** What save() gives. */
 export interface Pit8254State extends DeviceState, Numbered<0>, Numbered<1>, Numbered<2> {
   readonly device: '8254';
   readonly version: 1;

@@ -109,6 +109,7 @@ const initialRegisters: Readonly<Registers> = {
   elcr: 0,
 };
 
+/** What save() gives. */
 export interface Pic8259State extends DeviceState, Readonly<Registers> {
   readonly device: '8259A';
   readonly version: 1;

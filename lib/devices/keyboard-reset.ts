@@ -29,6 +29,7 @@ const systemReset = 0x01;
 /** Output port bit 1: "Gate A20". */
 const gateA20 = 0x02;
 
+/** What save() gives. */
 export interface KeyboardResetState extends DeviceState {
   readonly device: '8042-reset';
   readonly version: 1;

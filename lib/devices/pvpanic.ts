@@ -16,6 +16,7 @@ const crashLoaded = 0x02;
 /** What a guest tells of: its panic, or that it has loaded its crash kernel. */
 export type PvpanicEvent = 'panicked' | 'crash-loaded';
 
+/** What save() gives. */
 export interface PvpanicState extends DeviceState {
   readonly device: 'pvpanic';
   readonly version: 1;

@@ -26,6 +26,7 @@ export interface SpeakerTimer {
   readonly refreshToggle: boolean;
 }
 
+/** What save() gives. */
 export interface SpeakerPortState extends DeviceState {
   readonly device: 'speaker-port';
   readonly version: 1;

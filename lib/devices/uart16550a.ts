@@ -108,6 +108,7 @@ const initialRegisters: Readonly<Registers> = {
   thrEmptyPending: false,
 };
 
+/** What save() gives. */
 export interface Uart16550State extends DeviceState, Readonly<Registers>, ReceiverState {
   readonly device: '16550A';
   readonly version: 1;

@@ -30,6 +30,7 @@ export interface Capability {
  */
 export type FeatureName = KvmFeatureName | HaxmFeatureName;
 
+/** What HAXM alone has a word for. */
 export type HaxmFeatureName =
   | 'ept'
   | 'unrestrictedGuest'
@@ -42,6 +43,7 @@ export type HaxmFeatureName =
   | 'cr8'
   | 'vcpuCpuid';
 
+/** What each backend has a word for. */
 export type KvmFeatureName =
   | 'immediateExit'
   | 'kernelIrqchip'

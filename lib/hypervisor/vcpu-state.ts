@@ -10,7 +10,7 @@ import { checkMsr, msrRefused, StateView } from './state';
 
 /** KVM_MP_STATE_…: what a vCPU does while it executes nothing. */
 export const mpStates = ['runnable', 'uninitialized', 'init-received', 'halted', 'sipi-received'] as const;
-/** One of {@link mpStates}. */
+/** What a vCPU does while it executes nothing; KVM_MP_STATE_…. */
 export type MpState = (typeof mpStates)[number];
 
 type GeneralRegisters = Pick<CpuState, GeneralRegister>;

@@ -46,8 +46,11 @@ export const generalRegisters = [
 export const segmentRegisters = ['cs', 'ds', 'es', 'fs', 'gs', 'ss', 'tr', 'ldt'] as const;
 export const controlRegisters = ['cr0', 'cr2', 'cr3', 'cr4', 'cr8', 'efer', 'apicBase'] as const;
 
+/** rax to r15, rip, rflags. */
 export type GeneralRegister = (typeof generalRegisters)[number];
+/** The segments, with the task register and the local descriptor table. */
 export type SegmentRegister = (typeof segmentRegisters)[number];
+/** Control registers, EFER and the base of the local APIC. */
 export type ControlRegister = (typeof controlRegisters)[number];
 
 /** A vCPU's registers but for the FPU's and MSRs. 64-bit values are bigints, unsigned. */

@@ -74,4 +74,5 @@ test('an option that is written wrong is refused, with those that there are', ()
 test('the GDT holds the descriptors whose hidden parts the states set', () => {
   expect(Buffer.from(bootGdt(32)).toString('hex')).toBe('00'.repeat(16) + 'ffff0000009bcf00' + 'ffff00000093cf00');
   expect(Buffer.from(bootGdt(64)).toString('hex')).toBe('00'.repeat(16) + 'ffff0000009baf00' + 'ffff00000093cf00');
+  expect(refusal(() => bootGdt(16 as never)).message).toBe('bootGdt() takes 32 or 64, not 16');
 });
