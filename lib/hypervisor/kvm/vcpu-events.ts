@@ -63,7 +63,7 @@ export abstract class VcpuEventCalls extends VcpuStateCalls {
 
   /**
    * KVM_SET_GUEST_DEBUG (4.87, Linux 2.6.29): exits of kind `debug`. `control` is KVM_GUESTDBG_ENABLE with KVM_GUESTDBG_SINGLESTEP,
-   * _USE_HW_BP or _USE_SW_BP; `debugreg` 0 to 3 are linear addresses and 7 is DR7.
+   * _USE_HW_BP or _USE_SW_BP; `arch.debugreg` 0 to 3 are linear addresses and 7 is DR7. 0 and zeros end it.
    *
    * Errors: EBUSY, _INJECT_DB or _INJECT_BP while an exception is pending.
    */
