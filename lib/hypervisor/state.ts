@@ -1,7 +1,7 @@
 /** Registers between the shared state block and objects. */
 import { inspect } from 'node:util';
 import { segmentSize, stateBlock } from '../native/layout';
-import { shown } from '../util/check';
+import { reasonOf, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { hex } from '../util/numbers';
 import {
@@ -25,12 +25,18 @@ class Registers {
   }
 
   [inspect.custom](_depth: number, options: object): string {
-    return `CpuState ${inspect(this.toJSON(), { ...options, depth: 3 }).replace(/'(0x[0-9a-f]+)'/g, '$1')}`;
+    let registers: unknown;
+    try {
+      registers = this.toJSON();
+    } catch (error) {
+      return `CpuState <${reasonOf(error)}>`; // a view of a vCPU that is closed, or in its guest: printing it is no error
+    }
+    return `CpuState ${inspect(registers, { ...options, depth: 3 }).replace(/'(0x[0-9a-f]+)'/g, '$1')}`;
   }
 }
 
-/** Registers that another thread has sent, which are plain data, as getState() gives them. */
-export function shownState(registers: CpuState): CpuState {
+/** Some registers, or those that another thread has sent, which are plain data: to be shown as getState() shows all. */
+export function shownState<T extends Partial<CpuState>>(registers: T): T {
   return Object.assign(new Registers(), registers);
 }
 

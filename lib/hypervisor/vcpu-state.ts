@@ -6,7 +6,7 @@ import type { CpuState, CpuStateInit, GeneralRegister } from '../util/cpu-state'
 import { generalRegisters, interruptFlag } from '../util/cpu-state';
 import { invalidArgument } from '../util/errors';
 import { checkInteger } from '../util/numbers';
-import { checkMsr, msrRefused, StateView } from './state';
+import { checkMsr, msrRefused, shownState, StateView } from './state';
 
 /** KVM_MP_STATE_…: what a vCPU does while it executes nothing. */
 export const mpStates = ['runnable', 'uninitialized', 'init-received', 'halted', 'sipi-received'] as const;
@@ -152,7 +152,7 @@ export class VcpuParts {
   }
 
   #only(state: object, wanted: (name: string) => boolean): unknown {
-    return Object.fromEntries(Object.entries(state).filter(([name]) => wanted(name)));
+    return shownState(Object.fromEntries(Object.entries(state).filter(([name]) => wanted(name))));
   }
 
   #set(mask: number): void {
@@ -177,7 +177,7 @@ export class VcpuParts {
   }
 
   #makeView(): RegistersView {
-    const view = {};
+    const view = shownState({});
     const at = (i: number): number => stateBlock.general / 8 + i;
     generalRegisters.forEach((name, i) => {
       Object.defineProperty(view, name, {

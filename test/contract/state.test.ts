@@ -1,4 +1,5 @@
 /** Registers by parts, by a view, and travelling with exits: the same values whichever way they come. */
+import { inspect } from 'node:util';
 import { codeOf } from '../support/codes';
 import { at } from '../support/guests';
 import { describeEachBackend } from '../support/hosts';
@@ -22,6 +23,21 @@ describeEachBackend('state of a vCPU', (backend, host) => {
       expect(codeOf(() => (registers.rax = wrong as never))).toBe('ERR_HAX_INVALID_ARGUMENT');
     vcpu.close();
     expect(codeOf(() => (registers.rax = 1n))).toBe('ERR_HAX_CLOSED');
+  });
+
+  it('the view and the parts are shown as getState() is: in hex, and JSON has no bigints', () => {
+    const { vcpu } = backend.program({ kind: 'out', port: 0x40 });
+    const { registers } = vcpu;
+    const { general, system } = vcpu.getParts(['general', 'system']);
+    const plain = (value: unknown): object => JSON.parse(JSON.stringify(value)) as object;
+    const state = plain(vcpu.getState());
+    expect({ ...plain(general), ...plain(system) }).toEqual(state);
+    expect(state).toMatchObject(plain(registers));
+    expect(inspect(registers)).toMatch(/^CpuState \{[^]* rip: 0x[0-9a-f]+,/);
+    expect(inspect(general)).toBe(inspect(registers));
+    vcpu.setState({ rbx: 1 }); // what was fetched is no longer good
+    vcpu.close();
+    expect(inspect(registers)).toMatch(/^CpuState <.*closed/);
   });
 
   it('parts are what the single calls give, and are refused whole', () => {
