@@ -73,7 +73,7 @@ export class VirtualMachine {
   readonly mmio = new MmioBus();
   /** Writes that the guest does not wait for; see `posted` of {@link RangeRequest}. */
   readonly posted: PostedWrites;
-  /** The interrupt controllers in user space; undefined where they are the kernel's. */
+  /** The interrupt controllers in user space, a `PicPair`, whose chips are saved one by one; undefined where they are the kernel's. */
   readonly userIrqchip: UserIrqchip | undefined;
   readonly #doorbells: Doorbells;
   readonly #vcpus = new Map<number, Vcpu>();

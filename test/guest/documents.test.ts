@@ -45,6 +45,7 @@ const runs: { words: string; prints: RegExp; before?: string; after?: string; ar
   { words: 'class Adder', prints: /^halted 42n\n$/ },
   { words: 'class Latch', prints: /^7n\n$/ },
   { words: 'let reads = 0', prints: /^2 2n\n$/ },
+  { words: 'class Ticker', prints: /^halted 3n\n$/ },
   { words: 'console.waitFor(/ready', prints: /^yes\npowered-off\n$/ },
   { words: "from 'node:test'", args: ['--test'], prints: /\bpass 1\b[^]*\bfail 0\b/ },
   { words: 'hypervisor.haxm.capability()', haxm: true, before: onHaxm, after: 'hypervisor.close();', prints: /^$/ },
