@@ -32,13 +32,13 @@ export interface RealModeOptions {
   /** Offset of the first instruction in the code segment, 0 to 0xffff. */
   readonly ip: number;
   /** Selector of the code segment; its base is 16 times that. 0 by default. */
-  readonly cs?: number;
+  readonly cs?: number | undefined;
   /** Selector of ds, es, fs and gs. 0 by default. */
-  readonly ds?: number;
+  readonly ds?: number | undefined;
   /** Selector of the stack segment. 0 by default. */
-  readonly ss?: number;
+  readonly ss?: number | undefined;
   /** Offset of the top of the stack in its segment. 0 by default. */
-  readonly sp?: number;
+  readonly sp?: number | undefined;
 }
 
 const realModeNames: Record<keyof RealModeOptions, true> = { ip: true, cs: true, ds: true, ss: true, sp: true };
@@ -71,9 +71,9 @@ export interface Flat32Options {
   /** Linear address of the first instruction, below 4 GiB. */
   readonly ip: number;
   /** Linear address of the top of the stack, below 4 GiB. 0 by default. */
-  readonly sp?: number;
+  readonly sp?: number | undefined;
   /** Where {@link bootGdt} was written. Without it the guest must load a GDT of its own before it loads a segment register. */
-  readonly gdt?: GdtLocation;
+  readonly gdt?: GdtLocation | undefined;
 }
 
 const flat32Names: Record<keyof Flat32Options, true> = { ip: true, sp: true, gdt: true };
@@ -94,11 +94,11 @@ export interface Long64Options {
   /** Linear address of the first instruction, mapped by the page tables at `cr3`. A bigint for what a number does not hold: a kernel in the upper half. */
   readonly ip: number | bigint;
   /** Linear address of the top of the stack. 0 by default. */
-  readonly sp?: number | bigint;
+  readonly sp?: number | bigint | undefined;
   /** Guest-physical address of the PML4, page aligned. */
   readonly cr3: number;
   /** Where {@link bootGdt} was written. Without it the guest must load a GDT of its own before it loads a segment register or returns by IRETQ. */
-  readonly gdt?: GdtLocation;
+  readonly gdt?: GdtLocation | undefined;
 }
 
 const long64Names: Record<keyof Long64Options, true> = { ip: true, sp: true, cr3: true, gdt: true };

@@ -71,7 +71,7 @@ export interface GuestCpuidOptions {
   /** APIC id of this vCPU. */
   apicId: number;
   /** vCPUs of the machine; 1 by default. They appear as cores of one package, one thread each. */
-  cpus?: number;
+  cpus?: number | undefined;
   /** Whether the guest has the kernel's local APIC: x2APIC, the TSC deadline timer and KVM's paravirtual interrupts need it. */
   kernelApic: boolean;
 }

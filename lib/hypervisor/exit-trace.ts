@@ -25,12 +25,12 @@ function warn(error: HaxError): void {
 /** How much a trace keeps, and who hears of its trouble. */
 export interface ExitTraceOptions {
   /** Events that are kept, from the first on: 1,000,000 by default, some 120 MB; at most 100,000,000. */
-  limit?: number;
+  limit?: number | undefined;
   /**
    * Called once when the file cannot be written any more (ERR_HAX_FILE); the guests go on untraced. A process warning by default. What it throws
    * is an uncaught exception.
    */
-  onError?: (error: HaxError) => void;
+  onError?: ((error: HaxError) => void) | undefined;
 }
 
 /**

@@ -17,7 +17,7 @@ export type BackendName = 'haxm' | 'kvm';
 /** Which device to open. */
 export interface OpenOptions {
   /** The device to open; by default HAX_BACKEND, and without it, or where that is `auto`, /dev/HAX and then /dev/kvm. */
-  backend?: BackendName;
+  backend?: BackendName | undefined;
 }
 
 /** What cannot be changed once a VM is there. */
@@ -26,11 +26,11 @@ export interface CreateVmOptions {
    * Who has the interrupt controllers: `kernel` (PIC, IOAPIC and local APICs; the default where the capability `kernelIrqchip` is
    * there) or `user` (none in the kernel; two 8259As in TypeScript, which interrupt the vCPU with the lowest number).
    */
-  irqchip?: 'kernel' | 'user';
+  irqchip?: 'kernel' | 'user' | undefined;
   /** The kernel's 8254 timer, with `irqchip: 'kernel'` only; on by default. */
-  pit?: boolean;
+  pit?: boolean | undefined;
   /** KVM's type of machine, KVM_X86_…; 0 by default. `hypervisor.kvm.checkExtension('KVM_CAP_VM_TYPES')` is a bit mask of those there are. */
-  type?: number;
+  type?: number | undefined;
 }
 
 const openOptionNames: Record<keyof OpenOptions, true> = { backend: true };

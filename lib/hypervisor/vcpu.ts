@@ -23,19 +23,19 @@ import type { VirtualMachine } from './vm';
 /** How run() runs. */
 export interface RunOptions {
   /** Ends the run: the promise rejects with the signal's reason. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /**
    * Runs the guest on a native thread of its own instead of in slices of this one. Devices still work here, one access after the other.
    * Needed where several vCPUs of one VM are to run at a time. While the guest is in, calls that look at the vCPU throw ERR_HAX_RUNNING:
    * make them in a handler of its own, or after pause().
    */
-  threaded?: boolean;
+  threaded?: boolean | undefined;
   /** Begins as after pause(): resume() lets the guest run. */
-  paused?: boolean;
+  paused?: boolean | undefined;
   /** Threaded only: the host's CPUs that the thread may use, by number. Any by default. Linux only. */
-  affinity?: readonly number[];
+  affinity?: readonly number[] | undefined;
   /** Tells of each exit; none by default, and then it costs nothing. */
-  trace?: ExitTrace;
+  trace?: ExitTrace | undefined;
 }
 
 const runOptionNames: Record<keyof RunOptions, true> = { signal: true, threaded: true, paused: true, affinity: true, trace: true };

@@ -27,24 +27,24 @@ export interface MapMemoryOptions {
   /** Bytes, or text such as '128M'; a multiple of 4096. */
   size: number | string;
   /** Guest writes exit as MMIO instead of changing it. Needs the capability `readOnlyMemory`. */
-  readOnly?: boolean;
+  readOnly?: boolean | undefined;
   /**
    * The host memory to map: a WebAssembly.Memory made with `shared: true`, which other threads can have too, from `offset` on (0 by default, a
    * multiple of 4096). By default memory of its own, zero-filled. What the array had is what the guest finds.
    */
-  shared?: SharedMemory;
+  shared?: SharedMemory | undefined;
   /** Bytes into `shared`, a multiple of 4096; 0 by default. Only with `shared`. */
-  offset?: number;
+  offset?: number | undefined;
 }
 
 /** What cannot be changed once a vCPU is there. */
 export interface CreateVcpuOptions {
   /** Number and APIC id; by default the lowest that this VM has not had. The device gives none a second time, closed or not. */
-  id?: number;
+  id?: number | undefined;
   /** vCPUs that the machine will have, for the topology in CPUID; 1 by default. */
-  cpus?: number;
+  cpus?: number | undefined;
   /** The guest's whole CPUID table; by default what the hypervisor supports, made sane by `guestCpuid()`. */
-  cpuid?: readonly CpuidEntry[];
+  cpuid?: readonly CpuidEntry[] | undefined;
 }
 
 const memoryOptionNames: Record<keyof MapMemoryOptions, true> = { gpa: true, size: true, readOnly: true, shared: true, offset: true };

@@ -12,9 +12,9 @@ export type Pattern = string | RegExp;
 /** How long to wait. */
 export interface WaitOptions {
   /** Milliseconds; without it the wait ends with the guest at the latest. */
-  timeout?: number;
+  timeout?: number | undefined;
   /** Ends the wait: it rejects with the signal's reason. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 const waitOptionNames: Record<keyof WaitOptions, true> = { timeout: true, signal: true };

@@ -30,44 +30,44 @@ export interface MachineOptions {
   /** What to boot: a path, or the file's bytes. */
   kernel: FileInput;
   /** Recognised by default; `flat` must be asked for. */
-  format?: ImageFormat | 'auto';
+  format?: ImageFormat | 'auto' | undefined;
   /** Flat images: guest-physical load address (0x7c00), entry (= load) and processor mode in bits (16). */
-  load?: number;
+  load?: number | undefined;
   /** Flat images: guest-physical address of the first instruction; `load` by default. */
-  entry?: number;
+  entry?: number | undefined;
   /** Flat images: the processor's mode at the first instruction, in bits; 16 by default. */
-  mode?: 16 | 32 | 64;
+  mode?: 16 | 32 | 64 | undefined;
   /** bzImage: the initial RAM disk; multiboot: the modules, in order. */
-  initrd?: FileInput | readonly FileInput[];
+  initrd?: FileInput | readonly FileInput[] | undefined;
   /** The kernel's command line. */
-  append?: string;
+  append?: string | undefined;
   /** Guest RAM in bytes or as text; '128M' by default. */
-  memory?: number | string;
+  memory?: number | string | undefined;
   /**
    * Guest RAM as a WebAssembly.Memory that other threads can have: `true` makes one, `machine.sharedMemory` is it. One that is given must be
    * large enough; what it has is what the guest finds. A reset clears it. At most 4 GiB. RAM above 3 GiB follows at once in it, but is at 4 GiB
    * for the guest.
    */
-  sharedMemory?: SharedMemory | boolean;
+  sharedMemory?: SharedMemory | boolean | undefined;
   /** vCPUs, 1 by default and at most 255. Several run on native threads of their own and need the kernel's interrupt controllers. */
-  cpus?: number;
+  cpus?: number | undefined;
   /** Gives a single vCPU a native thread too, for a guest that is not to share this thread's time; false by default. */
-  threaded?: boolean;
+  threaded?: boolean | undefined;
   /** The host's CPUs for the threads: one list a vCPU, in their order. Those without one run anywhere. Linux only. */
-  affinity?: readonly (readonly number[])[];
+  affinity?: readonly (readonly number[])[] | undefined;
   /** Who has the interrupt controllers and the timer: the kernel where it can (the default), or devices in TypeScript. */
-  irqchip?: 'kernel' | 'user';
+  irqchip?: 'kernel' | 'user' | undefined;
   /** The device to open; HAX_BACKEND or the first that exists by default. */
-  backend?: BackendName;
+  backend?: BackendName | undefined;
   /**
    * A write of V to this port ends the machine with exit code (V << 1) | 1. True or 0xf4 for port 0xf4, and ports 0x2000 to 0x200f that raise
    * interrupts 0 to 15, as kvm-unit-tests expect.
    */
-  debugExit?: boolean | number;
+  debugExit?: boolean | number | undefined;
   /** Bytes written to the port go to `output`. */
   debugConsole?: {
     /** 0xe9 by default. */
-    port?: number;
+    port?: number | undefined;
     /** Gets each byte as it is written. When it throws, `ended` rejects with ERR_HAX_DEVICE_FAILED. */
     output: Writable;
   };
@@ -75,17 +75,17 @@ export interface MachineOptions {
    * Gets what the guest prints on its console, COM1, with back-pressure, beside `machine.console`: `output: process.stdout` for example. When it
    * throws, `ended` rejects with ERR_HAX_DEVICE_FAILED. A machine whose console is not asked for is made without Node's streams.
    */
-  output?: ByteOutput;
+  output?: ByteOutput | undefined;
   /** Whether a guest's reset starts the machine again (the default) or ends it. */
-  reboot?: boolean;
+  reboot?: boolean | undefined;
   /** Ends the machine: everything pending rejects with the signal's reason. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Called as large files are loaded. */
-  onProgress?: ProgressListener;
+  onProgress?: ProgressListener | undefined;
   /** Called once for each address and direction of access that nobody owns, after a reset anew. */
-  onUnclaimed?: (access: UnclaimedAccess) => void;
+  onUnclaimed?: ((access: UnclaimedAccess) => void) | undefined;
   /** Tells of each exit of each vCPU, over resets too; close it when the machine has ended. */
-  trace?: ExitTrace;
+  trace?: ExitTrace | undefined;
 }
 
 const defaultMemory = '128M';

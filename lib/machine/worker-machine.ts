@@ -33,7 +33,7 @@ export interface WorkerMachineOptions extends Omit<MachineOptions, 'debugConsole
    * A module for the worker, by path or URL: its default export is called with the {@link Machine} and with `setupData` before the guest
    * starts, and adds devices of your own to `machine.vm`. After a reset, in a listener of 'reset', they have to be added anew.
    */
-  setup?: string | URL;
+  setup?: string | URL | undefined;
   /** Anything that can be cloned. */
   setupData?: unknown;
 }

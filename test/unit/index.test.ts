@@ -14,3 +14,20 @@ test.each([
   expect(types.length).toBeGreaterThan(10);
   expect(types.filter((name) => !exported.has(name))).toEqual([]);
 });
+
+/** With `exactOptionalPropertyTypes` a program could not hand on an option of its own that may be missing: `launch({ kernel, signal })`. */
+test.each([
+  'MachineOptions',
+  'WorkerMachineOptions',
+  'OpenOptions',
+  'CreateVmOptions',
+  'CreateVcpuOptions',
+  'MapMemoryOptions',
+  'RunOptions',
+  'WaitOptions',
+])('an option of %s may be undefined', (name) => {
+  const [, body] = new RegExp(`^export interface ${name}\\b.*\\{\n([^]*?)^\\}`, 'm').exec(api)!;
+  const optional = body.split('\n').filter((line) => /^ {4}(?:readonly )?\w+\?: .*;$/.test(line));
+  expect(optional).not.toEqual([]);
+  expect(optional.filter((line) => !/(?: \| undefined|: unknown);$/.test(line))).toEqual([]);
+});
