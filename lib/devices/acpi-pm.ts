@@ -58,11 +58,15 @@ export interface AcpiPmOptions {
 export interface AcpiPmState extends DeviceState {
   readonly device: 'acpi-pm';
   readonly version: 1;
+  /** PM1 status register (ACPI 6.5, 4.8.3.1.1). */
   readonly status: number;
+  /** PM1 enable register. */
   readonly enable: number;
+  /** PM1 control register. */
   readonly control: number;
-  /** Nanoseconds since the timer was 0, and how many times its top bit had changed, when the state was saved. */
+  /** Nanoseconds since the timer was 0, when the state was saved. */
   readonly age: number;
+  /** How many times the timer's top bit had changed then. */
   readonly seen: number;
 }
 

@@ -38,7 +38,9 @@ export interface AcpiPowerOptions {
 export interface AcpiPowerState extends DeviceState {
   readonly device: 'acpi-power';
   readonly version: 1;
+  /** SLP_TYP as it was written last. */
   readonly sleepType: number;
+  /** WAK_STS. */
   readonly wakeStatus: boolean;
 }
 

@@ -58,6 +58,7 @@ export interface Pit8254State extends DeviceState, Numbered<0>, Numbered<1>, Num
   readonly version: 1;
   /** Nanoseconds into the current 252 ticks. */
   readonly phase: number;
+  /** The level of the interrupt line. */
   readonly line: boolean;
   /** Rises of OUT 0 that the interrupt line has not shown yet. */
   readonly owed: number;

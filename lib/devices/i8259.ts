@@ -60,19 +60,29 @@ interface Registers {
   inputs: number;
   /** The edge sense latches: inputs that have risen and not been acknowledged. */
   edges: number;
+  /** In-service register. */
   isr: number;
+  /** Interrupt mask register. */
   imr: number;
   /** ICW2. */
   vectorBase: number;
   /** ICW3: of a master its lines with slaves, of a slave its own number. */
   cascade: number;
+  /** What a write with A0 = 1 is: 0 for OCW1, or the number of the ICW that comes next. */
   expected: number;
+  /** ICW1 bit 0: an ICW4 comes. */
   needsIcw4: boolean;
+  /** ICW1 bit 1: no ICW3 comes. */
   single: boolean;
+  /** ICW1 bit 3, LTIM. */
   levelTriggered: boolean;
+  /** ICW4 bit 1, AEOI. */
   autoEoi: boolean;
+  /** ICW4 bit 4, SFNM. */
   specialFullyNested: boolean;
+  /** OCW3: special mask mode. */
   specialMask: boolean;
+  /** OCW2: rotation with automatic EOI. */
   rotateInAutoEoi: boolean;
   /** The level of the lowest priority; the next one has the highest. */
   lowest: number;

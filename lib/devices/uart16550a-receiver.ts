@@ -42,6 +42,7 @@ export interface ReceiverState {
   readonly rbr: number;
   /** LSR bits 4 to 1 that have not been read. */
   readonly lineErrors: number;
+  /** The character time-out is indicated. */
   readonly timedOut: boolean;
   /** Nanoseconds until the character time-out. */
   readonly timeOutIn: number;

@@ -84,15 +84,21 @@ const initialDivisor = 12;
 
 /** What the chip remembers besides receiver and transmitter. */
 interface Registers {
+  /** Interrupt enable register. */
   ier: number;
+  /** Line control register. */
   lcr: number;
+  /** Modem control register. */
   mcr: number;
+  /** Scratch register. */
   scr: number;
+  /** Divisor latch, both bytes. */
   divisor: number;
   /** CTS, DSR, RI and DCD as the host drives them. */
   modemInputs: number;
   /** MSR bits 3 to 0. */
   modemDeltas: number;
+  /** The transmitter's interrupt has been raised and neither been read in IIR nor ended by a byte. */
   thrEmptyPending: boolean;
 }
 
@@ -112,6 +118,7 @@ const initialRegisters: Readonly<Registers> = {
 export interface Uart16550State extends DeviceState, Readonly<Registers>, ReceiverState {
   readonly device: '16550A';
   readonly version: 1;
+  /** Bytes in the transmitter that the output has not taken. */
   readonly transmitter: readonly number[];
 }
 
