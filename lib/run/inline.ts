@@ -56,7 +56,7 @@ class InlineRun extends GuestRun {
     const { run, loopIsAccessible, SliceRunner } = addon();
     const Runner = loopIsAccessible ? SliceRunner : PlainSliceRunner;
     const track = options.trace?.track(vcpu);
-    // Bound, since a function around it would be left to the interpreter, which costs 10 µs as cold as it is.
+    // Bound: the interpreter would run a function around it, which costs microseconds as cold as it is each time (docs/performance.md).
     const own: () => Next = this.#slice.bind(this);
     // A trace goes around entry and slice: the loop between them asks nothing.
     const slice = track
@@ -115,21 +115,10 @@ class InlineRun extends GuestRun {
     this.#runner.stop();
   }
 
-  /**
-   * Serves exits until the slice ends. The hot path: one function for V8 to compile, with the beginning and the end of the slice, which the
-   * interpreter would take 20 µs for, as cold as they are; and few objects, since after an exit of a device each is a page that the processor has
-   * forgotten (docs/performance.md).
-   */
   #slice(): Next {
-    const { u32, ports: bus } = this;
-    const { exits, vm } = this.vcpu;
-    const { kinds, ports } = exits;
-    const { posted } = vm;
-    const enter = this.#enter;
-    const posts = posted.active;
-    let handled = 0;
-    exits.slices++;
+    this.vcpu.exits.slices++;
     this.inSlice = this.devices.serving = true;
+    let handled = 0;
     try {
       if (this.#woken && !this.waits) {
         // An interrupt that was taken back before the guest could have it has woken nobody.
@@ -139,36 +128,48 @@ class InlineRun extends GuestRun {
       if (!this.waits) {
         // The first exit ends a long slice: what its handler leaves to promises and ticks is not to wait for the rest.
         this.over = this.#cap > shortCap;
-        for (;;) {
-          if (this.interrupt) this.deliver();
-          enter();
-          if (posts && posted.waiting) {
-            handled++; // no quiet slice
-            if (!this.drainPosted()) break;
-          }
-          const kind = u32[kindAt];
-          if (kind === io) {
-            const port = u32[portAt];
-            ports[port]++;
-            this.access(port, u32, bus);
-          } else {
-            kinds[kind]++;
-            if (kind === interrupted) break;
-            this.serve(kind);
-          }
-          handled++;
-          if (this.over) break;
-        }
+        handled = this.#runUntilYield();
       }
     } catch (error) {
       this.fail(error);
     }
     this.inSlice = this.devices.serving = false;
-    exits.carry(u32[portAt]);
+    this.vcpu.exits.carry(this.u32[portAt]);
     if (this.ended) this.settle();
     else if (this.waits) this.completeIfPaused();
-    else if (handled === 0 || this.#cap !== shortCap || this.#idle) this.#adapt(handled);
+    else this.#adapt(handled);
     return this.settled ? Next.End : this.waits ? Next.Park : Next.GoOn;
+  }
+
+  /**
+   * Serves exits until the slice ends; how many there were. The hot path: one function for V8 to compile, and few objects, since after an exit
+   * of a device each is a page that the processor has forgotten (docs/performance.md).
+   */
+  #runUntilYield(): number {
+    const { u32, ports: bus } = this;
+    const { kinds, ports } = this.vcpu.exits;
+    const { posted } = this.vcpu.vm;
+    const enter = this.#enter;
+    const posts = posted.active;
+    for (let handled = 0; ; handled++) {
+      if (this.interrupt) this.deliver();
+      enter();
+      if (posts && posted.waiting) {
+        handled++; // no quiet slice
+        if (!this.drainPosted()) return handled;
+      }
+      const kind = u32[kindAt];
+      if (kind === io) {
+        const port = u32[portAt];
+        ports[port]++;
+        this.access(port, u32, bus);
+      } else {
+        kinds[kind]++;
+        if (kind === interrupted) return handled;
+        this.serve(kind);
+      }
+      if (this.over) return handled + 1;
+    }
   }
 
   /** After a slice that was ended from outside. */
