@@ -133,8 +133,7 @@ Config Read() {
   config.tunnel_size = config.info & kInfoTunnelPage ? kPageSize : 48;
   config.registers520 = Number("HAXM_MODEL_REGS", 512) == 520;
   config.tick_us = static_cast<uint32_t>(Number("HAXM_MODEL_TICK_US", 4000));
-  // No real-time signal: those a full queue of the user's refuses, and a host's interrupts come all the same.
-  config.tick_signal = static_cast<int>(Number("HAXM_MODEL_TICK_SIGNAL", static_cast<uint64_t>(SIGSTKFLT)));
+  config.tick_signal = static_cast<int>(Number("HAXM_MODEL_TICK_SIGNAL", static_cast<uint64_t>(SIGRTMAX - 7)));
   if (const char* kvm = getenv("HAXM_MODEL_KVM")) config.kvm = strdup(kvm);
   if (const char* error = getenv("HAXM_MODEL_OPEN")) config.open_error = ErrorNumber(error);
   config.mode = static_cast<uint32_t>(Number("HAXM_MODEL_MODE", 0600, 8));

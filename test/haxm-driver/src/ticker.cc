@@ -37,9 +37,20 @@ void OnTick(int) {
   if (run) run->immediate_exit = 1;
 }
 
+void Handle(int signal) {
+  struct sigaction action {};
+  action.sa_handler = OnTick;
+  action.sa_flags = SA_RESTART;
+  sigaction(signal, &action, nullptr);
+}
+
+// A host's interrupts come whatever its user has waiting. SIGSTKFLT is handled only from then on: programs that clean up at their end
+// listen to it (signal-exit, which Jest has).
 void Signal(const Runner& runner) {
   const int thread = runner.thread.load();
-  if (thread) Syscall(SYS_tgkill, Syscall(SYS_getpid), thread, TheConfig().tick_signal);
+  if (!thread || Syscall(SYS_tgkill, Syscall(SYS_getpid), thread, TheConfig().tick_signal) != -EAGAIN) return;
+  Handle(SIGSTKFLT);
+  Syscall(SYS_tgkill, Syscall(SYS_getpid), thread, SIGSTKFLT);
 }
 
 void Tick() {
@@ -72,10 +83,7 @@ void* Run(void*) {
 }
 
 void Start() {
-  struct sigaction action {};
-  action.sa_handler = OnTick;
-  action.sa_flags = SA_RESTART;
-  sigaction(TheConfig().tick_signal, &action, nullptr);
+  Handle(TheConfig().tick_signal);
   if (TheConfig().tick_us == 0) return;
   sigset_t all;
   sigset_t before;
@@ -111,7 +119,7 @@ Runner::~Runner() {
 void BeginRun(Runner* runner, kvm_run* run) {
   pthread_once(&ticker->once, Start);
   // A client that blocks all signals on its vCPU threads must not lose the ticks.
-  const uint64_t set = uint64_t{1} << (TheConfig().tick_signal - 1);
+  const uint64_t set = uint64_t{1} << (TheConfig().tick_signal - 1) | uint64_t{1} << (SIGSTKFLT - 1);
   Syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, Word(&set), 0, sizeof set);
   if (!thread_id) thread_id = static_cast<int>(Syscall(SYS_gettid));
   current_run = run;
