@@ -45,7 +45,7 @@ export interface AcpiPmOptions {
   /** The time by which the power management timer counts. */
   clock: Clock;
   /** The system control interrupt, a level. */
-  irq?: IrqLine;
+  irq?: IrqLine | undefined;
   /** The SLP_TYP of S5 that the `\_S5` object names, 0 to 7. */
   sleepTypeS5: number;
   /** The guest has asked for S5. */

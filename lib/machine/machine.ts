@@ -65,12 +65,14 @@ export interface MachineOptions {
    */
   debugExit?: boolean | number | undefined;
   /** Bytes written to the port go to `output`. */
-  debugConsole?: {
-    /** 0xe9 by default. */
-    port?: number | undefined;
-    /** Gets each byte as it is written. When it throws, `ended` rejects with ERR_HAX_DEVICE_FAILED. */
-    output: Writable;
-  };
+  debugConsole?:
+    | {
+        /** 0xe9 by default. */
+        port?: number | undefined;
+        /** Gets each byte as it is written. When it throws, `ended` rejects with ERR_HAX_DEVICE_FAILED. */
+        output: Writable;
+      }
+    | undefined;
   /**
    * Gets what the guest prints on its console, COM1, with back-pressure, beside `machine.console`: `output: process.stdout` for example. When it
    * throws, `ended` rejects with ERR_HAX_DEVICE_FAILED. A machine whose console is not asked for is made without Node's streams.
