@@ -16,6 +16,8 @@ constexpr uint64_t kForcedSlice = 300000;
 // The longest slice while another guest waits for its turn on the same thread; of a guest that sleeps while the other has work.
 constexpr uint64_t kShare = 10 * kMillisecond;
 constexpr uint64_t kIdleShare = kMillisecond;
+// How long slices follow each other before the loop has a turn that it has not asked for.
+constexpr uint64_t kTurn = 100 * kMillisecond;
 
 // The slice in progress on this thread. What run() needs of other objects is copied here: an exit leaves the translation buffers cold, and
 // each page that the way to JavaScript touches costs (docs/performance.md).
@@ -47,21 +49,21 @@ bool JavaScriptRuns(Napi::Env env) {
   return napi_call_function(env, env.Undefined(), env.GetInstanceData<AddonData>()->nothing.Value(), 0, nullptr, &result) == napi_ok;
 }
 
-// Calls `body`, inside which run() enters the guest, until `length` nanoseconds after `now`, if nothing ends it earlier.
+// Calls `body`, inside which run() enters the guest, until the limits are reached, if nothing ends it earlier.
 template <typename Body>
-napi_status InSlice(VcpuBox* box, LoopContext* context, LoopWatch* watch, uint64_t now, uint64_t length, uint64_t due, Body body) {
+napi_status InSlice(VcpuBox* box, LoopContext* context, LoopWatch* watch, const SliceLimits& limits, Body body) {
   const std::shared_ptr<VcpuShared> shared = box->vcpu->shared();  // the slice may close the vCPU
   Slice slice = {box->vcpu.get(),
                  context != nullptr,
                  context ? context->mark() : LoopMark(),
-                 due,
+                 limits.due,
                  box->shortcuts->active() ? box->shortcuts.get() : nullptr,
-                 SliceTime(now, &shared->exit, &box->times),
+                 SliceTime(limits.now, &shared->exit, &box->times),
                  &shared->exit,
                  context,
                  box,
                  watch,
-                 now + length,
+                 limits.now + limits.length,
                  current};
   slice.mark.Take();
   current = &slice;
@@ -111,33 +113,32 @@ class SliceRunner final : public Napi::ObjectWrap<SliceRunner> {
   uint64_t cap() const { return cap_; }
   bool idle() const { return idle_; }
 
-  void RunSlice(Napi::Env env, LoopContext* context, uint64_t now, uint64_t length, uint64_t due) {
+  // And further ones at once, as long as the loop has nothing to do.
+  void RunSlices(Napi::Env env, LoopContext* context, SliceLimits limits) {
     Napi::HandleScope scope(env);
-    [[maybe_unused]] const Napi::Object self = Value();  // the slice may end this runner: it is not collected before the turn is over
+    [[maybe_unused]] const Napi::Object self = Value();  // a slice may end this runner: it is not collected before the turn is over
     const std::shared_ptr<VcpuBox> box = box_;
-    if (!box->vcpu) {
-      End(context);
-      return;
-    }
-    // Node-API as it is: its C++ wrapper ends the process when an exception cannot be wrapped, as in a worker that is being terminated.
-    napi_value result;
-    const napi_status status = InSlice(box.get(), due == 0 ? nullptr : context, context->watch(), now, length, due, [&] {
-      return napi_make_callback(env, nullptr, env.Global(), function_.Value(), 0, nullptr, &result);
-    });
-    int32_t next = kEnd;
-    if (status == napi_ok) {
-      napi_get_value_int32(env, result, &next);
-    } else {
-      ReportUncaught(env);
-      // The slice catches what it throws: this was a tick after it, and the program may go on.
-      if (!ended_ && JavaScriptRuns(env)) next = kGoOn;
-    }
-    if (next == kEnd) {
-      End(context);
-    } else if (next == kPark && !woken_) {
-      parked_ = true;
-    }
-    woken_ = false;
+    const napi_value function = function_.Value();
+    const napi_value receiver = env.Global();
+    const uint64_t turn_ends = limits.now + kTurn;
+    do {
+      if (!box->vcpu) return End(context);
+      // Node-API as it is: its C++ wrapper ends the process when an exception cannot be wrapped, as in a worker that is being terminated.
+      napi_value result;
+      const napi_status status = InSlice(box.get(), limits.due == 0 ? nullptr : context, context->watch(), limits,
+                                         [&] { return napi_make_callback(env, nullptr, receiver, function, 0, nullptr, &result); });
+      int32_t next = kEnd;
+      if (status == napi_ok) {
+        napi_get_value_int32(env, result, &next);
+      } else {
+        ReportUncaught(env);
+        // The slice catches what it throws: this was a tick after it, and the program may go on.
+        if (!ended_ && JavaScriptRuns(env)) next = kGoOn;
+      }
+      if (next == kEnd) return End(context);
+      parked_ = next == kPark && !woken_;
+      woken_ = false;
+    } while (!parked_ && context->AllowsNext(this, turn_ends, &limits));
   }
 
  private:
@@ -318,11 +319,11 @@ void LoopContext::OnCheck() {
   // Our own idle handle would make the loop look busy.
   Idle(false);
   const bool more = threads_.Serve(*this);
-  RunSlice(more);
+  RunSlices(more);
   if (more || std::any_of(runners_.begin(), runners_.end(), [](SliceRunner* each) { return each->runnable(); })) Idle(true);
 }
 
-void LoopContext::RunSlice(bool exits_wait) {
+void LoopContext::RunSlices(bool exits_wait) {
   if (std::none_of(runners_.begin(), runners_.end(), [](const SliceRunner* each) { return each->runnable(); })) return;
   uv_.update_time(loop_);
   const int timeout = Timeout();
@@ -336,14 +337,23 @@ void LoopContext::RunSlice(bool exits_wait) {
   gave_turn_ = false;
   SliceRunner* const runner = NextRunnable();  // not before: the turn is its own
   const uint64_t now = MonotonicNanoseconds();
-  if (others_wait) {
-    runner->RunSlice(env_, this, now, kForcedSlice, 0);
-  } else {
-    const uint64_t longest = LongestSlice(runner);
-    const uint64_t until_due = timeout < 0 ? longest : static_cast<uint64_t>(timeout) * kMillisecond;
-    const uint64_t due = timeout < 0 ? UINT64_MAX : Now() + static_cast<uint64_t>(timeout);
-    runner->RunSlice(env_, this, now, std::min(longest, until_due), due);
-  }
+  runner->RunSlices(env_, this, others_wait ? SliceLimits{now, kForcedSlice, 0} : Limits(runner, now, timeout));
+}
+
+SliceLimits LoopContext::Limits(const SliceRunner* runner, uint64_t now, int timeout) const {
+  const uint64_t longest = LongestSlice(runner);
+  if (timeout < 0) return {now, longest, UINT64_MAX};
+  return {now, std::min(longest, static_cast<uint64_t>(timeout) * kMillisecond), Now() + static_cast<uint64_t>(timeout)};
+}
+
+bool LoopContext::AllowsNext(const SliceRunner* runner, uint64_t turn_ends, SliceLimits* limits) const {
+  if (runners_.size() != 1 || !threads_.empty() || limits->due == 0 || watch_->LoopIsReadable()) return false;
+  uv_.update_time(loop_);
+  const int timeout = Timeout();
+  const uint64_t now = MonotonicNanoseconds();
+  if (timeout == 0 || now >= turn_ends) return false;
+  *limits = Limits(runner, now, timeout);
+  return true;
 }
 
 AddonData::~AddonData() {
@@ -390,7 +400,7 @@ Napi::Value PlainSlice(const Napi::CallbackInfo& info) {
   LoopWatch* const watch = DeadlineWatch(env);
   if (!watch) return {};
   napi_value result;
-  const napi_status status = InSlice(box.get(), nullptr, watch, MonotonicNanoseconds(), length, 0,
+  const napi_status status = InSlice(box.get(), nullptr, watch, {MonotonicNanoseconds(), length, 0},
                                      [&] { return napi_call_function(env, env.Undefined(), function, 0, nullptr, &result); });
   return status == napi_ok ? Napi::Value(env, result) : Napi::Value();
 }

@@ -16,6 +16,14 @@ namespace hax::binding {
 
 class SliceRunner;
 
+// Of one slice: when it begins and how long it may be, in CLOCK_MONOTONIC nanoseconds, and the loop time in milliseconds at which the loop
+// wants to run. 0: whatever the loop wants.
+struct SliceLimits {
+  uint64_t now;
+  uint64_t length;
+  uint64_t due;
+};
+
 // The handles of one environment's loop and the runners that take turns in it. Only the check phase knows the truth about what the loop
 // has to do, so slices begin there; the idle handle makes the loop come round again, the async handle wakes it when a vCPU with a thread
 // of its own has an exit. Owns itself: the environment's cleanup hook closes the handles, and the last close callback deletes it.
@@ -41,6 +49,9 @@ class LoopContext {
   ThreadHub* threads() { return &threads_; }
   const LoopMark& mark() const { return mark_; }
   LoopWatch* watch() const { return watch_.get(); }
+  // Whether the next slice may follow at once, and its limits: a loop that has nothing to do gets no turn before `turn_ends`, since the way
+  // round it costs as much as the rest of a slice's end (docs/performance.md).
+  bool AllowsNext(const SliceRunner* runner, uint64_t turn_ends, SliceLimits* limits) const;
 
  private:
   LoopContext(Napi::Env env, const Uv& uv, uv_loop_t* loop)
@@ -49,11 +60,12 @@ class LoopContext {
   void StopChecks();
   void OnCheck();
   // `exits_wait`: of vCPUs with threads.
-  void RunSlice(bool exits_wait);
+  void RunSlices(bool exits_wait);
   void Idle(bool active);
   void Close(napi_async_cleanup_hook_handle hook);
   SliceRunner* NextRunnable();
   uint64_t LongestSlice(const SliceRunner* runner) const;
+  SliceLimits Limits(const SliceRunner* runner, uint64_t now, int timeout) const;
   std::array<uv_handle_t*, 3> handles() {
     return {reinterpret_cast<uv_handle_t*>(&check_), reinterpret_cast<uv_handle_t*>(&idle_), reinterpret_cast<uv_handle_t*>(&async_)};
   }

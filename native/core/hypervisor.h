@@ -58,7 +58,8 @@ class Vcpu : public RawDevice {
   // `deadline`, CLOCK_MONOTONIC nanoseconds; false where it has none. Of that until EndSlice(); owner thread only.
   virtual bool BeginSlice(int /*loop_fd*/, uint64_t /*deadline*/) { return false; }
   virtual void AdvanceSlice(uint64_t /*deadline*/) {}
-  virtual void EndSlice() {}
+  // Whether the loop has ended it.
+  virtual bool EndSlice() { return false; }
 
   // Moves the parts named by a StateMask between the vCPU and shared()->state.
   virtual Status GetState(uint32_t mask) = 0;

@@ -142,9 +142,13 @@ void LoopWatch::Begin(std::shared_ptr<Vcpu> vcpu, uint64_t deadline) {
 }
 
 void LoopWatch::End() {
-  if (by_itself_) by_itself_->EndSlice();
-  by_itself_.reset();
+  if (by_itself_) {
+    loop_is_readable_ = by_itself_->EndSlice();
+    by_itself_.reset();
+    return;
+  }
   std::lock_guard<std::mutex> lock(mutex_);
+  loop_is_readable_ = !descriptor_armed_;
   vcpu_.reset();
 }
 

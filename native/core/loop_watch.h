@@ -22,6 +22,8 @@ class LoopWatch {
   // one takes the watcher over, and who began it gives it back by another Begin().
   void Begin(std::shared_ptr<Vcpu> vcpu, uint64_t deadline);
   void End();
+  // Whether the loop may have something: it has ended the last slice, or nobody watches it.
+  bool LoopIsReadable() const { return loop_is_readable_; }
   // End(), if it is this vCPU's slice: it is being closed, and nothing here is to keep its device.
   void Forget(const Vcpu* vcpu);
   // An earlier deadline for the slice in progress; later ones are ignored.
@@ -40,6 +42,7 @@ class LoopWatch {
   KickTarget OnTimer();
 
   std::shared_ptr<Vcpu> by_itself_;  // of the slice in progress, if the vCPU does
+  bool loop_is_readable_ = true;
   const int backend_fd_;
   const int timer_fd_;
   uint64_t id_ = 0;

@@ -35,6 +35,8 @@ class SliceRing {
   void Advance(uint64_t deadline);
   // Whether what Begin() waits for has happened. To be asked when the device came back without an exit, after the flag has been set to 0.
   bool Ended();
+  // Whether that was the descriptor.
+  bool loop_is_readable() const { return readable_; }
 
  private:
   enum Tag : uint64_t { kReadable, kExpired, kFlagSet, kOther };  // of an entry, and of what the kernel answers

@@ -75,7 +75,7 @@ class KvmVcpu final : public Vcpu {
   void ForgetKick(InterruptReason reason) override { stop_.Forget(reason); }
   bool BeginSlice(int loop_fd, uint64_t deadline) override;
   void AdvanceSlice(uint64_t deadline) override { ring_->Advance(deadline); }
-  void EndSlice() override { ring_ends_slice_ = false; }
+  bool EndSlice() override { return std::exchange(ring_ends_slice_, false) && ring_->loop_is_readable(); }
   Status GetState(uint32_t mask) override;
   Status SetState(uint32_t mask) override;
   Status SyncState(uint32_t mask) override;

@@ -1,0 +1,59 @@
+/** Slices that follow each other at once: the event loop has a turn when it has something to do, or has waited for long. */
+import { performance } from 'node:perf_hooks';
+import { setTimeout as delay } from 'node:timers/promises';
+import { describeEachBackend } from '../support/hosts';
+
+type Metrics = { readonly uvMetricsInfo: { readonly loopCount: number } };
+const turns = (): number => (performance.nodeTiming as unknown as Metrics).uvMetricsInfo.loopCount;
+
+describeEachBackend('slices of a guest that exits all the time', (backend) => {
+  /** Calls `handler` with the number of slices that are over, until it says that it is through. */
+  async function untilDone(handler: (slices: number) => boolean): Promise<void> {
+    const { vm, vcpu } = backend.program({ kind: 'out', port: 0x10, times: 2 ** 31 });
+    const write = (): void => {
+      if (handler(vcpu.exits.snapshot().slices)) vcpu.stop();
+    };
+    vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write });
+    expect(await vcpu.run()).toEqual({ reason: 'killed' });
+  }
+
+  it('cost the loop no turn each, while it has nothing to do', async () => {
+    let before = 0;
+    await untilDone((slices) => {
+      before ||= turns();
+      return slices >= 50;
+    });
+    expect(turns() - before).toBeLessThan(25);
+  });
+
+  it.each([
+    ['a promise', (callback: () => void) => void Promise.resolve().then(callback)],
+    ['process.nextTick()', (callback: () => void) => process.nextTick(callback)],
+  ])('leave what a handler gives to %s no longer than the slice', async (_, give) => {
+    let [given, done, late] = [0, true, 0];
+    await untilDone((slices) => {
+      if (done) {
+        given = slices;
+        done = false;
+        give(() => (done = true));
+      } else if (slices > given) {
+        late++;
+      }
+      return late > 0 || slices >= 5;
+    });
+    expect(late).toBe(0);
+  });
+
+  it('end for an immediate and for a timer', async () => {
+    const seen: string[] = [];
+    let asked = false;
+    const timer = delay(30).then(() => seen.push('timer'));
+    await untilDone(() => {
+      if (!asked) setImmediate(() => seen.push('immediate'));
+      asked = true;
+      return seen.length === 2;
+    });
+    await timer;
+    expect(seen).toEqual(['immediate', 'timer']);
+  });
+});
