@@ -5,7 +5,7 @@ import { allocateMemory, kvmConstants as C, MemFd, type Vcpu, type VirtualMachin
 import { codeOf } from '../support/codes';
 import { at, guestImage, loadGuest, userMode } from '../support/guests';
 import { describeKvm, type Backend } from '../support/hosts';
-import { EINVAL, ENOENT, ENXIO, lacks, recordCalls, refusal } from '../support/kvm-calls';
+import { bits, EINVAL, ENOENT, ENXIO, lacks, recordCalls, refusal } from '../support/kvm-calls';
 
 recordCalls('memory');
 
@@ -33,9 +33,6 @@ function write(vcpu: Vcpu, value: number, pages: readonly number[]): void {
   expect(vcpu.enter()).toMatchObject({ kind: 'io', port: 0x10 });
 }
 
-/** Numbers of the bits that are set. */
-const bits = (bitmap: Uint8Array): number[] =>
-  Array.from({ length: bitmap.length * 8 }, (_, i) => i).filter((i) => (bitmap[i >> 3] >> (i & 7)) & 1);
 /** The pages whose first word is `value`. */
 const holding = (bytes: Uint8Array, value: number): number[] => {
   const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);

@@ -53,6 +53,10 @@ export function lacks(kvm: { checkExtension(name: CapabilityName): number }, cap
   return true;
 }
 
+/** Numbers of the bits that are set. */
+export const bits = (bitmap: Uint8Array): number[] =>
+  Array.from({ length: bitmap.length * 8 }, (_, i) => i).filter((i) => (bitmap[i >> 3] >> (i & 7)) & 1);
+
 export const EEXIST = 17;
 export const EBUSY = 16;
 export const EINVAL = 22;

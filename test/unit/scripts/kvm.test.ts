@@ -153,7 +153,7 @@ describe('scripts/check-kvm-calls', () => {
       '',
       'vm KVM_SIGNAL_MSI: no host has seen it',
     ],
-    ['a call without a test', 'test/contract/kvm-vm.test.ts', /\.setTssAddr\(/g, '.set(', 'vm KVM_SET_TSS_ADDR: no test'],
+    ['a call without a test', 'test/contract/kvm-vm-memory.test.ts', /\.setTssAddr\(/g, '.set(', 'vm KVM_SET_TSS_ADDR: no test'],
     [
       'an exit that has no type',
       'lib/hypervisor/exit.ts',
