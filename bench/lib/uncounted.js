@@ -8,7 +8,7 @@ const path = require('node:path');
 const { root } = require('./raw.js');
 
 const file = path.join(root, 'dist/run/inline.js');
-const counting = ['ports[port]++;', 'kinds[kind]++;', 'this.vcpu.exits.slices++;'];
+const counting = ['ports[port]++;', 'kinds[kind]++;', 'exits.slices++;'];
 
 /** `source` without each of the statements that count; throws when one is not there any more. */
 function strip(source) {

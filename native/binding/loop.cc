@@ -180,7 +180,11 @@ class SliceRunner final : public Napi::ObjectWrap<SliceRunner> {
   }
   void End(LoopContext* context) {
     if (!started_) return;
-    if (current && current->box == box_.get()) current->time.End();
+    if (current && current->box == box_.get()) {
+      current->time.End();
+      // What the slice leaves to promises may run the vCPU again, on a thread: nothing of this slice may end that.
+      current->watch->Forget(current->vcpu);
+    }
     started_ = false;
     ended_ = true;
     context->Stop(this);

@@ -193,6 +193,22 @@ describeKvm('slices that io_uring ends', () => {
     expect(await childReport(script)).toEqual({ reasons: Array(4).fill('killed'), rings: 1 });
   });
 
+  it('are over for a run on a thread that begins where an inline one has ended', async () => {
+    // In what the last slice leaves to promises, before the native side is back from it. ThreadSanitizer looks at who ends what.
+    const script = `
+      const { vcpu } = make('kvm', 'out');
+      const start = vcpu.getState();
+      (async () => {
+        const reasons = new Set();
+        for (let i = 0; i < 40; i++) {
+          vcpu.setState(start);
+          reasons.add((await vcpu.run({ threaded: i % 2 === 1 })).reason);
+        }
+        report([...reasons]);
+      })();`;
+    expect(await childReport<string[]>(script)).toEqual(['halted']);
+  });
+
   it('let VMs be made while they end', async () => {
     // The kernel makes a VM under locks that it does not wait for once the thread is to be notified.
     const script = `
