@@ -16,6 +16,7 @@ function signature(at: number, bytes: string, sentence: string): Signature {
 
 const compressed = (name: string, tool: string): string => `is compressed with ${name}; unpack it with ${tool} first`;
 const disk = (name: string): string => `is a ${name} disk image, and this machine has no disk; give the kernel that is in it`;
+const sectorAlone = 'give the kernel that is on it, or --format bootsector for its first sector alone';
 const otherProcessor = (name: string): string => `is a Linux kernel for ${name}; give one built for x86_64`;
 
 const signatures: readonly Signature[] = [
@@ -33,7 +34,7 @@ const signatures: readonly Signature[] = [
   signature(
     0x8001, // ECMA-119, 8.4
     'CD001',
-    'is a CD image, and this machine has neither drive nor BIOS; give the kernel that is on it, or --format bootsector for its first sector alone',
+    `is a CD image, and this machine has neither drive nor BIOS; ${sectorAlone}`,
   ),
 ];
 
@@ -42,6 +43,7 @@ export function refuseForeign(source: ImageSource): void {
   for (const { at, bytes, sentence } of signatures) {
     if (hasBytes(source, at, bytes)) throw imageError(source, sentence);
   }
+  if (hasPartitions(source)) throw imageError(source, `is a disk image, and this machine has neither disk nor BIOS; ${sectorAlone}`);
   if (isPe(source)) {
     throw imageError(source, 'is an EFI program, and this machine has no EFI; give the kernel as a bzImage (vmlinuz) or for multiboot');
   }
@@ -56,4 +58,20 @@ function isPe(source: ImageSource): boolean {
   const pointer = 0x3c;
   if (source.size < pointer + 4 || !hasBytes(source, 0, Buffer.from('MZ'))) return false;
   return hasBytes(source, readPart(source, pointer, 4, 'DOS header').readUInt32LE(), Buffer.from('PE\0\0'));
+}
+
+/**
+ * Whether the first sector has a table of partitions that lie on the disk behind it (UEFI 2.10, 5.2.1 "Legacy Master Boot Record"). A boot sector
+ * that fills a floppy has none, and code in its place looks like none.
+ */
+function hasPartitions(source: ImageSource): boolean {
+  const [sectorSize, table, entrySize] = [512, 446, 16];
+  const sectors = source.size / sectorSize;
+  if (sectors < 2 || !hasBytes(source, 510, Buffer.from([0x55, 0xaa]))) return false;
+  const entries = [0, 1, 2, 3].map((i) => readPart(source, table + i * entrySize, entrySize, 'partition table'));
+  if (entries.some((entry) => (entry[0] & 0x7f) !== 0)) return false; // neither bootable nor not
+  const used = entries.filter((entry) => entry[4] !== 0);
+  return (
+    used.length > 0 && used.every((entry) => entry.readUInt32LE(8) >= 1 && entry.readUInt32LE(8) < sectors && entry.readUInt32LE(12) >= 1)
+  );
 }

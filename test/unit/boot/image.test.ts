@@ -26,6 +26,17 @@ function pe(contents: Buffer = Buffer.alloc(0)): Buffer {
   return file;
 }
 
+/** A disk of four sectors; its partition begins at sector `first`. */
+function disk(first: number, status = 0x80): Buffer {
+  const file = Buffer.concat([bootSector(), Buffer.alloc(3 * 512)]);
+  file.fill(0, 446, 510);
+  file[446] = status;
+  file[450] = 0x83;
+  file.writeUInt32LE(first, 454);
+  file.writeUInt32LE(0xffffffff, 458);
+  return file;
+}
+
 const samples = {
   bzimage: bzImage(),
   multiboot: elf({ preamble: multibootHeader() }),
@@ -76,6 +87,11 @@ describe('recognition', () => {
       Buffer.concat([bootSector(), at(0x8001 - 512, Buffer.from('CD001'))]),
       /is a CD image, and this machine has neither drive nor BIOS; give the kernel that is on it, or --format bootsector /,
     ],
+    [
+      'a disk image',
+      disk(1),
+      /is a disk image, and this machine has neither disk nor BIOS; give the kernel that is on it, or --format bootsector /,
+    ],
   ])('refuses %s', (_, bytes, message) => {
     const error = refusal(() => load(bytes, { name: 'code.bin' }));
     expect(error.code).toBe('ERR_HAX_IMAGE');
@@ -89,6 +105,9 @@ test('what looks like something else and is a kernel all the same is taken for o
   expect(recogniseImage(imageFromBytes('vmlinuz', dos))).toBe('bzimage');
   const disc = Buffer.concat([bootSector(), at(0x8001 - 512, Buffer.from('CD001'))]);
   expect(load(disc, { format: 'bootsector' }).format).toBe('bootsector');
+  for (const image of [disk(0), disk(4), disk(1, 0x33), disk(1).subarray(0, 512), Buffer.concat([bootSector(), Buffer.alloc(512)])]) {
+    expect(load(image).format).toBe('bootsector');
+  }
 });
 
 describe('a format by name', () => {
