@@ -2,7 +2,7 @@
  * What guests left for, exit by exit, as a file for Perfetto (https://ui.perfetto.dev) and chrome://tracing: the JSON array of the Trace
  * Event Format (Google, "JSON Array Format", "Complete Events", "Metadata Events", "Instant Events").
  */
-import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { checkNames, checkObject, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger } from '../util/numbers';
@@ -51,7 +51,7 @@ export class ExitTrace {
   readonly #pids = new WeakMap<VirtualMachine, number>();
   #lastPid = 0;
 
-  /** Opens the file and empties it. Throws ERR_HAX_FILE where that cannot be. */
+  /** Opens the file, which keeps what it has until a run is traced. Throws ERR_HAX_FILE where that cannot be. */
   constructor(path: string, options: ExitTraceOptions = {}) {
     if (typeof path !== 'string' || path === '') throw invalidArgument(`the file of a trace must be a path, not ${shown(path)}`);
     checkObject(options, 'the options of a trace');
@@ -67,6 +67,7 @@ export class ExitTrace {
     if (this.#file.over) return undefined;
     const known = this.#tracks.get(vcpu);
     if (known) return known;
+    this.#file.begin();
     const { vm, id } = vcpu;
     let pid = this.#pids.get(vm);
     if (pid === undefined) {
@@ -105,6 +106,7 @@ export function checkTrace(trace: ExitTrace | undefined): void {
 class TraceFile implements EventSink {
   over = false;
   readonly #fd: number;
+  #begun = false;
   #text = '[\n';
   #events = 0;
 
@@ -113,10 +115,10 @@ class TraceFile implements EventSink {
     private readonly limit: number,
     private readonly onError: (error: HaxError) => void,
   ) {
-    const { O_WRONLY, O_CREAT, O_TRUNC, O_NONBLOCK } = constants;
+    const { O_WRONLY, O_CREAT, O_NONBLOCK } = constants;
     try {
       // Without O_NONBLOCK the opening of a FIFO waits for its reader.
-      this.#fd = openSync(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0o666);
+      this.#fd = openSync(path, O_WRONLY | O_CREAT | O_NONBLOCK, 0o666);
     } catch (cause) {
       throw new HaxError('ERR_HAX_FILE', `the trace ${path} cannot be written: ${(cause as Error).message}`, { hint, cause });
     }
@@ -124,6 +126,15 @@ class TraceFile implements EventSink {
     if (stat.isFile() || stat.isCharacterDevice()) return;
     closeSync(this.#fd);
     throw new HaxError('ERR_HAX_FILE', `the trace ${path} cannot be written: it is no regular file`, { hint });
+  }
+
+  /** Empties the file, before its first event. */
+  begin(): void {
+    if (this.#begun) return;
+    this.#begun = true;
+    this.#attempt(() => {
+      if (fstatSync(this.#fd).isFile()) ftruncateSync(this.#fd);
+    });
   }
 
   add(event: string): void {
@@ -140,9 +151,12 @@ class TraceFile implements EventSink {
 
   close(): void {
     if (this.over) return;
-    this.#text += '\n]\n';
-    this.#attempt(() => this.#write());
-    if (this.over) return;
+    // Without a run it does not take the place of another trace.
+    if (this.#begun || fstatSync(this.#fd).size === 0) {
+      this.#text += '\n]\n';
+      this.#attempt(() => this.#write());
+      if (this.over) return;
+    }
     this.over = true;
     this.#attempt(() => closeSync(this.#fd));
   }

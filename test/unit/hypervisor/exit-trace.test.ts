@@ -1,6 +1,6 @@
 /** The trace's file and the events of a track, without a device: the exit page is filled by hand. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { checkTrace, ExitTrace } from '../../../lib/hypervisor/exit-trace';
@@ -133,11 +133,22 @@ describe('events', () => {
 
 describe('the file', () => {
   it('is an array with nothing in it when nothing has run', () => {
-    const trace = new ExitTrace(file);
+    const trace = new ExitTrace(path.join(directory, 'new.json'));
     trace.close();
     trace.close();
-    expect(readTrace(file)).toEqual([]);
+    expect(readTrace(path.join(directory, 'new.json'))).toEqual([]);
     expect(trace.track(new FakeVcpu().vcpu)).toBeUndefined();
+  });
+
+  it('keeps what it has until something runs', () => {
+    writeFileSync(file, 'of before');
+    new ExitTrace(file).close();
+    expect(readFileSync(file, 'utf8')).toBe('of before');
+    const trace = new ExitTrace(file);
+    trace.track(new FakeVcpu().vcpu);
+    expect(readFileSync(file, 'utf8')).toBe('');
+    trace.close();
+    expect(readTrace(file)).toHaveLength(2);
   });
 
   it('grows while the guest runs, and tracks end with it', () => {
