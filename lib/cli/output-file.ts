@@ -3,20 +3,34 @@ import { closeSync, constants, createWriteStream, fstatSync, ftruncateSync, open
 import type { Writable } from 'node:stream';
 import { HaxError } from '../util/errors';
 
-const { O_WRONLY, O_CREAT, O_TRUNC, O_NONBLOCK } = constants;
+const { O_WRONLY, O_CREAT, O_NONBLOCK } = constants;
+
+/** A file that is written during the run. */
+export interface FileOutput {
+  readonly stream: Writable;
+  /** Empties the file: once nothing can keep the run from its begin any more, so that what another run wrote is not lost for nothing. */
+  readonly begin: () => void;
+}
 
 /**
  * A stream into a file, which is opened at once. A FIFO is a pipe to it: opened and written like other files it would keep a thread of Node's,
  * and thereby the process, until somebody reads. Throws ERR_HAX_FILE for one that nobody reads, and for what cannot be opened.
  */
-export async function fileStream(option: string, path: string): Promise<Writable> {
+export async function fileOutput(option: string, path: string): Promise<FileOutput> {
+  const begin = (): void => undefined;
   if (statOf(path)?.isFIFO()) {
     const { Socket } = await import('node:net');
-    return new Socket({ fd: open(option, path, O_WRONLY | O_NONBLOCK), readable: false, writable: true });
+    return { stream: new Socket({ fd: open(option, path, O_WRONLY | O_NONBLOCK), readable: false, writable: true }), begin };
   }
   const ours = standardStream(path);
-  if (ours !== undefined) return createWriteStream(path, { fd: ours, autoClose: false });
-  return createWriteStream(path, { fd: open(option, path, O_WRONLY | O_CREAT | O_TRUNC) });
+  if (ours !== undefined) return { stream: createWriteStream(path, { fd: ours, autoClose: false }), begin };
+  const fd = open(option, path, O_WRONLY | O_CREAT);
+  return { stream: createWriteStream(path, { fd }), begin: () => empty(fd) };
+}
+
+/** What is no regular file has nothing to lose. */
+function empty(fd: number): void {
+  if (fstatSync(fd).isFile()) ftruncateSync(fd);
 }
 
 /** A file that is written as a whole at the end of the run, and opened before it: what it had stays until then. */
@@ -31,7 +45,7 @@ export class FileAtEnd {
   }
 
   write(text: string): void {
-    if (this.#ours === undefined && fstatSync(this.#fd).isFile()) ftruncateSync(this.#fd);
+    if (this.#ours === undefined) empty(this.#fd);
     writeFileSync(this.#fd, text);
   }
 

@@ -12,7 +12,7 @@ import { HaxError } from '../util/errors';
 import { checkOptions, type CheckedOptions } from './check-options';
 import { commandName } from './name';
 import { describeError } from './program';
-import { FileAtEnd, fileStream } from './output-file';
+import { FileAtEnd, fileOutput, type FileOutput } from './output-file';
 import { loadProgress } from './progress';
 import {
   inWordsOfTheCommand,
@@ -26,15 +26,11 @@ import {
 import { connectSerial } from './serial';
 import { StandardOutput } from './standard-output';
 import { describeStatistics } from './statistics';
-import { status } from './status';
+import { status, type Verdict } from './status';
 import { leave, stderrDrained, stderrStream, stdoutStream } from './streams';
-
-/** Why we end the run, when it is not the guest's own end. */
-type Verdict = { status: number; message?: string };
 
 /** How long output that nobody takes is waited for once the user or the time-out wants an end, milliseconds. */
 const grace = 1000;
-const impatient: readonly number[] = [status.timeout, status.sighup, status.sigint, status.sigquit, status.sigterm];
 
 export async function runCommand(image: string | undefined, options: RunCommandOptions): Promise<number> {
   let checked: CheckedOptions;
@@ -58,7 +54,7 @@ export async function runCommand(image: string | undefined, options: RunCommandO
   const progress = loadProgress(stderrStream);
   const losses = new Losses();
   const printed = new Printed(checked.serial);
-  // All that is written is opened before the guest runs: what cannot be is refused, not missed at the end.
+  // All that is written is opened before the guest runs: what cannot be is refused, not missed at the end. It is emptied when the guest runs.
   const statsFile = options.statsFile === undefined ? undefined : new FileAtEnd(options.statsFile);
   const debugConsole = checked.debugConsole && (await connectDebugConsole(checked.debugConsole, losses));
   let trace: ExitTrace | undefined;
@@ -115,6 +111,7 @@ class Printed implements ByteSink {
 
 class Run {
   #verdict: Verdict | undefined;
+  #begun = false;
   #abandon!: () => void;
   /** Settles when output is not waited for any longer. */
   readonly #abandoned = new Promise<'abandoned'>((resolve) => (this.#abandon = () => resolve('abandoned')));
@@ -147,16 +144,18 @@ class Run {
     let failure: unknown;
     let outputs: unknown;
     try {
-      const stop = (message: string, code: number = status.error): void => this.#stop({ status: code, message });
-      const serial = await connectSerial(machine, this.serial, this.printed.standard, stop);
+      const serial = await connectSerial(machine, this.serial, this.printed.standard, (verdict) => this.#stop(verdict));
       undo.push(() => serial.close());
       this.#watch(options.exitOn ?? [], options.failOn ?? []);
       if (options.timeout !== undefined) {
         const message = `the guest did not end within ${options.timeout} s (--timeout)`;
-        const timer = setTimeout(() => this.#stop({ status: status.timeout, message }), options.timeout * 1000);
+        const timer = setTimeout(() => this.#stop({ status: status.timeout, message, impatient: true }), options.timeout * 1000);
         undo.push(() => clearTimeout(timer));
       }
       if (!this.#verdict) {
+        serial.begin();
+        this.debugConsole?.begin();
+        this.#begun = true;
         machine.start();
         end = await machine.ended;
         outputs = await Promise.race([Promise.all([serial.drained(), this.debugConsole?.drained()]), this.#abandoned]);
@@ -178,16 +177,18 @@ class Run {
 
   /** The first reason counts; the second time that the user wants an end, output is not waited for. */
   #stop(verdict: Verdict): void {
-    const again = this.#verdict && impatient.includes(this.#verdict.status);
+    const again = this.#verdict?.impatient;
     this.#verdict ??= verdict;
-    if (impatient.includes(verdict.status)) setTimeout(this.#abandon, again ? 0 : grace).unref();
+    if (verdict.impatient) setTimeout(this.#abandon, again ? 0 : grace).unref();
     this.machine.kill();
   }
 
   #onSignals(): () => void {
     // SIGHUP is of a terminal that goes away, or from somebody who wants it back as it was.
     const signals = { SIGHUP: status.sighup, SIGINT: status.sigint, SIGQUIT: status.sigquit, SIGTERM: status.sigterm };
-    const listeners = Object.entries(signals).map(([signal, code]) => [signal, () => this.#stop({ status: code })] as const);
+    const listeners = Object.entries(signals).map(
+      ([signal, code]) => [signal, () => this.#stop({ status: code, impatient: true })] as const,
+    );
     for (const [signal, listener] of listeners) process.on(signal, listener);
     return () => listeners.forEach(([signal, listener]) => process.off(signal, listener));
   }
@@ -228,6 +229,7 @@ class Run {
   #statistics(): void {
     const { statsFile } = this;
     const { stats, append } = this.options;
+    if (!this.#begun) return statsFile?.close();
     if (!stats && !statsFile) return;
     const statistics = { commandLine: append ?? '', ...this.machine.statistics };
     // As with a debug console there, nobody is left to tell.
@@ -270,10 +272,11 @@ function openTrace(path: string | undefined, losses: Losses): ExitTrace | undefi
   return new ExitTrace(path, { onError: ({ message }) => losses.tell(`--trace: ${message}`) });
 }
 
-type DebugConsoleOutput = NonNullable<MachineOptions['debugConsole']> & { drained(): Promise<void> };
+type DebugConsoleOutput = NonNullable<MachineOptions['debugConsole']> & Pick<FileOutput, 'begin'> & { drained(): Promise<void> };
 
 async function connectDebugConsole({ port, path }: DebugConsoleTarget, losses: Losses): Promise<DebugConsoleOutput> {
-  const output: Writable = path === undefined ? stderrStream() : await fileStream('--debugcon', path);
+  const file = path === undefined ? undefined : await fileOutput('--debugcon', path);
+  const output: Writable = file?.stream ?? stderrStream();
   // What is lost on standard error cannot be told there: that would fail too, and be told again, for ever.
   output.on('error', (error: Error) => (path === undefined ? (losses.any = true) : losses.tell(`--debugcon: ${error.message}`)));
   const drained = async (): Promise<void> => {
@@ -281,5 +284,5 @@ async function connectDebugConsole({ port, path }: DebugConsoleTarget, losses: L
     const { finished } = await import('node:stream/promises');
     await finished(output.end()).catch(() => undefined);
   };
-  return { port, output, drained };
+  return { port, output, begin: () => file?.begin(), drained };
 }

@@ -1,28 +1,27 @@
 /** Where `--serial` leads: the guest's console and the world outside. */
-import { fstatSync, readFileSync, unlinkSync } from 'node:fs';
+import { fstatSync, unlinkSync } from 'node:fs';
 import type { Socket } from 'node:net';
+import { dirname } from 'node:path';
 import type { Console } from '../machine/console';
 import { HaxError } from '../util/errors';
-import { fileStream, statOf } from './output-file';
+import { fileOutput, statOf } from './output-file';
 import type { SerialTarget } from './run-options';
 import { isNullDevice, type StandardOutput } from './standard-output';
-import { stderrStream } from './streams';
+import { status, type Verdict } from './status';
+import { maxUnread, TerminalInput } from './terminal';
 
-/** Ends the run with a message; status 1 unless one is given. */
-export type StopListener = (message: string, status?: number) => void;
-
-const ctrlA = 0x01;
-/** So much that comes waits for the guest, bytes, so that what comes behind it is seen: Ctrl-A X, or the end of a client. */
-const maxUnread = 2 ** 20;
+type StopListener = (verdict: Verdict) => void;
 
 export interface SerialConnection {
+  /** The guest is about to run. */
+  begin(): void;
   /** Resolves when what the guest has printed is out, after its end. */
   drained(): Promise<void>;
   /** Takes everything back, the terminal's mode included. */
   close(): void;
 }
 
-const nothing: SerialConnection = { drained: () => Promise.resolve(), close: () => undefined };
+const nothing: SerialConnection = { begin: () => undefined, drained: () => Promise.resolve(), close: () => undefined };
 
 /** `standard` is where the machine's output goes if the target is standard input and output. */
 export async function connectSerial(
@@ -38,10 +37,10 @@ export async function connectSerial(
       return connectStdio(machine, standard, stop);
     case 'file': {
       const { finished } = await import('node:stream/promises');
-      const file = await fileStream('--serial', target.path);
-      file.on('error', (error: Error) => stop(`--serial: ${error.message}`));
-      machine.console.pipe(file);
-      return { ...nothing, drained: () => finished(file).catch(() => undefined) };
+      const { stream, begin } = await fileOutput('--serial', target.path);
+      stream.on('error', (error: Error) => stop({ status: status.error, message: `--serial: ${error.message}` }));
+      machine.console.pipe(stream);
+      return { ...nothing, begin, drained: () => finished(stream).catch(() => undefined) };
     }
     case 'unix':
       return listen(machine.console, target.path, stop);
@@ -51,7 +50,7 @@ export async function connectSerial(
 const stdinNumber = 0;
 
 function connectStdio(machine: { readonly console: Console }, standard: StandardOutput, stop: StopListener): SerialConnection {
-  standard.onBroken = stop;
+  standard.onBroken = (message) => stop({ status: status.error, message });
   const drained = (): Promise<void> => standard.drained();
   // Where nothing ever comes from: making a stream of it would keep the guest waiting for nothing.
   if (isNullDevice(fstatSync(stdinNumber))) return { ...nothing, drained };
@@ -60,63 +59,18 @@ function connectStdio(machine: { readonly console: Console }, standard: Standard
   stdin.on('error', () => undefined);
   if (!stdin.isTTY) {
     stdin.pipe(console, { end: false });
-    return { drained, close: () => void stdin.unpipe(console).destroy() };
+    return { ...nothing, drained, close: () => void stdin.unpipe(console).destroy() };
   }
-  if (isInBackground()) {
-    stderrStream().write('hax: the terminal is with another job, so that the guest gets no input from it; timeout has --foreground\r\n');
-    return { drained, close: () => void stdin.destroy() };
-  }
-  stderrStream().write('hax: Ctrl-A X ends the machine, Ctrl-A Ctrl-A sends Ctrl-A\r\n');
-  stdin.setRawMode(true);
-  let escaped = false;
-  const onData = (bytes: Buffer): void => {
-    const forGuest: number[] = [];
-    for (const byte of bytes) {
-      if (escaped) {
-        escaped = false;
-        if (byte === 'x'.charCodeAt(0) || byte === 'X'.charCodeAt(0)) return stop('ended by Ctrl-A X', 0);
-        forGuest.push(byte);
-      } else if (byte === ctrlA) {
-        escaped = true;
-      } else {
-        forGuest.push(byte);
-      }
-    }
-    // A terminal is never paused: more than that is dropped.
-    if (console.writableLength < maxUnread) console.write(Buffer.from(forGuest));
-  };
-  stdin.on('data', onData);
-  const restore = (): void => void (isInBackground() || stdin.setRawMode(false));
-  // Also when something throws that nobody caught.
-  process.once('exit', restore);
-  // A shell has put it to its own use while we were stopped, and Node sets no mode that it believes to be there.
-  const onContinue = (): void => void (isInBackground() || stdin.setRawMode(false).setRawMode(true));
-  process.on('SIGCONT', onContinue);
-  const close = (): void => {
-    process.off('SIGCONT', onContinue);
-    restore();
-    process.off('exit', restore);
-    stdin.off('data', onData).destroy();
-  };
-  return { drained, close };
+  const terminal = new TerminalInput(stdin, console, stop);
+  return { ...nothing, drained, close: () => terminal.close() };
 }
 
-/** Linux's /dev/tty: major 5, minor 0. */
-const ownTerminal = 0x500;
-
-/**
- * Whether standard input is our terminal, but another job's at the moment: setting its mode would stop us inside the call, where neither SIGTERM
- * nor the time-out is seen. `timeout` makes a job of its own of what it starts.
- */
-function isInBackground(): boolean {
-  try {
-    // Behind the name in parentheses: state, parent, process group, session, terminal, the terminal's process group (proc(5)).
-    const [, , group, , terminal, foreground] = readFileSync('/proc/self/stat', 'latin1').split(') ').at(-1)!.split(' ');
-    const { rdev } = fstatSync(stdinNumber);
-    return Number(foreground) > 0 && group !== foreground && (rdev === Number(terminal) >>> 0 || rdev === ownTerminal);
-  } catch {
-    return false; // no Linux
-  }
+/** libuv tells of a directory that does not exist as of one that may not be written (uv_pipe_bind). */
+function socketRemedy(path: string, { code }: NodeJS.ErrnoException): string {
+  if (code === 'EACCES' && !statOf(dirname(path))) return '; its directory does not exist';
+  const there = code === 'EADDRINUSE' ? statOf(path) : undefined;
+  if (!there) return '';
+  return there.isSocket() ? '; remove it if no other program has it' : '; it is no socket, choose another path';
 }
 
 /** A socket that one client after the other may connect to; what the guest prints meanwhile is dropped. */
@@ -146,13 +100,11 @@ async function listen(console: Console, path: string, stop: StopListener): Promi
   console.resume();
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
-      const there = cause.code === 'EADDRINUSE' ? statOf(path) : undefined;
-      const remedy = there ? (there.isSocket() ? '; remove it if no other program has it' : '; it is no socket, choose another path') : '';
-      reject(new HaxError('ERR_HAX_FILE', `--serial unix:${path} cannot be made: ${cause.message}${remedy}`, { cause }));
+      reject(new HaxError('ERR_HAX_FILE', `--serial unix:${path} cannot be made: ${cause.message}${socketRemedy(path, cause)}`, { cause }));
     });
     server.listen(path, resolve);
   });
-  server.on('error', (error) => stop(`--serial: ${error.message}`));
+  server.on('error', (error) => stop({ status: status.error, message: `--serial: ${error.message}` }));
   const drained = async (): Promise<void> => {
     await finished(console, { writable: false }).catch(() => undefined);
     const last = client;
@@ -167,5 +119,5 @@ async function listen(console: Console, path: string, stop: StopListener): Promi
       // close() has removed it
     }
   };
-  return { drained, close };
+  return { ...nothing, drained, close };
 }

@@ -11,3 +11,11 @@ export const status = {
   sigquit: 131,
   sigterm: 143,
 } as const;
+
+/** Why we end a run, when it is not the guest's own end. */
+export interface Verdict {
+  readonly status: number;
+  readonly message?: string;
+  /** The user or a time-out wants the end: output that nobody takes is not waited for. */
+  readonly impatient?: true;
+}

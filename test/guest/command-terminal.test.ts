@@ -4,30 +4,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { commandFile, RunningCommand, type Finished } from '../support/command';
 import { describeKvm, itIf } from '../support/hosts';
-import { bootSector, ending, Files, place, print } from './images';
+import { bootSector, ending, Files, hexEchoSector, place } from './images';
 
 const files = new Files();
 afterAll(() => files.remove());
 
-/** Prints what is typed in hexadecimal; q powers off, p panics, r resets. */
-const hexEcho = files.write(
-  'hex-echo',
-  bootSector(`${print('ready\r\n')}
-    next: call getc
-    cmp al, 'q'\n je off
-    cmp al, 'p'\n je panic
-    cmp al, 'r'\n je reset
-    mov bl, al
-    mov al, '<'\n call putc
-    mov al, bl\n shr al, 4\n call digit
-    mov al, bl\n and al, 15\n call digit
-    mov al, '>'\n call putc
-    jmp next
-    digit: add al, 48\n cmp al, 58\n jb 1f\n add al, 39\n 1: jmp putc
-    off: ${ending.powerOff}
-    panic: ${ending.panic}
-    reset: ${ending.acpiReset}`),
-);
+const hexEcho = files.write('hex-echo', hexEchoSector());
 
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await sleep(20);
@@ -42,14 +24,14 @@ class Terminal {
   readonly #running: RunningCommand;
   readonly #name = `terminal-${count++}`;
 
-  constructor(args: readonly string[]) {
+  constructor(args: readonly string[], redirection = '') {
     const hax = [process.execPath, commandFile, ...args].map((word) => `'${word}'`).join(' ');
     const mode = "stty -a | tr -d '\\n' | md5sum";
     const name = files.at(this.#name);
     const script = files.write(
       `${this.#name}.sh`,
       // The inner shell outlives the terminal's end, to keep the status.
-      `echo "before $(${mode})"\n(trap : HUP; (sh -c 'echo $PPID' >${name}.pid; exec ${hax}); echo $? >${name}.status)\necho "after $(${mode})"\n`,
+      `echo "before $(${mode})"\n(trap : HUP; (sh -c 'echo $PPID' >${name}.pid; exec ${hax} ${redirection}); echo $? >${name}.status)\necho "after $(${mode})"\n`,
     );
     this.#running = new RunningCommand('script', ['-qec', `sh ${script}`, '/dev/null'], { keepInput: true });
   }
@@ -170,6 +152,9 @@ describeKvm('a terminal', () => {
       [[], (terminal) => terminal.signal('SIGINT'), 130],
       [[], (terminal) => terminal.signal('SIGHUP'), 129],
       [[], (terminal) => terminal.signal('SIGQUIT'), 131],
+      [[], (terminal) => terminal.signal('SIGUSR2'), 128 + 12],
+      [[], (terminal) => terminal.signal('SIGALRM'), 128 + 14],
+      [[], (terminal) => terminal.signal('SIGXCPU'), 128 + 24],
       [[], twice, 143],
     ];
     for (const [args, act, expected] of ends) {
@@ -192,6 +177,17 @@ describeKvm('a terminal', () => {
     for (const terminal of [timed, stopped]) terminal.resume();
     expect(both()).toEqual([124, 143]);
     await Promise.all([timed.end(), stopped.end()]);
+  });
+
+  itOnTerminal('Ctrl-A X ends a run whose output nobody takes', async () => {
+    const chatter = files.write('chatter-pipe', bootSector(`mov dx, ${place.com1}\n 2: ${line}\n jmp 2b`));
+    execFileSync('mkfifo', [files.at('unread')]);
+    const terminal = new Terminal(['run', chatter], `1<>${files.at('unread')}`);
+    await terminal.printed('hax: Ctrl-A X');
+    await until(() => terminal.stty('-a').includes('-icanon'));
+    await sleep(500);
+    terminal.type('\x01x');
+    expect((await terminal.end()).status).toBe(0);
   });
 
   itOnTerminal('that is slow has all that the guest and the command print', async () => {
@@ -243,21 +239,5 @@ describeKvm('a terminal', () => {
     const { status, text } = await terminal.end();
     expect(status).toBe(1);
     expect(text).toContain('absent does not exist\r\n');
-  });
-});
-
-describeKvm('in the background of its terminal', () => {
-  const halts = files.write('background', bootSector(`${print('guest\r\n')}\n${ending.powerOff}`));
-  const spins = files.write('background-spin', bootSector(ending.spin));
-
-  // Without --foreground timeout makes a job of its own of the command, and waits for it as long as it is stopped.
-  it.each([
-    ['a guest that ends', halts, 60, /no input[^\n]*\n(?:[^\n]*\n)*guest\r+\nstatus 0/],
-    ['one that timeout ends', spins, 2, /no input[^\n]*\nstatus 124/],
-  ])('runs without input: %s', async (_what, image, seconds, expected) => {
-    const job = `timeout -k 30 ${seconds} ${process.execPath} ${commandFile} run ${image}; echo status $?`;
-    const script = files.write('background.sh', job);
-    const { stdout } = await new RunningCommand('script', ['-qec', `sh ${script}`, '/dev/null'], { keepInput: true }).end();
-    expect(stdout.toString()).toMatch(expected);
   });
 });

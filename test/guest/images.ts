@@ -90,6 +90,25 @@ export function bootSector(source: string): Uint8Array {
   return sector;
 }
 
+/** Prints what is typed in hexadecimal; q powers off, p panics, r resets. */
+export function hexEchoSector(): Uint8Array {
+  return bootSector(`${print('ready\r\n')}
+    next: call getc
+    cmp al, 'q'\n je off
+    cmp al, 'p'\n je panic
+    cmp al, 'r'\n je reset
+    mov bl, al
+    mov al, '<'\n call putc
+    mov al, bl\n shr al, 4\n call digit
+    mov al, bl\n and al, 15\n call digit
+    mov al, '>'\n call putc
+    jmp next
+    digit: add al, 48\n cmp al, 58\n jb 1f\n add al, 39\n 1: jmp putc
+    off: ${ending.powerOff}
+    panic: ${ending.panic}
+    reset: ${ending.acpiReset}`);
+}
+
 /** A 32-bit executable as binutils makes it, entered at `start`. */
 export function elf32(source: string, origin = 0x100000): Uint8Array {
   const text = `.intel_syntax noprefix\n.code32\n.globl start\n${source}\n`;

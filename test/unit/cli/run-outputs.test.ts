@@ -1,12 +1,13 @@
 /** `hax run`: serial lines, debug consoles, statistics and traces, in files and sockets. */
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { main } from '../../../lib/cli/program';
 import { ExitTrace } from '../../../lib/hypervisor/exit-trace';
+import type { Vcpu } from '../../../lib/hypervisor/vcpu';
 import { HaxError } from '../../../lib/util/errors';
 import { ended, replaceStreams, start, streams } from './run-bench';
 import { input, made, scripted, type ScriptedMachine } from './scripted-machine';
@@ -112,6 +113,8 @@ describe('--serial', () => {
     expect(await main(['run', '--serial', `file:${directory}/other`, 'image'])).toBe(1);
     expect(streams.stderr.text).toMatch(/\nhax: \S+other is a socket, which is not opened as a file; give another path\n$/);
     other.close();
+    expect(await main(['run', '--serial', `unix:${directory}/none/socket`, 'image'])).toBe(1);
+    expect(streams.stderr.text).toMatch(/\nhax: --serial unix:\S+ cannot be made: [^\n]*; its directory does not exist\n$/);
     expect(await main(['run', '--serial', `unix:/tmp/${'é'.repeat(52)}`, 'image'])).toBe(2);
     expect(streams.stderr.text).toMatch(/hax: --serial unix: takes a path of 107 bytes at most, such as one in \/tmp; this one has 109\n$/);
     expect(made[0]).toMatchObject({ started: false, closed: true });
@@ -178,16 +181,15 @@ describe('statistics', () => {
     expect(streams.stderr.text).toMatch(/cannot be written: EISDIR/);
   });
 
-  it('--trace is handed to the machine, and complete when the command has ended', async () => {
+  it('--trace is handed to the machine, and ended with the run', async () => {
     const file = path.join(directory, 'trace.json');
     const { machine, status } = await start('--trace', file);
-    expect(machine.options.trace).toBeInstanceOf(ExitTrace);
+    const { trace } = machine.options;
+    expect(trace).toBeInstanceOf(ExitTrace);
+    trace!.track({ vm: {}, id: 0 } as unknown as Vcpu);
     machine.end({ reason: 'powered-off' });
     expect(await status).toBe(0);
-    expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual([]);
-    scripted.refusal = new HaxError('ERR_HAX_NO_MEMORY', 'no');
-    expect(await main(['run', '--trace', file, 'image'])).toBe(1);
-    expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual([]);
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toHaveLength(2);
   });
 
   it('--trace that cannot be written: no machine is made', async () => {
@@ -195,8 +197,38 @@ describe('statistics', () => {
     expect(made).toEqual([]);
     expect(streams.stderr.text).toMatch(/^hax: the trace .* cannot be written: EISDIR[^\n]*\n$/);
     const { machine, status } = await start('--trace', '/dev/full');
+    machine.options.trace!.track({ vm: {}, id: 0 } as unknown as Vcpu);
     machine.end({ reason: 'powered-off' });
     expect(await status).toBe(1);
     expect(streams.stderr.text).toMatch(/\nhax: --trace: the trace \/dev\/full .* ENOSPC.*\n$/);
+  });
+});
+
+describe('a run that never begins leaves every file as it was', () => {
+  const names = ['trace', 'debug', 'serial', 'stats'];
+  const files = names.map((name) => path.join(directory, `kept-${name}`));
+  const [trace, debug, serial, stats] = files;
+  const begins = ['run', '--trace', trace, '--debugcon', `0xe9,file:${debug}`, '--stats-file', stats];
+  beforeEach(() => files.forEach((file) => writeFileSync(file, 'of before')));
+  const contents = (): string[] => files.map((file) => readFileSync(file, 'utf8'));
+
+  it('because there is no machine', async () => {
+    scripted.refusal = new HaxError('ERR_HAX_IMAGE', 'no image');
+    expect(await main([...begins, '--serial', `file:${serial}`, 'image'])).toBe(1);
+    expect(contents()).toEqual(names.map(() => 'of before'));
+  });
+
+  it('because its last output cannot be opened', async () => {
+    expect(await main([...begins, '--serial', `unix:${directory}`, '--stats', 'image'])).toBe(1);
+    expect(contents()).toEqual(names.map(() => 'of before'));
+    expect(streams.stderr.text).toMatch(/^hax: --serial unix:[^\n]*\n$/);
+  });
+
+  it('one that begins empties them', async () => {
+    const { machine, status } = await start(...begins.slice(1), '--serial', `file:${serial}`);
+    machine.end({ reason: 'halted' });
+    expect(await status).toBe(0);
+    expect([readFileSync(debug, 'utf8'), readFileSync(serial, 'utf8')]).toEqual(['', '']);
+    expect(readFileSync(stats, 'utf8')).toMatch(/^\{\n/);
   });
 });
