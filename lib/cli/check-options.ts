@@ -1,6 +1,6 @@
 /** What of a command line can be told to be wrong before there is a device: for runs and for --print-layout the same. */
-import type { Stats } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { readlinkSync, type Stats } from 'node:fs';
+import { basename, dirname, isAbsolute } from 'node:path';
 import { ports, takenPorts } from '../machine/layout';
 import type { MachineOptions } from '../machine/machine';
 import { hex } from '../util/numbers';
@@ -97,12 +97,30 @@ function refuseOneFileForTwo(outputs: readonly Output[]): void {
   for (const { option, path } of outputs) {
     const file = statOf(path);
     if (file && (!file.isFile() || standardStream(path) !== undefined)) continue;
-    const directory = file ? undefined : statOf(dirname(path));
-    const key = file ? identity(file) : directory ? `${identity(directory)}/${basename(path)}` : path;
+    const target = file ? path : targetOf(path);
+    const directory = file ? undefined : statOf(dirname(target));
+    const key = file ? identity(file) : directory ? `${identity(directory)}/${basename(target)}` : target;
     const owner = owners.get(key);
     if (owner) throw new UsageError(`${option} ${path} would overwrite what ${owner} writes there; give it a file of its own`);
     owners.set(key, option);
   }
+}
+
+/** What Linux follows (path_resolution(7)). */
+const maxLinks = 40;
+
+/** Where symbolic links lead that have nothing at their end: the file is made there. */
+function targetOf(path: string): string {
+  let target = path;
+  try {
+    for (let links = 0; links < maxLinks; links++) {
+      const link = readlinkSync(target);
+      target = isAbsolute(link) ? link : `${dirname(target)}/${link}`;
+    }
+  } catch {
+    // no link any more
+  }
+  return target;
 }
 
 /** The same for all names of a file. */

@@ -151,8 +151,10 @@ function program(finish: (result: Promise<number>) => void): Command {
 export function describeError(error: unknown): string {
   if (!(error instanceof HaxError)) return `hax: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`;
   const needsHint = error.code !== 'ERR_HAX_IMAGE' && error.code !== 'ERR_HAX_FILE' && !usageErrors.includes(error.code);
-  // Who owns the device differs from host to host.
-  const more = error.code === 'ERR_HAX_NO_PERMISSION' ? ` ${commandName()} doctor tells what this host needs.` : '';
+  // Who owns the device, and why there is none (a container, a virtual machine), differs from host to host.
+  const more = ['ERR_HAX_NO_PERMISSION', 'ERR_HAX_NO_DEVICE'].includes(error.code)
+    ? ` ${commandName()} doctor tells what this host needs.`
+    : '';
   return `hax: ${error.message}${needsHint ? `\n${error.hint}${more}` : ''}\n`;
 }
 

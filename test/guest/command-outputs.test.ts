@@ -68,7 +68,10 @@ describeKvm('outputs', () => {
   it('of which two go to one file are refused, by whatever names', async () => {
     const both = files.write('both', 'of before');
     linkSync(both, files.at('both-link'));
+    for (const name of ['dangling', 'dangling-too']) symlinkSync('nothing-yet', files.at(name));
     const twice: string[][] = [
+      ['--trace', files.at('dangling'), '--stats-file', files.at('nothing-yet')],
+      ['--trace', files.at('dangling'), '--stats-file', files.at('dangling-too')],
       ['--trace', both, '--stats-file', files.at('both-link')],
       ['--serial', `file:${both}`, '--debugcon', `0xe9,file:${both}`],
       ['--serial', `file:${files.at('new')}`, '--trace', `${path.dirname(both)}/../${path.basename(path.dirname(both))}/new`],

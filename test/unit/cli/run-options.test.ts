@@ -73,7 +73,7 @@ describe('options reach the machine', () => {
   it('its refusal is told and gives the status', async () => {
     scripted.refusal = new HaxError('ERR_HAX_NO_DEVICE', '/dev/kvm is not there');
     expect(await main(['run', 'image'])).toBe(1);
-    expect(streams.stderr.text).toMatch(/^hax: \/dev\/kvm is not there\n.*modprobe.*\n$/);
+    expect(streams.stderr.text).toMatch(/^hax: \/dev\/kvm is not there\n.*modprobe.* hax doctor tells what this host needs\.\n$/);
     scripted.refusal = new HaxError('ERR_HAX_INVALID_ARGUMENT', 'append is too long');
     expect(await main(['run', 'image'])).toBe(2);
     scripted.refusal = new HaxError('ERR_HAX_NO_PERMISSION', '/dev/kvm may not be opened');
