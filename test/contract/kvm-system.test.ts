@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
-import { kvmCalls, kvmConstants as C, type VirtualMachine } from 'node-hax';
+import { Hypervisor, kvmCalls, kvmConstants as C, type VirtualMachine } from 'node-hax';
 import { codeOf } from '../support/codes';
 import { describeKvm } from '../support/hosts';
 import { EINVAL, lacks, recordCalls, refusal } from '../support/kvm-calls';
@@ -88,7 +88,21 @@ describeKvm("KVM's calls: the system", (backend) => {
     expect(codeOf(() => hypervisor.createVm({ type: -1 }))).toBe(invalid);
   });
 
-  it('are not there on other backends and after close()', () => {
+  it('are not there on other backends', () => {
+    const hypervisor = Hypervisor.open({ backend: 'null' as never });
+    try {
+      const vm = hypervisor.createVm({ irqchip: 'user' });
+      const vcpu = vm.createVcpu();
+      for (const [owner, calls] of Object.entries({ hypervisor: () => hypervisor.kvm, vm: () => vm.kvm, vcpu: () => vcpu.kvm })) {
+        expect(calls).toThrow(`${owner}.kvm needs the backend kvm, not null`);
+        expect(codeOf(calls)).toBe('ERR_HAX_UNSUPPORTED');
+      }
+    } finally {
+      hypervisor.close();
+    }
+  });
+
+  it('are not there after close()', () => {
     const hypervisor = backend.open();
     const { kvm } = hypervisor;
     const vm = hypervisor.createVm({ irqchip: 'user' });

@@ -2,7 +2,7 @@
 import { EventFd, kvmConstants as C, type Vcpu, type VirtualMachine } from 'node-hax';
 import { codeOf } from '../support/codes';
 import { describeKvm } from '../support/hosts';
-import { bits, EBUSY, EEXIST, EINVAL, ENOENT, ENXIO, lacks, recordCalls, refusal } from '../support/kvm-calls';
+import { bits, EBUSY, EEXIST, EINVAL, ENOENT, ENXIO, recordCalls, refusal } from '../support/kvm-calls';
 
 recordCalls('vm-interrupts');
 
@@ -179,12 +179,5 @@ describeKvm("KVM's calls: interrupts and eventfds", (backend) => {
       channels.slice(1).map((each) => ({ ...each, count_load_time: 0 })),
     );
     expect(after.flags).toBe(state.flags);
-  });
-
-  it('split interrupt controllers: the end of a level-triggered interrupt is an exit', () => {
-    const vm = backend.vm();
-    if (lacks(vm.kvm, 'KVM_CAP_SPLIT_IRQCHIP', () => vm.kvm.enableCap('KVM_CAP_SPLIT_IRQCHIP', [24]))) return;
-    vm.kvm.enableCap('KVM_CAP_SPLIT_IRQCHIP', [24]);
-    expect(refusal(() => vm.kvm.enableCap('KVM_CAP_SPLIT_IRQCHIP', [24]))).toBe(`ERR_HAX_IOCTL ${EEXIST}`);
   });
 });

@@ -38,8 +38,7 @@ describeKvm("KVM's calls: what else a VM has", (backend) => {
     expect(vcpu.enter().kind).toBe('hlt');
     expect(vcpu.getState().rbx).toBe(0x1234n);
     expect(vcpu.getMsrs([0x176])).toEqual([0x55n]);
-    const [bad] = [{ ...nothing, flags: 0x80 }];
-    expect(refusal(() => kvm.x86SetMsrFilter([bad]))).toBe(`ERR_HAX_IOCTL ${EINVAL}`);
+    expect(refusal(() => kvm.x86SetMsrFilter([{ ...nothing, flags: 0x80 }]))).toBe(`ERR_HAX_IOCTL ${EINVAL}`);
     expect(codeOf(() => kvm.x86SetMsrFilter(new Array(17).fill(nothing)))).toBe(invalid);
     expect(codeOf(() => kvm.x86SetMsrFilter([{ ...nothing, nmsrs: 65 }]))).toBe(invalid);
     kvm.x86SetMsrFilter([{ ...nothing, base: 0x174 }], { defaultDeny: true });
@@ -65,6 +64,10 @@ describeKvm("KVM's calls: what else a VM has", (backend) => {
     expect(codeOf(() => kvm.enableCap('KVM_CAP_ROCKS' as never))).toBe(invalid);
     expect(codeOf(() => kvm.enableCap('KVM_CAP_SPLIT_IRQCHIP', [1, 2, 3, 4, 5]))).toBe(invalid);
     expect(refusal(() => kvm.enableCap('KVM_CAP_X86_DISABLE_EXITS', [1n << 63n]))).toBe(`ERR_HAX_IOCTL ${EINVAL}`);
+    const split = (): void => kvm.enableCap('KVM_CAP_SPLIT_IRQCHIP', [24]);
+    if (lacks(kvm, 'KVM_CAP_SPLIT_IRQCHIP', split)) return;
+    split();
+    expect(refusal(split)).toBe(`ERR_HAX_IOCTL ${EEXIST}`);
   });
 
   it('KVM_CREATE_DEVICE and its attributes', () => {
