@@ -1,4 +1,4 @@
-import { checkListener, checkObject, shown } from '../util/check';
+import { checkBoolean, checkListener, checkNames, checkObject, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger, hex } from '../util/numbers';
 import type { IoHandler, Width } from './device';
@@ -39,6 +39,9 @@ export interface Doorbell {
   /** What must be written, unsigned. */
   readonly value: number;
 }
+
+const requestNames: Record<keyof RangeRequest, true> = { at: true, length: true, offset: true, name: true, posted: true, doorbells: true };
+const doorbellNames: Record<keyof Doorbell, true> = { offset: true, width: true, value: true };
 
 /** How a bus makes writes to a range posted; the VM gives it. */
 export type PostRange = (range: AddressRange) => Removable;
@@ -116,12 +119,14 @@ export class Claim {
 /** Checks what a caller of add() gave, in plain words. */
 export function makeClaim(request: RangeRequest, handler: IoHandler, limit: number, what: string): Claim {
   checkObject(request, 'a range request');
+  checkNames(request, requestNames, 'a range request');
+  checkBoolean(request.posted ?? false, 'posted');
   const range = AddressRange.of(request.at, request.length, limit, what);
   if (typeof handler !== 'object' || handler === null || typeof handler.read !== 'function' || typeof handler.write !== 'function') {
     throw invalidArgument('a handler is an object with read(offset, width) and write(offset, value, width)');
   }
   if (![undefined, 1, 2, 4].includes(handler.maxWidth)) {
-    throw invalidArgument(`maxWidth of a handler must be 1, 2 or 4, not ${String(handler.maxWidth)}`);
+    throw invalidArgument(`maxWidth of a handler must be 1, 2 or 4, not ${shown(handler.maxWidth)}`);
   }
   for (const name of ['read64', 'write64'])
     checkListener((handler as unknown as Record<string, unknown>)[name] ?? undefined, `${name} of a handler`);
@@ -139,7 +144,8 @@ export function checkDoorbells(bells: readonly Doorbell[] | undefined, range: Ad
   if (!Array.isArray(bells)) throw invalidArgument('doorbells are a list of offset, width and value');
   for (const bell of bells as readonly Doorbell[]) {
     checkObject(bell, 'a doorbell');
-    if (![1, 2, 4].includes(bell.width)) throw invalidArgument(`width of a doorbell must be 1, 2 or 4, not ${String(bell.width)}`);
+    checkNames(bell, doorbellNames, 'a doorbell');
+    if (![1, 2, 4].includes(bell.width)) throw invalidArgument(`width of a doorbell must be 1, 2 or 4, not ${shown(bell.width)}`);
     checkInteger(bell.offset, 'offset of a doorbell', 0, range.length - bell.width);
     checkInteger(bell.value, 'value of a doorbell', 0, 2 ** (8 * bell.width) - 1);
   }

@@ -1,3 +1,4 @@
+import { shown } from '../util/check';
 import { invalidArgument } from '../util/errors';
 import { hex } from '../util/numbers';
 
@@ -16,10 +17,10 @@ export class AddressRange {
    */
   static of(at: number, length: number, limit: number = Number.MAX_SAFE_INTEGER, name = 'a range'): AddressRange {
     if (!Number.isSafeInteger(at) || at < 0 || at > limit) {
-      throw invalidArgument(`${name} must start at a whole number from 0 to ${hex(limit)}, not ${String(at)}`);
+      throw invalidArgument(`${name} must start at a whole number from 0 to ${hex(limit)}, not ${shown(at)}`);
     }
     if (!Number.isSafeInteger(length) || length < 1) {
-      throw invalidArgument(`${name} must have a length of at least 1, not ${String(length)}`);
+      throw invalidArgument(`${name} must have a length that is a whole number from 1 on, not ${shown(length)}`);
     }
     // Not `at + length - 1 > limit`: the sum may not be a safe integer.
     if (length - 1 > limit - at) {

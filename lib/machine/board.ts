@@ -136,19 +136,20 @@ export class Board {
   }
 
   #addUart({ console, clock }: BoardOptions): Uart16550 {
+    const { at, length, irq } = ports.com1;
     const uart = new Uart16550({
-      irq: this.vm.irqLine(ports.com1.irq),
+      irq: this.vm.irqLine(irq),
       clock,
       output: (bytes, onDrain) => console.deliver(bytes, onDrain),
     });
     uart.onReadyToReceive = () => console.accept();
-    this.vm.ports.add({ ...ports.com1, name: 'COM1' }, uart);
+    this.vm.ports.add({ at, length, name: 'COM1' }, uart);
     let post: Removable | undefined;
     uart.onPostable = (postable) => {
       post?.remove();
-      post = postable ? this.vm.ports.post({ at: ports.com1.at, length: 1 }) : undefined;
+      post = postable ? this.vm.ports.post({ at, length: 1 }) : undefined;
     };
-    uart.onLineStatus = (value) => this.vm.ports.answer(ports.com1.at + lineStatus, value);
+    uart.onLineStatus = (value) => this.vm.ports.answer(at + lineStatus, value);
     console.attach((bytes) => uart.receive(bytes));
     return uart;
   }

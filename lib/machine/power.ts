@@ -35,7 +35,8 @@ export function addPower(vm: VirtualMachine, { clock, cpus }: { clock: Clock; cp
     vm.ports.add(ports.acpiPower, new AcpiPower({ sleepTypeS5, resetValue, onPowerOff, onReset }));
     flavour = reduced();
   } else {
-    vm.ports.add(ports.acpiPm, new AcpiPm({ clock, irq: vm.irqLine(ports.acpiPm.irq), sleepTypeS5, onPowerOff }));
+    const { at, length, irq } = ports.acpiPm;
+    vm.ports.add({ at, length }, new AcpiPm({ clock, irq: vm.irqLine(irq), sleepTypeS5, onPowerOff }));
     flavour = full();
   }
   return writeAcpiTables(vm.memory, {

@@ -2,6 +2,7 @@
 import { addon } from '../../native/addon';
 import { hex, parseSize } from '../../util/numbers';
 import { requireFeature, type Capabilities } from '../capabilities';
+import { shown } from '../../util/check';
 import { Checker, type Unsigned } from './check';
 import { contains, HaxmMemory, overlaps, without, type Block } from './memory';
 import { makeNode, vcpuPath, type HaxmNode } from './node';
@@ -135,7 +136,7 @@ export class HaxmVm {
     const { paStart, flags, reserved } = check.object(options, 'what protectRam() takes');
     const start = check.aligned(paStart, 'paStart');
     const size = check.size(options.size, 'size');
-    if (flags !== protectFlags.none && flags !== protectFlags.all) check.refuse(`flags must be 0 or 7, not ${String(flags)}`);
+    if (flags !== protectFlags.none && flags !== protectFlags.all) check.refuse(`flags must be 0 or 7, not ${shown(flags)}`);
     check.zero(reserved, 'reserved');
     const end = this.#vm.memory.regions.reduce((top, region) => {
       const above = BigInt(region.gpa + region.size);

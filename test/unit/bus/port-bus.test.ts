@@ -185,6 +185,12 @@ describe('PortBus', () => {
     [{ at: 0, length: 0 }, recorder()],
     [{ at: 0, length: 1, offset: -1 }, recorder()],
     [{ at: 0, length: 1, name: Symbol('port') }, recorder()],
+    [{ at: Object.create(null), length: 1 }, recorder()],
+    [{ at: 0, length: Object.create(null) }, recorder()],
+    [{ at: 0, length: 1, post: true }, recorder()],
+    [{ at: 0, length: 1, posted: 'no' }, recorder()],
+    [{ at: 0, length: 1, doorbells: [{ offset: 0, width: Object.create(null), value: 0 }] }, recorder()],
+    [{ at: 0, length: 1, doorbells: [{ offset: 0, width: 1, value: 0, datamatch: 1 }] }, recorder()],
     [null, recorder()],
     [{ at: 0, length: 1 }, null],
     [{ at: 0, length: 1 }, {}],
@@ -192,9 +198,21 @@ describe('PortBus', () => {
       { at: 0, length: 1 },
       { ...recorder(), maxWidth: 8 },
     ],
+    [
+      { at: 0, length: 1 },
+      { ...recorder(), maxWidth: Object.create(null) },
+    ],
   ])('refuses %p', (request, handler) => {
     expect(() => new PortBus().add(request as RangeRequest, handler as IoHandler)).toThrow(
       expect.objectContaining({ code: 'ERR_HAX_INVALID_ARGUMENT' }),
+    );
+  });
+
+  it('says what is wrong with an option', () => {
+    const add = (request: object) => () => new PortBus().add(request as RangeRequest, recorder());
+    expect(add({ at: 0, length: '8' })).toThrow('a port range must have a length that is a whole number from 1 on, not "8"');
+    expect(add({ at: 0, length: 1, post: true })).toThrow(
+      'a range request has no option "post"; it has at, doorbells, length, name, offset, posted',
     );
   });
 
