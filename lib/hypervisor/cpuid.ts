@@ -3,7 +3,7 @@
  * Leaves are those of the Intel SDM vol. 2, CPUID, and AMD's APM vol. 3, appendix E.
  */
 
-import { checkObject, shown } from '../util/check';
+import { checkBoolean, checkNames, checkObject, shown } from '../util/check';
 import { invalidArgument } from '../util/errors';
 import { checkInteger } from '../util/numbers';
 
@@ -76,6 +76,8 @@ export interface GuestCpuidOptions {
   kernelApic: boolean;
 }
 
+const guestCpuidNames: Record<keyof GuestCpuidOptions, true> = { apicId: true, cpus: true, kernelApic: true };
+
 /** Leaf 1. */
 const leaf1 = { ecxMonitor: 1 << 3, ecxX2apic: 1 << 21, ecxTscDeadline: 1 << 24, ecxHypervisor: 1 << 31, edxApic: 1 << 9, edxHtt: 1 << 28 };
 /** Leaf 6, EAX: the local APIC's timer runs at a constant rate in every power state. */
@@ -116,6 +118,10 @@ function bitsFor(count: number): number {
 export function guestCpuid(supported: readonly CpuidEntry[], options: GuestCpuidOptions): CpuidEntry[] {
   checkCpuid(supported);
   checkObject(options, 'what guestCpuid() takes');
+  checkNames(options, guestCpuidNames, 'guestCpuid()');
+  checkInteger(options.apicId, 'apicId', 0, 0xffffffff);
+  checkInteger(options.cpus ?? 1, 'cpus', 1, 0xffff);
+  checkBoolean(options.kernelApic, 'kernelApic');
   return makeSane(supported, options);
 }
 

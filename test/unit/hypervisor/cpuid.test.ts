@@ -1,5 +1,14 @@
 import fc from 'fast-check';
-import { checkCpuid, guestCpuid, packCpuid, packedGuestCpuid, unpackCpuid, vendor, type CpuidEntry } from '../../../lib/hypervisor/cpuid';
+import {
+  checkCpuid,
+  guestCpuid,
+  packCpuid,
+  packedGuestCpuid,
+  unpackCpuid,
+  vendor,
+  type CpuidEntry,
+  type GuestCpuidOptions,
+} from '../../../lib/hypervisor/cpuid';
 import { codeOf } from '../../support/codes';
 
 function entry(leaf: number, index = 0, registers: Partial<CpuidEntry> = {}): CpuidEntry {
@@ -29,6 +38,18 @@ describe('guestCpuid', () => {
     const apic = (vendor: CpuidEntry, kernelApic: boolean): number =>
       bit(find(guestCpuid([vendor, entry(1, 0, ones), entry(0x80000001, 0, ones)], { apicId: 0, kernelApic }), 0x80000001).edx, 9);
     expect([apic(amd, true), apic(amd, false)]).toEqual([1, 0]);
+  });
+
+  it.each([
+    ['an id that is none', { apicId: Symbol('id') }, /^apicId must be a whole number/],
+    ['a number of vCPUs that is none', { cpus: '2' }, /^cpus must be a whole number/],
+    ['what is not true or false', { kernelApic: 1 }, /^kernelApic must be true or false/],
+    ['a slip', { cpu: 2 }, /^guestCpuid\(\) has no option "cpu"; it has apicId, cpus, kernelApic$/],
+  ])('refuses %s', (_what, wrong, message) => {
+    const options = { apicId: 0, kernelApic: true, ...wrong } as GuestCpuidOptions;
+    expect(() => guestCpuid([intel], options)).toThrow(
+      expect.objectContaining({ code: 'ERR_HAX_INVALID_ARGUMENT', message: expect.stringMatching(message) }),
+    );
   });
 
   it('leaves what it was given as it was', () => {
