@@ -1,6 +1,6 @@
 import { types } from 'node:util';
 import { HaxError, invalidArgument } from '../util/errors';
-import { checkInteger } from '../util/numbers';
+import { parseSize } from '../util/numbers';
 import type { RegionBacking } from './guest-memory';
 
 /** A WebAssembly.Memory made with `shared: true`; the language's own type needs a library that programs for Node need not have. */
@@ -17,16 +17,24 @@ interface WasmMemoryConstructor {
   new (descriptor: { initial: number; maximum: number; shared: true }): SharedMemory;
 }
 
-/** Zero-filled memory of at least `size` bytes that threads can share. Throws ERR_HAX_INVALID_ARGUMENT above 4 GiB, ERR_HAX_NO_MEMORY. */
-export function createSharedMemory(size: number): SharedMemory {
-  checkInteger(size, 'size of shared guest memory', 1, Number.MAX_SAFE_INTEGER);
-  const pages = Math.ceil(size / wasmPage);
-  if (pages > maxPages) throw invalidArgument(`shared guest memory has at most 4 GiB, not ${size} bytes`);
-  const { Memory } = (globalThis as unknown as { WebAssembly: { Memory: WasmMemoryConstructor } }).WebAssembly;
+/**
+ * Zero-filled memory of at least `size` bytes, or of text such as '128M', that threads can share. Throws ERR_HAX_INVALID_ARGUMENT above 4 GiB,
+ * ERR_HAX_NO_MEMORY, and ERR_HAX_UNSUPPORTED where Node was started without WebAssembly.
+ */
+export function createSharedMemory(size: number | string): SharedMemory {
+  const bytes = parseSize(size, 'size of shared guest memory');
+  const pages = Math.ceil(bytes / wasmPage);
+  if (pages > maxPages) throw invalidArgument(`shared guest memory has at most 4 GiB, not ${bytes} bytes`);
+  const { WebAssembly } = globalThis as { WebAssembly?: { Memory: WasmMemoryConstructor } };
+  if (!WebAssembly) {
+    throw new HaxError('ERR_HAX_UNSUPPORTED', 'shared guest memory is a WebAssembly.Memory, and this runtime has no WebAssembly', {
+      hint: 'Start Node without --jitless, or do without shared memory.',
+    });
+  }
   try {
-    return new Memory({ initial: pages, maximum: pages, shared: true });
+    return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   } catch (cause) {
-    throw new HaxError('ERR_HAX_NO_MEMORY', `the host has not ${size} bytes for shared guest memory`, { cause });
+    throw new HaxError('ERR_HAX_NO_MEMORY', `the host has not ${bytes} bytes for shared guest memory`, { cause });
   }
 }
 
