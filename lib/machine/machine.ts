@@ -442,6 +442,7 @@ function copyOptions(given: MachineOptions): MachineOptions {
   if (debugConsole) {
     checkObject(debugConsole, 'debugConsole');
     checkNames(debugConsole, { port: true, output: true }, 'debugConsole');
+    if (debugConsole.output === undefined) throw invalidArgument('debugConsole needs an output, which gets what the guest writes');
     options.debugConsole = { ...debugConsole };
   }
   return options;

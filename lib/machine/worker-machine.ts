@@ -30,8 +30,9 @@ const patience = 1000;
 /** As MachineOptions, but for what cannot leave this thread. */
 export interface WorkerMachineOptions extends Omit<MachineOptions, 'debugConsole' | 'trace'> {
   /**
-   * A module for the worker, by path or URL: its default export is called with the {@link Machine} and with `setupData` before the guest
-   * starts, and adds devices of your own to `machine.vm`. After a reset, in a listener of 'reset', they have to be added anew.
+   * A module for the worker, by path or by URL, which may be text too (`import.meta.resolve('./devices.mjs')`): its default export is called
+   * with the {@link Machine} and with `setupData` before the guest starts, and adds devices of your own to `machine.vm`. After a reset, in a
+   * listener of 'reset', they have to be added anew.
    */
   setup?: string | URL | undefined;
   /** Anything that can be cloned. */
@@ -348,7 +349,7 @@ function notMade(cause: Error): HaxError {
 function setupUrl(setup: string | URL): string {
   if (setup instanceof URL) return setup.href;
   if (typeof setup !== 'string') throw invalidArgument(`setup must be the path or the URL of a module, not ${shown(setup)}`);
-  return pathToFileURL(path.resolve(setup)).href;
+  return setup.startsWith('file:') ? setup : pathToFileURL(path.resolve(setup)).href;
 }
 
 /**

@@ -22,6 +22,11 @@ describeKvm('launch', () => {
       { debugExit: Object.create(null) as object },
       /^debugExit must be true, false or a port, not a value of type object$/,
     ],
+    [
+      'a debug console without output',
+      { debugConsole: { port: 0x402 } },
+      /^debugConsole needs an output, which gets what the guest writes$/,
+    ],
     ['a debug console that is a port', { debugConsole: 0xe9 }, /^debugConsole must be an object, not 233$/],
     [
       'a slip in a debug console',

@@ -1,6 +1,7 @@
 /** Machines in a worker, driven from this thread. */
 import * as path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { createSharedMemory, HaxError, launch, launchInWorker, WorkerMachine, type WorkerMachineOptions } from 'node-hax';
 import { codeOfAsync } from '../support/codes';
 import { RunningCommand } from '../support/command';
@@ -77,7 +78,8 @@ describeKvm('a machine in a worker', () => {
       'setup.cjs',
       `module.exports = ({ vm }) => vm.ports.add({ at: 0x500, length: 1 }, { read: () => 7, write() {} });`,
     );
-    const other = await boot(code(`mov dx, 0x500; in al, dx; out 0xf4, al; 3: jmp 3b`), { setup: common });
+    const text = pathToFileURL(common).href; // as import.meta.resolve() gives it
+    const other = await boot(code(`mov dx, 0x500; in al, dx; out 0xf4, al; 3: jmp 3b`), { setup: text });
     expect(await other.ended).toEqual({ reason: 'exit-code', status: 15 });
   });
 
