@@ -167,7 +167,8 @@ export class Vcpu {
   }
 
   /**
-   * Enters the guest until one exit and blocks the thread meanwhile; KVM_RUN. The result is one object that the next call changes.
+   * Enters the guest until one exit and blocks the thread meanwhile; KVM_RUN. The result is one object that the next call changes: what is to be
+   * kept is taken out of it by name (`const { port, size } = exit`), as a spread or a clone of it has none of its members.
    * A reply (`exit.data` of an `in`) is taken at the next entry or by complete(). Handlers of posted writes are called before it returns.
    * Throws ERR_HAX_RUNNING during run().
    */
@@ -206,7 +207,8 @@ export class Vcpu {
 
   /**
    * Runs the guest between the turns of the event loop, serving its exits from the VM's buses, until it ends.
-   * Rejects with ERR_HAX_DEVICE_FAILED when a device model throws, and with the signal's reason on abort.
+   * Rejects with ERR_HAX_DEVICE_FAILED when a device model throws, and with the signal's reason on abort. What cannot begin throws at once:
+   * ERR_HAX_INVALID_ARGUMENT, ERR_HAX_RUNNING, ERR_HAX_CLOSED.
    */
   run(options: RunOptions = {}): Promise<RunEnd> {
     this.#checkIdle('run');
