@@ -11,7 +11,7 @@ export interface IoHandler {
   /** Takes `value`, unsigned and of `width` bytes, at `offset`. What it throws ends the run with ERR_HAX_DEVICE_FAILED. */
   write(offset: number, value: number, width: Width): void | PromiseLike<void>;
   /** Widest access the chip's bus takes (4 when absent); wider ones arrive split, low part first, as a real bus would do it. */
-  readonly maxWidth?: Width;
+  readonly maxWidth?: Width | undefined;
   /** Present on devices with 64-bit registers; otherwise an 8-byte access arrives as two of 4, low first. */
   read64?(offset: number): bigint | PromiseLike<bigint>;
   /** Takes 8 bytes at `offset`; unsigned. */

@@ -36,15 +36,15 @@ export type StatePart = keyof VcpuState;
 /** What setParts() takes: parts left out, and registers left out of a part, stay as they are. */
 export interface VcpuStateInit {
   /** rax to r15, rip, rflags; KVM_SET_REGS. */
-  readonly general?: Pick<CpuStateInit, GeneralRegister>;
+  readonly general?: Pick<CpuStateInit, GeneralRegister> | undefined;
   /** Segments, tables, control registers; KVM_SET_SREGS. */
-  readonly system?: Omit<CpuStateInit, GeneralRegister>;
+  readonly system?: Omit<CpuStateInit, GeneralRegister> | undefined;
   /** An FXSAVE image, 512 bytes; KVM_SET_XSAVE. */
-  readonly fpu?: Uint8Array;
+  readonly fpu?: Uint8Array | undefined;
   /** KVM_SET_MP_STATE. */
-  readonly mpState?: MpState;
+  readonly mpState?: MpState | undefined;
   /** Index and value of at most 128 MSRs; KVM_SET_MSRS. */
-  readonly msrs?: Iterable<readonly [index: number, value: number | bigint]>;
+  readonly msrs?: Iterable<readonly [index: number, value: number | bigint]> | undefined;
 }
 
 const masks: Record<StatePart, StateMask> = {

@@ -64,16 +64,20 @@ export type CpuState = Record<GeneralRegister, bigint> &
   };
 
 /** What to change: registers left out keep their values; parts of a segment left out keep theirs too. */
-export type CpuStateInit = { [R in GeneralRegister | ControlRegister]?: number | bigint } & {
-  [S in SegmentRegister]?: Partial<Omit<Segment, 'base'>> & {
-    /** Linear address at which the segment begins. */
-    base?: number | bigint;
-  };
+export type CpuStateInit = { [R in GeneralRegister | ControlRegister]?: number | bigint | undefined } & {
+  [S in SegmentRegister]?:
+    | ({ [P in Exclude<keyof Segment, 'base'>]?: Segment[P] | undefined } & {
+        /** Linear address at which the segment begins. */
+        base?: number | bigint | undefined;
+      })
+    | undefined;
 } & {
-  [T in 'gdt' | 'idt']?: {
-    /** Linear address of the table. */
-    base?: number | bigint;
-    /** Offset of its last byte, 16 bits. */
-    limit?: number;
-  };
+  [T in 'gdt' | 'idt']?:
+    | {
+        /** Linear address of the table. */
+        base?: number | bigint | undefined;
+        /** Offset of its last byte, 16 bits. */
+        limit?: number | undefined;
+      }
+    | undefined;
 };

@@ -21,7 +21,7 @@ const SETTINGS = [
 
 // The same in each: values, types, the second entry.
 const SOURCE = `
-import { HaxError, Hypervisor, launch, realMode, type IoHandler, type Machine, type RunEnd } from 'node-hax';
+import { HaxError, Hypervisor, launch, realMode, type IoHandler, type Machine, type RunEnd, type Vcpu } from 'node-hax';
 import { autoClose } from 'node-hax/testing';
 export const port: IoHandler = { read: (offset, width) => offset + width, write: () => undefined };
 export async function start(signal: AbortSignal): Promise<RunEnd> {
@@ -31,6 +31,10 @@ export async function start(signal: AbortSignal): Promise<RunEnd> {
 }
 export function tell(error: unknown): string | undefined {
   return error instanceof HaxError && error.code === 'ERR_HAX_NO_DEVICE' ? error.hint : undefined;
+}
+export function change(vcpu: Vcpu, rax?: bigint, base?: bigint, fpu?: Uint8Array): void {
+  vcpu.setState({ rax, cs: { base }, gdt: { base } });
+  vcpu.setParts({ general: { rax }, fpu });
 }
 export const rip = realMode({ ip: 0x1000 }).rip;
 export const close = autoClose((hook) => void hook());

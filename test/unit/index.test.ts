@@ -25,6 +25,14 @@ test.each([
   'MapMemoryOptions',
   'RunOptions',
   'WaitOptions',
+  'VcpuStateInit',
+  'IoHandler',
+  'IrqfdOptions',
+  'IoeventfdOptions',
+  'CoalescedZone',
+  'HaxmDebugOptions',
+  'MemlimitOptions',
+  'SetRamOptions',
 ])('an option of %s may be undefined', (name) => {
   const [, body] = new RegExp(`^export interface ${name}\\b.*\\{\n([^]*?)^\\}`, 'm').exec(api)!;
   const optional = body.split('\n').filter((line) => /^ {4}(?:readonly )?\w+\?: .*;$/.test(line));

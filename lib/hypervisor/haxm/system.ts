@@ -51,7 +51,7 @@ export interface MemlimitOptions {
   /** Whether there is a quota. */
   enabled: boolean;
   /** MiB; needed and not 0 while enabled. */
-  megabytes?: Unsigned;
+  megabytes?: Unsigned | undefined;
 }
 
 /** HAXM's calls of /dev/HAX: `hypervisor.haxm`. */

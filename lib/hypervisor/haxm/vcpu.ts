@@ -49,20 +49,22 @@ export interface HaxmDebugOptions {
   /** {@link debugControl}, added up; 0 switches everything off. */
   control: number;
   /** dr0–dr3 and dr7 of hardware breakpoints; only with the flag 8. */
-  dr?: {
-    /** Linear address of breakpoint 0. */
-    dr0?: Unsigned;
-    /** Linear address of breakpoint 1. */
-    dr1?: Unsigned;
-    /** Linear address of breakpoint 2. */
-    dr2?: Unsigned;
-    /** Linear address of breakpoint 3. */
-    dr3?: Unsigned;
-    /** Which of them are on, for what accesses and lengths. */
-    dr7?: Unsigned;
-  };
+  dr?:
+    | {
+        /** Linear address of breakpoint 0. */
+        dr0?: Unsigned | undefined;
+        /** Linear address of breakpoint 1. */
+        dr1?: Unsigned | undefined;
+        /** Linear address of breakpoint 2. */
+        dr2?: Unsigned | undefined;
+        /** Linear address of breakpoint 3. */
+        dr3?: Unsigned | undefined;
+        /** Which of them are on, for what accesses and lengths. */
+        dr7?: Unsigned | undefined;
+      }
+    | undefined;
   /** 0, or left out. */
-  reserved?: Unsigned;
+  reserved?: Unsigned | undefined;
 }
 
 /** A run, and the errno that the driver gave with it. */
@@ -238,7 +240,8 @@ export class HaxmVcpu {
     if (flags !== 0 && (flags & debugControl.enabled) === 0) check.refuse(`control must have the flag 1 for any other, not ${hex(flags)}`);
     check.zero(reserved, 'reserved');
     const places = { dr0: 8, dr1: 16, dr2: 24, dr3: 32, dr7: 64 } as const;
-    const fields = Object.entries(check.object(dr, 'dr')).map(([name, value]) => {
+    const given = Object.entries(check.object(dr, 'dr')).filter(([, value]) => value !== undefined);
+    const fields = given.map(([name, value]) => {
       if (!(name in places)) check.refuse(`dr has no ${name}: the driver reads dr0 to dr3 and dr7`);
       const wide = check.unsigned(value, `dr.${name}`, 64);
       if (wide !== 0n && (flags & debugControl.hardwareBreakpoints) === 0) check.refuse(`dr.${name} needs the flag 8 in control`);

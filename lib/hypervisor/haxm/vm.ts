@@ -40,7 +40,7 @@ export interface SetRamOptions {
   /** In a registered block; 0 with the flag 0x80, which unmaps. */
   va: Unsigned;
   /** {@link ramFlags}; 0 by default. */
-  flags?: number;
+  flags?: number | undefined;
 }
 
 interface RawVm extends RawCaller {
@@ -96,7 +96,7 @@ export class HaxmVm {
   }
 
   /** HAX_VM_IOCTL_ADD_RAMBLOCK: registers host memory, for good. */
-  addRamblock(options: { startVa: Unsigned; size: Unsigned; reserved?: Unsigned }): void {
+  addRamblock(options: { startVa: Unsigned; size: Unsigned; reserved?: Unsigned | undefined }): void {
     const check = new Checker(requests.addRamblock);
     const { startVa, size, reserved } = check.object(options, 'what addRamblock() takes');
     const bytes = check.size(size, 'size');
@@ -116,7 +116,7 @@ export class HaxmVm {
   }
 
   /** HAX_VM_IOCTL_SET_RAM2: the same with 64-bit sizes; with the flag 0x40 the block comes and goes with its mapping. */
-  setRam2(options: SetRamOptions & { reserved1?: Unsigned; reserved2?: Unsigned }): void {
+  setRam2(options: SetRamOptions & { reserved1?: Unsigned | undefined; reserved2?: Unsigned | undefined }): void {
     const check = new Checker(requests.setRam2);
     const { start, size, va, flags } = this.#mapping(check, options, 64);
     check.zero(options.reserved1, 'reserved1');
@@ -130,7 +130,7 @@ export class HaxmVm {
    * HAX_VM_IOCTL_PROTECT_RAM: with `protectFlags.none` the guest's next touch of the range exits as `memory-fault`, with
    * `protectFlags.all` it may again.
    */
-  protectRam(options: { paStart: Unsigned; size: Unsigned; flags: number; reserved?: Unsigned }): void {
+  protectRam(options: { paStart: Unsigned; size: Unsigned; flags: number; reserved?: Unsigned | undefined }): void {
     const check = new Checker(requests.protectRam);
     requireFeature(this.#vm.hypervisor.capabilities, 'ramProtection');
     const { paStart, flags, reserved } = check.object(options, 'what protectRam() takes');

@@ -23,9 +23,9 @@ export interface IrqfdOptions {
   /** The GSI that is raised. */
   readonly gsi: number;
   /** For level-triggered interrupts: signalled when the guest has ended one; `fd`'s signal asserts the line. Needs KVM_CAP_IRQFD_RESAMPLE. */
-  readonly resamplefd?: EventFd;
+  readonly resamplefd?: EventFd | undefined;
   /** Takes the connection of `fd` and `gsi` away. */
-  readonly deassign?: boolean;
+  readonly deassign?: boolean | undefined;
 }
 
 /** Which writes of the guest KVM_IOEVENTFD turns into signals. */
@@ -37,11 +37,11 @@ export interface IoeventfdOptions {
   /** 1, 2, 4 or 8 bytes; 0 for writes of any width (KVM_CAP_IOEVENTFD_ANY_LENGTH). */
   readonly len: 0 | 1 | 2 | 4 | 8;
   /** Writes to a port; else to memory. */
-  readonly pio?: boolean;
+  readonly pio?: boolean | undefined;
   /** Only writes of this value. */
-  readonly datamatch?: number | bigint;
+  readonly datamatch?: number | bigint | undefined;
   /** Takes the connection away; the other options are those that made it. */
-  readonly deassign?: boolean;
+  readonly deassign?: boolean | undefined;
 }
 
 /** Addresses, or ports, whose writes the kernel collects. */
@@ -51,7 +51,7 @@ export interface CoalescedZone {
   /** Bytes, or ports; less than 2^31. */
   readonly size: number;
   /** Ports; needs KVM_CAP_COALESCED_PIO. */
-  readonly pio?: boolean;
+  readonly pio?: boolean | undefined;
 }
 
 /** The chips that {@link VmIrqCalls.getIrqchip} knows: KVM_IRQCHIP_PIC_MASTER, PIC_SLAVE and IOAPIC. */

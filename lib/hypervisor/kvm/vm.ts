@@ -138,7 +138,7 @@ export class KvmVm extends VmIrqCalls {
    *
    * Errors: EINVAL, flags, or default deny without a range.
    */
-  x86SetMsrFilter(ranges: readonly MsrRange[], options: { readonly defaultDeny?: boolean } = {}): void {
+  x86SetMsrFilter(ranges: readonly MsrRange[], options: { readonly defaultDeny?: boolean | undefined } = {}): void {
     checkObject(options, 'options of x86SetMsrFilter()');
     checkList(ranges, 'ranges of x86SetMsrFilter()');
     const list = Array.from(ranges, (range) => {

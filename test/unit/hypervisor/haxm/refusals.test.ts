@@ -223,7 +223,7 @@ describe('a vCPU', () => {
       [{ control: 1, reserved: 1 }, 'reserved'],
     ];
     for (const [options, field] of refused) expectRefusal(() => vcpu.debug(options), field);
-    vcpu.debug({ control: 9, dr: { dr0: 0x1000, dr7: 2 } });
+    vcpu.debug({ control: 9, dr: { dr0: 0x1000, dr1: undefined, dr7: 2 } });
     vcpu.debug({ control: 0 });
   });
 
