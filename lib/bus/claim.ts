@@ -138,16 +138,20 @@ export function makeClaim(request: RangeRequest, handler: IoHandler, limit: numb
   return new Claim(range, request.name ?? (typeof own === 'string' && own !== '' ? own : 'a handler'), handler, offset);
 }
 
-/** Throws ERR_HAX_INVALID_ARGUMENT unless every doorbell lies in the range and its value fits its width. */
+/** Throws ERR_HAX_INVALID_ARGUMENT unless every doorbell lies in the range, is another than those before it, and its value fits its width. */
 export function checkDoorbells(bells: readonly Doorbell[] | undefined, range: AddressRange): void {
   if (bells === undefined) return;
   if (!Array.isArray(bells)) throw invalidArgument('doorbells are a list of offset, width and value');
+  const seen = new Set<string>();
   for (const bell of bells as readonly Doorbell[]) {
     checkObject(bell, 'a doorbell');
     checkNames(bell, doorbellNames, 'a doorbell');
     if (![1, 2, 4].includes(bell.width)) throw invalidArgument(`width of a doorbell must be 1, 2 or 4, not ${shown(bell.width)}`);
     checkInteger(bell.offset, 'offset of a doorbell', 0, range.length - bell.width);
     checkInteger(bell.value, 'value of a doorbell', 0, 2 ** (8 * bell.width) - 1);
+    const what = `${bell.width} bytes at offset ${hex(bell.offset)}, value ${hex(bell.value)}`;
+    if (seen.has(what)) throw invalidArgument(`two doorbells of a range are the same: ${what}`);
+    seen.add(what);
   }
 }
 

@@ -191,6 +191,7 @@ describe('PortBus', () => {
     [{ at: 0, length: 1, posted: 'no' }, recorder()],
     [{ at: 0, length: 1, doorbells: [{ offset: 0, width: Object.create(null), value: 0 }] }, recorder()],
     [{ at: 0, length: 1, doorbells: [{ offset: 0, width: 1, value: 0, datamatch: 1 }] }, recorder()],
+    [{ at: 0, length: 1, doorbells: new Array(2).fill({ offset: 0, width: 1, value: 0 }) }, recorder()],
     [null, recorder()],
     [{ at: 0, length: 1 }, null],
     [{ at: 0, length: 1 }, {}],
