@@ -138,7 +138,8 @@ class SliceRunner final : public Napi::ObjectWrap<SliceRunner> {
       if (next == kEnd) return End(context);
       parked_ = next == kPark && !woken_;
       woken_ = false;
-    } while (!parked_ && context->AllowsNext(this, turn_ends, &limits));
+      // A tick may have ended this run while another one, parked, is alone on the thread.
+    } while (started_ && !parked_ && context->AllowsNext(this, turn_ends, &limits));
   }
 
  private:

@@ -1,5 +1,6 @@
 /** Slices that follow each other at once: the event loop has a turn when it has something to do, or has waited for long. */
 import { performance } from 'node:perf_hooks';
+import { setTimeout as delay } from 'node:timers/promises';
 import { describeEachBackend } from '../support/hosts';
 
 type Metrics = { readonly uvMetricsInfo: { readonly loopCount: number } };
@@ -41,6 +42,28 @@ describeEachBackend('slices of a guest that exits all the time', (backend) => {
       return late > 0 || slices >= 5;
     });
     expect(late).toBe(0);
+  });
+
+  it('do not follow the one in whose tick the run has ended, beside a guest that waits', async () => {
+    const other = backend.program({ kind: 'spin' }).vcpu;
+    const waiting = other.run({ paused: true });
+    await delay(5); // it has had its turn
+    const { vm, vcpu } = backend.program({ kind: 'out', port: 0x10, times: 2 ** 31 });
+    let [writes, late, stopped] = [0, 0, false];
+    const stop = (): void => {
+      stopped = true;
+      vcpu.stop();
+    };
+    const write = (): void => {
+      if (stopped) late++;
+      else if (++writes === 100) process.nextTick(stop);
+    };
+    vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write });
+    expect(await vcpu.run()).toEqual({ reason: 'killed' });
+    await delay(5);
+    expect(late).toBe(0);
+    other.stop();
+    await waiting;
   });
 
   it('end for an immediate and for a timer', async () => {
