@@ -2,6 +2,7 @@
  * The one place that loads the .node file, and its types. Loading happens at first use, never at import, so that a program can
  * import node-hax on any platform and ask `doctor()` why it will not run.
  */
+import { closeSync, openSync } from 'node:fs';
 import * as path from 'node:path';
 import { HaxError, type HaxErrorCode } from '../util/errors';
 import { candidates, loadFirst } from './locate';
@@ -193,6 +194,8 @@ export function callsFast(versions: NodeJS.ProcessVersions, environment: NodeJS.
 }
 
 function load(file: string): Addon {
+  // Where no descriptor is free this throws EMFILE. Without it Node would find no package of that name, and remember that for good.
+  closeSync(openSync(file, 'r'));
   // Required here, not above: a program that only imports node-hax does not pay for it.
   const bindings = require('bindings') as (options: object) => Addon; // eslint-disable-line @typescript-eslint/no-require-imports
   const addon = bindings({ bindings: path.basename(file), module_root: path.dirname(file), try: [[file]] });

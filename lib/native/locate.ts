@@ -50,8 +50,10 @@ const disabled = 'ERR_DLOPEN_DISABLED';
 /** What to do about it; undefined for what the table says. */
 function remedy(directory: string, cause: unknown): string | undefined {
   if (!isSupported()) return 'Use node-hax on x86-64, with Linux (or Windows, macOS or NetBSD with HAXM); it has no hypervisor here.';
-  if ((cause as Partial<NodeJS.ErrnoException> | undefined)?.code === disabled)
-    return 'Let Node load addons: without --no-addons, and with --allow-addons where its permissions are limited.';
+  const code = (cause as Partial<NodeJS.ErrnoException> | undefined)?.code;
+  if (code === disabled) return 'Let Node load addons: without --no-addons, and with --allow-addons where its permissions are limited.';
+  if (code === 'EMFILE' || code === 'ENFILE')
+    return 'Close files or sockets of this process, or raise the limit of open files (ulimit -n), and try again.';
   if (process.env.HAX_ADDON) return 'Unset HAX_ADDON, or correct it: no other file is tried while it is set.';
   // It is in the package and in a checkout: these files are in neither any more.
   if (!existsSync(path.join(directory, 'binding.gyp'))) {

@@ -32,6 +32,26 @@ describe('the package', () => {
     expect(result.names).toEqual(expect.arrayContaining(['HaxError', 'Hypervisor', 'VirtualMachine', 'Vcpu', 'launch']));
   });
 
+  it('loads its addon once descriptors are free again, and says until then that there were none', async () => {
+    const script = `
+      const { closeSync, openSync } = require('node:fs');
+      const { Hypervisor } = require('node-hax');
+      const taken = [];
+      try { for (;;) taken.push(openSync('/dev/null')); } catch {}
+      const attempt = () => {
+        try {
+          Hypervisor.open({ backend: 'null' }).close();
+          return {};
+        } catch ({ code, cause }) {
+          return { code, cause: cause.code };
+        }
+      };
+      const first = attempt();
+      for (const fd of taken) closeSync(fd);
+      report([first, attempt()]);`;
+    expect(await childReport(script)).toEqual([{ code: 'ERR_HAX_NO_ADDON', cause: 'EMFILE' }, {}]);
+  });
+
   it('can be imported by name in a module', () => {
     const script = `import { Hypervisor, HaxError, realMode } from 'node-hax';
       const hypervisor = Hypervisor.open({ backend: 'null' }); hypervisor.close();

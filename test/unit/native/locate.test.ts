@@ -95,6 +95,16 @@ it('does not send to a build where Node loads no addon at all', () => {
   );
 });
 
+it.each(['EMFILE', 'ENFILE'])('does not send to a build where no file can be opened: %s', (code) => {
+  const build = plant(built);
+  const refused = (): never => {
+    throw Object.assign(new Error(`${code}: too many open files, open '${build}'`), { code });
+  };
+  const hint = expect.stringMatching(/^Close files or sockets of this process, or raise the limit of open files \(ulimit -n\)/) as string;
+  const message = expect.stringContaining(`${build} (${code}: too many open files`) as string;
+  expect(() => loadFirst(candidates(root), refused, root)).toThrow(expect.objectContaining({ code: 'ERR_HAX_NO_ADDON', message, hint }));
+});
+
 it('tells what the installation noted down', () => {
   writeFileSync(plant('build/install-failed.txt'), 'building it failed: no make\n');
   expect(failure().message).toMatch(/ At its installation: building it failed: no make$/);
