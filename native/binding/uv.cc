@@ -1,7 +1,5 @@
 #include "binding/uv.h"
 
-#include <cstdlib>
-
 #include "core/os.h"
 
 namespace hax::binding {
@@ -10,7 +8,7 @@ const Uv* Uv::Get() {
   using os::FindSymbol;
   static Uv uv;
   // SAFETY: each symbol has the type that uv.h declares for its name; libuv keeps its ABI through version 1.
-  static const bool found = !std::getenv("HAX_PLAIN_SLICES") && FindSymbol("uv_check_init", &uv.check_init) &&
+  static const bool found = !os::Variable("HAX_PLAIN_SLICES") && FindSymbol("uv_check_init", &uv.check_init) &&
                             FindSymbol("uv_check_start", &uv.check_start) && FindSymbol("uv_check_stop", &uv.check_stop) &&
                             FindSymbol("uv_idle_init", &uv.idle_init) && FindSymbol("uv_idle_start", &uv.idle_start) &&
                             FindSymbol("uv_idle_stop", &uv.idle_stop) && FindSymbol("uv_async_init", &uv.async_init) &&

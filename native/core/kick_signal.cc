@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <mutex>
 
+#include "core/os.h"
+
 // ThreadSanitizer keeps a signal back until the thread makes a call that it knows to block. KVM_RUN is none of these: a kick right before
 // an entry would be lost. glibc's other name for the call is not intercepted; the handler may run anywhere then, so nothing is added to it.
 #if defined(__SANITIZE_THREAD__)
@@ -71,18 +73,22 @@ Status InstallKickSignal() {
   std::lock_guard<std::mutex> lock(mutex);
   if (kick_signal != 0) return Status::Ok();
   int number = SIGRTMIN + 7;
-  if (const char* text = std::getenv("HAX_KICK_SIGNAL")) {
+  if (const char* text = os::Variable("HAX_KICK_SIGNAL")) {
     char* end = nullptr;
     const long value = std::strtol(text, &end, 10);
-    if (*text == '\0' || *end != '\0' || value < SIGRTMIN || value > SIGRTMAX) {
+    if (*end != '\0' || value < SIGRTMIN || value > SIGRTMAX) {
       return Status::Error(
           Code::kInvalidArgument, "sigaction",
           "HAX_KICK_SIGNAL must be a number from " + std::to_string(SIGRTMIN) + " to " + std::to_string(SIGRTMAX) + ", not '" + text + "'");
     }
     number = static_cast<int>(value);
   }
-  if (Install(number, &previous) != 0 || Install(kSpareSignal, &previous_spare) != 0) {
-    return Status::Os("sigaction", errno);
+  if (Install(number, &previous) != 0) return Status::Os("sigaction", errno);
+  if (Install(kSpareSignal, &previous_spare) != 0) {
+    const int error = errno;
+    // Otherwise the next attempt would find our own handler there, which would call itself.
+    HAX_SIGACTION(number, &previous, nullptr);
+    return Status::Os("sigaction", error);
   }
   kick_signal = number;
   return Status::Ok();

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 
 namespace hax::os {
 
@@ -13,6 +14,12 @@ void FreePages(uint8_t* pages, size_t size);
 
 // A forked child would make the parent's pages copy on write under the guest: children do not get these.
 void KeepFromChildren(uint8_t* pages, size_t size);
+
+// A variable of the environment; null where it is not set, or empty.
+inline const char* Variable(const char* name) {
+  const char* const value = std::getenv(name);
+  return value && *value ? value : nullptr;
+}
 
 // A symbol that the running program exports, or null.
 void* FindSymbol(const char* name);

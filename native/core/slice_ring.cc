@@ -14,11 +14,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <mutex>
 
 #include "core/loop_watch.h"
+#include "core/os.h"
 
 namespace hax {
 
@@ -52,7 +52,7 @@ bool MakeOnes() {
 }
 
 std::string AskForRefusal() {
-  if (std::getenv("HAX_PLAIN_WATCH")) return "HAX_PLAIN_WATCH asks for the watcher's thread instead";
+  if (os::Variable("HAX_PLAIN_WATCH")) return "HAX_PLAIN_WATCH asks for the watcher's thread instead";
   io_uring_params params = {};
   const int fd = static_cast<int>(syscall(SYS_io_uring_setup, kEntries, &params));
   if (fd < 0) {

@@ -84,7 +84,8 @@ describeEachBackend('signals', (backend) => {
       const { vcpu } = make('${backend.name}', 'spin');
       setTimeout(() => vcpu.stop(), 10);
       vcpu.run().then(({ reason }) => report({ reason }));`;
-    for (const number of kinds([34, 64, 40])) {
+    // An empty variable says nothing.
+    for (const number of kinds([34, 64, 40, ''])) {
       expect(await childReport(script, { env: { HAX_KICK_SIGNAL: String(number) } })).toEqual({ reason: 'killed' });
     }
   });
@@ -94,7 +95,6 @@ describeEachBackend('signals', (backend) => {
     for (const text of kinds([
       '40x',
       '33',
-      '',
       '0',
       '1',
       '65',

@@ -9,13 +9,14 @@
 #include "backends/kvm/kvm.h"
 #include "backends/registry.h"
 #include "core/kick_signal.h"
+#include "core/os.h"
 #include "core/signals_blocked.h"
 
 namespace hax {
 
 Status OpenKvm(std::shared_ptr<Hypervisor>* out) {
-  const char* path = std::getenv("HAX_KVM_DEVICE");
-  return kvm::KvmHypervisor::Open(path && *path ? path : "/dev/kvm", out);
+  const char* path = os::Variable("HAX_KVM_DEVICE");
+  return kvm::KvmHypervisor::Open(path ? path : "/dev/kvm", out);
 }
 
 }  // namespace hax
