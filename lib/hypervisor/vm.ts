@@ -15,6 +15,7 @@ import { Doorbells } from './doorbells';
 import { loadHaxmVm } from './haxm/load';
 import type { HaxmVm } from './haxm/vm';
 import type { Hypervisor } from './hypervisor';
+import { checkLeads, KernelIrqLine, routedLines, setGsiRouting } from './irq-lines';
 import { loadKvmVm } from './kvm/load';
 import type { KvmVm } from './kvm/vm';
 import { PostedWrites } from './posted-writes';
@@ -78,7 +79,11 @@ export class VirtualMachine {
   readonly #doorbells: Doorbells;
   readonly #vcpus = new Map<number, Vcpu>();
   readonly #usedIds = new Set<number>();
+  /** Those whose setting up has failed: the device gives an id once, so each is the next attempt's. */
+  readonly #unfinished = new Map<number, Vcpu>();
   readonly #lines = new Map<number, KernelIrqLine>();
+  /** The lines that KVM_SET_GSI_ROUTING has named; undefined before it. */
+  #routed: ReadonlySet<number> | undefined;
   #haxm: HaxmVm | undefined;
   #kvm: KvmVm | undefined;
   #closed = false;
@@ -162,7 +167,10 @@ export class VirtualMachine {
     region.close();
   }
 
-  /** Makes a vCPU with its CPUID set; KVM_CREATE_VCPU and KVM_SET_CPUID2. Where the kernel has the APICs, before any entry of another. */
+  /**
+   * Makes a vCPU with its CPUID set; KVM_CREATE_VCPU and KVM_SET_CPUID2. Where the kernel has the APICs, before any entry of another. When it
+   * fails, the next attempt has the same number.
+   */
   createVcpu(options: CreateVcpuOptions = {}): Vcpu {
     this.#check();
     checkObject(options, 'what createVcpu() takes');
@@ -173,8 +181,7 @@ export class VirtualMachine {
       checkCpuid(options.cpuid);
       requireFeature(this.hypervisor.capabilities, 'extendedCpuid');
     }
-    const vcpu = new Vcpu(this, id, this.native.createVcpu(id));
-    this.#usedIds.add(id);
+    const vcpu = this.#unfinished.get(id) ?? new Vcpu(this, id, this.native.createVcpu(id));
     this.#vcpus.set(id, vcpu);
     try {
       this.posted.attach();
@@ -188,15 +195,19 @@ export class VirtualMachine {
         if (!this.hasKernelIrqchip) vcpu.setState({ apicBase: apicBaseDisabled + (id === 0 ? apicBaseBsp : 0) });
       }
     } catch (error) {
-      vcpu.close();
+      this.#vcpus.delete(id);
+      this.#unfinished.set(id, vcpu);
       throw error;
     }
+    this.#unfinished.delete(id);
+    this.#usedIds.add(id);
     return vcpu;
   }
 
   /**
    * Interrupt line `number` (GSI) of the interrupt controller. Lines are levels: `set(true)` asserts. The same object each time.
-   * Throws ERR_HAX_NO_IRQCHIP when the VM has no controller.
+   * Throws ERR_HAX_NO_IRQCHIP when the VM has no controller, and ERR_HAX_INVALID_ARGUMENT for a line that leads nowhere: the kernel's have 0 to
+   * 23, until KVM_SET_GSI_ROUTING names others.
    */
   irqLine(number: number): IrqLine {
     this.#check();
@@ -205,6 +216,7 @@ export class VirtualMachine {
     if (!this.hasKernelIrqchip) {
       throw new HaxError('ERR_HAX_NO_IRQCHIP', `interrupt line ${number} leads nowhere: this VM has no interrupt controller`);
     }
+    checkLeads(number, this.#routed);
     let line = this.#lines.get(number);
     if (!line) {
       line = new KernelIrqLine((level) => {
@@ -223,14 +235,16 @@ export class VirtualMachine {
    */
   ioctl(request: number, argument?: number | Uint8Array | null): number {
     this.#check();
-    return this.native.ioctl(request, argument);
+    const result = this.native.ioctl(request, argument);
+    if (request === setGsiRouting && argument instanceof Uint8Array) this.#routed = routedLines(argument);
+    return result;
   }
 
   /** Closes vCPUs (a run ends as killed) and memory (views become empty). Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    for (const vcpu of this.#vcpus.values()) vcpu.close();
+    for (const vcpu of [...this.#vcpus.values(), ...this.#unfinished.values()]) vcpu.close();
     this.#doorbells.close();
     this.#haxm?.close();
     this.posted.close();
@@ -285,21 +299,4 @@ function sharedPart(shared: SharedMemory, offset: number, length: number): Uint8
     throw invalidArgument(`shared memory of ${all.length} bytes has no ${length} bytes at offset ${offset}`);
   }
   return all.subarray(offset, offset + length);
-}
-
-/** Tells the kernel changes only: a call of it costs microseconds and levels repeat. */
-class KernelIrqLine implements IrqLine {
-  #level = false;
-
-  constructor(private readonly write: (level: boolean) => void) {}
-
-  set(level: boolean): void {
-    if (level === this.#level) return;
-    this.write(level);
-    this.#level = level;
-  }
-
-  wasSet(level: boolean): void {
-    this.#level = level;
-  }
 }

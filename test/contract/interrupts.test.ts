@@ -84,7 +84,7 @@ describeEachBackend(
 
     it('refuses lines that there cannot be, and forgets all when the VM is closed', () => {
       const vm = backend.vm({ irqchip: 'kernel' });
-      for (const line of [-1, 4096, 0.5, NaN, '4', null] as never[])
+      for (const line of [-1, 24, 4095, 4096, 0.5, NaN, '4', null] as never[])
         expect(codeOf(() => vm.irqLine(line))).toBe('ERR_HAX_INVALID_ARGUMENT');
       const line = vm.irqLine(23);
       line.set(true);

@@ -105,11 +105,15 @@ describeKvm("KVM's calls: interrupts and eventfds", (backend) => {
     const master = vm.kvm.getIrqchip(0).chip;
     expect('pic' in master && master.pic.irr & 0x50).toBe(0x40);
     vm.kvm.irqLine(5, true); // leads nowhere now
+    // Neither does vm.irqLine() give it, but those that have a route.
+    expect(codeOf(() => vm.irqLine(5))).toBe(invalid);
+    expect(() => [vm.irqLine(4), vm.irqLine(30)]).not.toThrow();
     expect(requested()).toEqual([0x51, 0x63]);
     const wrong = { ...pin, u: { irqchip: { irqchip: 9, pin: 0 } } };
     expect(refusal(() => vm.kvm.setGsiRouting([wrong]))).toBe(`ERR_HAX_IOCTL ${EINVAL}`);
     expect(refusal(() => vm.kvm.setGsiRouting([{ ...entry, flags: 1 << 31 >>> 0 }]))).toBe(`ERR_HAX_IOCTL ${EINVAL}`); // prettier-ignore
     expect(codeOf(() => vm.kvm.setGsiRouting(5 as never))).toBe(invalid);
+    expect(() => vm.irqLine(30)).not.toThrow(); // what is refused changes nothing
   });
 
   it('KVM_IOEVENTFD takes writes without an exit', () => {

@@ -39,27 +39,12 @@ export class KvmStats {
     /** What KVM_GET_STATS_FD returned; close() closes it. */
     readonly descriptor: KvmDescriptor,
   ) {
-    const { native } = descriptor;
-    const head = readAt(native, 0, sizeOf('kvm_stats_header'));
-    this.header = decode('kvm_stats_header', head);
-    const { name_size, num_desc, id_offset, desc_offset } = this.header;
-    this.id = text(readAt(native, id_offset, name_size));
-    const stride = sizeOf('kvm_stats_desc') + name_size;
-    const table = readAt(native, desc_offset, num_desc * stride);
-    this.statistics = Array.from({ length: num_desc }, (_, i) => {
-      const at = i * stride;
-      const { flags, exponent, size, offset, bucket_size } = decode('kvm_stats_desc', table, at);
-      return {
-        name: text(table.subarray(at + sizeOf('kvm_stats_desc'), at + stride)),
-        type: types[flags & 0xf] ?? 'unknown',
-        unit: units[(flags >> 4) & 0xf] ?? 'unknown',
-        base: (flags >> 8) & 0xf ? 2 : 10,
-        exponent,
-        size,
-        offset,
-        bucketSize: bucket_size,
-      };
-    });
+    try {
+      ({ header: this.header, id: this.id, statistics: this.statistics } = describe(descriptor.native));
+    } catch (error) {
+      descriptor.close();
+      throw error;
+    }
   }
 
   /** All values now, by name. */
@@ -79,6 +64,29 @@ export class KvmStats {
   close(): void {
     this.descriptor.close();
   }
+}
+
+/** What the kernel says of the statistics in a descriptor (api.rst 4.133). */
+function describe(native: NativeDescriptor): Pick<KvmStats, 'header' | 'id' | 'statistics'> {
+  const header = decode('kvm_stats_header', readAt(native, 0, sizeOf('kvm_stats_header')));
+  const { name_size, num_desc, id_offset, desc_offset } = header;
+  const stride = sizeOf('kvm_stats_desc') + name_size;
+  const table = readAt(native, desc_offset, num_desc * stride);
+  const statistics = Array.from({ length: num_desc }, (_, i): KvmStatistic => {
+    const at = i * stride;
+    const { flags, exponent, size, offset, bucket_size } = decode('kvm_stats_desc', table, at);
+    return {
+      name: text(table.subarray(at + sizeOf('kvm_stats_desc'), at + stride)),
+      type: types[flags & 0xf] ?? 'unknown',
+      unit: units[(flags >> 4) & 0xf] ?? 'unknown',
+      base: (flags >> 8) & 0xf ? 2 : 10,
+      exponent,
+      size,
+      offset,
+      bucketSize: bucket_size,
+    };
+  });
+  return { header, id: text(readAt(native, id_offset, name_size)), statistics };
 }
 
 function readAt(native: NativeDescriptor, offset: number, length: number): Uint8Array {

@@ -2,6 +2,7 @@
 #ifndef NODE_HAX_BACKENDS_KVM_KVM_H_
 #define NODE_HAX_BACKENDS_KVM_KVM_H_
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -59,12 +60,14 @@ class KvmVm final : public Vm, public InterruptController, public std::enable_sh
   std::shared_ptr<KvmHypervisor> hypervisor_;
   MemoryMap map_;  // before fd_: members go in reverse order, so the device lets go of the memory first
   Fd fd_;
+  std::map<uint32_t, Fd> unmapped_;  // vCPUs that have been made, but not handed out
   bool has_irqchip_ = false;
 };
 
 class KvmVcpu final : public Vcpu {
  public:
-  static Status Create(std::shared_ptr<KvmVm> vm, Fd fd, size_t run_size, std::shared_ptr<Vcpu>* out);
+  // Takes the descriptor, unless it fails.
+  static Status Create(std::shared_ptr<KvmVm> vm, Fd* fd, size_t run_size, std::shared_ptr<Vcpu>* out);
   ~KvmVcpu() override;
 
   Status Ioctl(uint64_t request, uintptr_t argument, int* result) override;

@@ -19,11 +19,11 @@ constexpr int kMaxRefusals = 16;
 
 }  // namespace
 
-Status KvmVcpu::Create(std::shared_ptr<KvmVm> vm, Fd fd, size_t run_size, std::shared_ptr<Vcpu>* out) {
-  std::shared_ptr<KvmVcpu> vcpu(new KvmVcpu(std::move(vm), std::move(fd)));
-  void* run = mmap(nullptr, run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd_.get(), 0);
+Status KvmVcpu::Create(std::shared_ptr<KvmVm> vm, Fd* fd, size_t run_size, std::shared_ptr<Vcpu>* out) {
+  void* run = mmap(nullptr, run_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd->get(), 0);
   if (run == MAP_FAILED) return Status::Os("mmap", errno);
   madvise(run, run_size, MADV_DONTFORK);
+  std::shared_ptr<KvmVcpu> vcpu(new KvmVcpu(std::move(vm), std::move(*fd)));
   vcpu->run_ = static_cast<kvm_run*>(run);
   vcpu->run_size_ = run_size;
   vcpu->stop_.set_device_flag(&vcpu->run_->immediate_exit);

@@ -69,9 +69,16 @@ Status KvmVm::UnmapMemory(uint64_t gpa) {
 }
 
 Status KvmVm::CreateVcpu(uint32_t id, std::shared_ptr<Vcpu>* out) {
-  int fd = -1;
-  HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_CREATE_VCPU, static_cast<unsigned long>(id), &fd));
-  return KvmVcpu::Create(shared_from_this(), Fd(fd), hypervisor_->run_size(), out);
+  // The kernel gives an id once: a vCPU whose page could not be mapped is the next attempt's.
+  auto made = unmapped_.find(id);
+  if (made == unmapped_.end()) {
+    int fd = -1;
+    HAX_RETURN_IF_ERROR(HAX_KVM_CALL(fd_, KVM_CREATE_VCPU, static_cast<unsigned long>(id), &fd));
+    made = unmapped_.emplace(id, Fd(fd)).first;
+  }
+  HAX_RETURN_IF_ERROR(KvmVcpu::Create(shared_from_this(), &made->second, hypervisor_->run_size(), out));
+  unmapped_.erase(made);
+  return Status::Ok();
 }
 
 Status KvmVm::SetLine(uint32_t gsi, bool level) {
