@@ -11,6 +11,7 @@ import type { RunInProgress, RunOptions, Vcpu } from '../hypervisor/vcpu';
 import { exitDataSize, exitPage, ExitKind } from '../native/layout';
 import { interruptFlag } from '../util/cpu-state';
 import { hex } from '../util/numbers';
+import { isHaltedForEver } from './halt';
 import { serveOther } from './other-exits';
 
 const kindAt = exitPage.kind / 4;
@@ -391,6 +392,25 @@ export abstract class GuestRun implements RunInProgress {
 
   protected deviceFailed(cause: unknown, what: string): void {
     if (this.ended || this.settled) return;
-    this.fail(deviceError(cause, what, this.vcpu.getPosition().rip));
+    this.fail(deviceError(cause, what, this.#rip()));
+  }
+
+  /** Undefined where the device does not tell: that is not to hide why it was asked. */
+  #rip(): bigint | undefined {
+    try {
+      return this.vcpu.getPosition().rip;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** As {@link isHaltedForEver}; where the device does not tell, the run has failed. */
+  protected staysHalted(several: boolean): boolean {
+    try {
+      return isHaltedForEver(this.vcpu, several);
+    } catch (error) {
+      this.fail(error);
+      return false;
+    }
   }
 }

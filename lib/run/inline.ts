@@ -8,7 +8,7 @@ import { addon, Next, type NativeSliceRunner } from '../native/addon';
 import { exitPage, ExitKind, InterruptReason } from '../native/layout';
 import { nowNs } from '../util/now';
 import { GuestRun } from './guest-run';
-import { isHalted, isHaltedForEver } from './halt';
+import { isHalted } from './halt';
 import { PlainSliceRunner } from './plain-slices';
 
 /** The longest slice while the guest exits, nanoseconds: what a callback that the loop cannot see may have to wait. */
@@ -89,7 +89,7 @@ class InlineRun extends GuestRun {
   }
 
   override isHalted(several: boolean): boolean {
-    return !this.waits && isHaltedForEver(this.vcpu, several);
+    return !this.waits && this.staysHalted(several);
   }
 
   protected override wake(): void {
@@ -194,7 +194,7 @@ class InlineRun extends GuestRun {
     // Posted writes are promised to arrive after the shortest cap.
     const cap = quiet && !this.vcpu.vm.posted.active ? Math.min(this.#cap * 2, longCap) : shortCap;
     if (cap !== this.#cap) this.#setCap(cap);
-    const idle = quiet && isHalted(this.vcpu);
+    const idle = quiet && this.#sleeps();
     if (idle !== this.#idle) this.#runner.setIdle((this.#idle = idle));
     if (!quiet) return;
     const now = nowNs();
@@ -202,6 +202,16 @@ class InlineRun extends GuestRun {
     this.#lastHaltCheck = now;
     const all = [...this.devices.runs];
     if (all.every((run) => run.isHalted(all.length > 1))) for (const run of all) run.end({ reason: 'halted' });
+  }
+
+  /** Where the device does not tell, the run has failed. */
+  #sleeps(): boolean {
+    try {
+      return isHalted(this.vcpu);
+    } catch (error) {
+      this.fail(error);
+      return false;
+    }
   }
 
   #setCap(cap: number): void {

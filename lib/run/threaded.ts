@@ -10,7 +10,6 @@ import type { VirtualMachine } from '../hypervisor/vm';
 import { addon, type NativeThreadRunner, type SharedThreads } from '../native/addon';
 import { exitPage, ExitKind } from '../native/layout';
 import { GuestRun } from './guest-run';
-import { isHaltedForEver } from './halt';
 
 /** How often guests that do not exit are asked whether anything can wake them, milliseconds. */
 const haltCheckInterval = 200;
@@ -176,7 +175,7 @@ export class ThreadedRun extends GuestRun {
     if (!this.#runner.takeExit()) return false;
     // One that has ended has an exit for the pump to settle it with: now it is taken. Posted writes are seen before the end.
     const idle = !this.ended && this.u32[kindAt] === interrupted && !this.vcpu.vm.posted.waiting;
-    if (idle && isHaltedForEver(this.vcpu, true)) return true;
+    if (idle && this.staysHalted(true)) return true;
     if (this.exited()) addon().resumeSlot(this.#slot);
     return false;
   }
