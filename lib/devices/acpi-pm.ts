@@ -5,7 +5,8 @@
  * Emulated: offsets 0 to 1 PM1 status, 2 to 3 PM1 enable, 4 to 5 PM1 control, 8 to 11 the timer of 24 bits; the system control interrupt;
  * power and sleep buttons; S5 and the other sleep types through callbacks.
  * Not emulated: the global lock's other side (there is no firmware to share it with, so GBL_RLS has no effect and GBL_STS stays clear),
- * bus mastering, wake-up from sleep, and the legacy mode without SCI_EN: the hardware is in ACPI mode from the start.
+ * bus mastering, wake-up from sleep (the clock's neither: RTC_EN has no effect and RTC_STS stays clear), and the legacy mode without SCI_EN:
+ * the hardware is in ACPI mode from the start.
  */
 import type { Device, DeviceState, Width } from '../bus/device';
 import { disconnected, type IrqLine } from '../bus/irq-line';
@@ -19,12 +20,13 @@ const controlAt = 4;
 const timerAt = 8;
 const length = 12;
 
-/** PM1 Status, table 4.12: "TMR_STS", "GBL_STS", "PWRBTN_STS", "SLPBTN_STS"; bits 14:11 and 7:6, 4:1 are not there. */
+/** PM1 Status, table 4.12: "TMR_STS", "GBL_STS", "PWRBTN_STS", "SLPBTN_STS", "RTC_STS"; bits 14:11 and 7:6, 4:1 are not there. */
 const timerBit = 1 << 0;
 const powerButtonBit = 1 << 8;
 const sleepButtonBit = 1 << 9;
+const rtcBit = 1 << 10;
 /** The events that PM1 Enable has a bit for: table 4.13. */
-const enableMask = timerBit | (1 << 5) | powerButtonBit | sleepButtonBit;
+const enableMask = timerBit | (1 << 5) | powerButtonBit | sleepButtonBit | rtcBit;
 
 /** PM1 Control, table 4.14: "SCI_EN", "SLP_TYPx" 12:10, "SLP_EN". */
 const sciEnable = 1 << 0;

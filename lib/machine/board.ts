@@ -76,8 +76,12 @@ export class Board {
       }
       if (this.vm.userIrqchip) loadUserIrqchip().addUserTimers(this.vm, this.vm.userIrqchip, options.clock);
       else this.#claimKernelPorts();
-      // Not told to guests that have ACPI: docs/decisions/0001-acpi-flavour.md.
-      const cmos = new Mc146818({ clock: options.clock, now: () => Date.now(), ram: cmosMemory(options.memory) });
+      const cmos = new Mc146818({
+        clock: options.clock,
+        now: () => Date.now(),
+        ram: cmosMemory(options.memory),
+        irq: this.vm.irqLine(ports.cmos.irq),
+      });
       this.vm.ports.add(ports.cmos, cmos);
       this.#uart = this.#addUart(options);
       this.#debugConsole = this.#addDebugDevices(options);

@@ -39,7 +39,7 @@ export const ports = {
   elcr: { at: 0x4d0, length: 2 },
   pit: { at: 0x40, length: 4, irq: 0 },
   speaker: { at: 0x61, length: 1 },
-  cmos: { at: 0x70, length: 2 },
+  cmos: { at: 0x70, length: 2, irq: 8, century: 0x32 },
   debugExit: 0xf4,
   /** One port an interrupt, but for that between the two controllers; with {@link ports.debugExit}, as kvm-unit-tests need both. */
   testInterrupts: { at: 0x2000, length: 16, cascade: 2 },
@@ -115,7 +115,7 @@ export function takenPorts(irqchip: LayoutOptions['irqchip']): { at: number; len
     { ...reset, at: keyboard.data },
     { ...speaker, owner: 'the speaker is', what: 'speaker' },
     { ...reset, at: keyboard.command },
-    { ...cmos, owner: 'the clock is', what: 'real-time clock' },
+    { ...cmos, owner: 'the clock is', what: `real-time clock, interrupt ${cmos.irq}` },
     { at: pic.slave, length: pic.length, owner: 'the second interrupt controller is', what: 'second interrupt controller' },
     { ...com1, owner: 'COM1 is', what: `COM1, interrupt ${com1.irq}` },
     { ...elcr, owner: 'the interrupt controllers are', what: 'edge or level of interrupts' },

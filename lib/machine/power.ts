@@ -13,6 +13,9 @@ import type { VirtualMachine } from '../hypervisor/vm';
 import type { Clock } from '../time/clock';
 import { acpiArea, ioApicAddress, localApicAddress, ports, resetValue, resetVector, sleepTypeS5 } from './layout';
 
+/** What the two flavours of ACPI differ in. */
+type Flavour = Pick<AcpiOptions, 'platform' | 'reset' | 'overrides' | 'cmosRtc'>;
+
 /** The flavour of ACPI that goes with a VM's interrupt controllers. */
 export function acpiKind(vm: VirtualMachine): AcpiOptions['platform']['kind'] {
   return vm.hasKernelIrqchip ? 'hardware-reduced' : 'full';
@@ -30,7 +33,7 @@ export function addPower(vm: VirtualMachine, { clock, cpus }: { clock: Clock; cp
   });
   vm.ports.add({ at: ports.pvpanic, length: 1 }, pvpanic);
   vm.memory.write(resetVector, resetCode);
-  let flavour: Pick<AcpiOptions, 'platform' | 'reset' | 'overrides'>;
+  let flavour: Flavour;
   if (acpiKind(vm) === 'hardware-reduced') {
     vm.ports.add(ports.acpiPower, new AcpiPower({ sleepTypeS5, resetValue, onPowerOff, onReset }));
     flavour = reduced();
@@ -43,7 +46,7 @@ export function addPower(vm: VirtualMachine, { clock, cpus }: { clock: Clock; cp
     ...flavour,
     area: acpiArea,
     sleepTypeS5,
-    legacy: { isaDevices: true, i8042: false, vga: false, cmosRtc: false, pic: true },
+    legacy: { isaDevices: true, i8042: false, vga: false, pic: true },
     // A MADT alone makes Linux look for a local APIC, whatever CPUID says.
     apicIds: vm.hasKernelIrqchip ? Array.from({ length: cpus }, (_, id) => id) : [],
     localApic: localApicAddress,
@@ -67,15 +70,21 @@ const resetCode = Uint8Array.of(0xb0, resetPulse, 0xe6, ports.keyboard.command, 
 /** The timer of the kernel's PIT is wired to GSI 2, as on a PC. */
 const pitOverride = { irq: 0, gsi: 2, polarity: 'conform', trigger: 'conform' } as const;
 
-function reduced(): Pick<AcpiOptions, 'platform' | 'reset' | 'overrides'> {
+function reduced(): Flavour {
   const { at } = ports.acpiPower;
   const platform: HardwareReducedPlatform = { kind: 'hardware-reduced', sleep: { controlPort: at, statusPort: at + 1 } };
   return { platform, reset: { port: at + 2, value: resetValue }, overrides: [pitOverride] };
 }
 
-function full(): Pick<AcpiOptions, 'platform' | 'reset' | 'overrides'> {
+function full(): Flavour {
   const { at, irq } = ports.acpiPm;
+  const { cmos } = ports;
   const platform: FullPlatform = { kind: 'full', sciIrq: irq, pm1EventPort: at, pm1ControlPort: at + 4, pmTimerPort: at + 8 };
   const sciOverride = { irq, gsi: irq, polarity: 'high', trigger: 'level' } as const;
-  return { platform, reset: { port: ports.keyboard.command, value: resetPulse }, overrides: [pitOverride, sciOverride] };
+  return {
+    platform,
+    reset: { port: ports.keyboard.command, value: resetPulse },
+    overrides: [pitOverride, sciOverride],
+    cmosRtc: { port: cmos.at, irq: cmos.irq, century: cmos.century },
+  };
 }

@@ -92,6 +92,11 @@ function checkOptions(options: AcpiOptions): void {
   }
   // Device names COM1 to COM9.
   checkInteger(options.serialPorts.length, 'serialPorts.length', 0, 9);
+  if (options.cmosRtc) {
+    checkPort(options.cmosRtc.port, 'cmosRtc.port');
+    checkIrq(options.cmosRtc.irq, 'cmosRtc.irq');
+    checkInteger(options.cmosRtc.century, 'cmosRtc.century', 0, 0x7f);
+  }
   if (options.pvpanic) checkPort(options.pvpanic.port, 'pvpanic.port');
 }
 

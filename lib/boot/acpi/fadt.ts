@@ -19,6 +19,7 @@ const offset = {
   pmTimerLength: 91,
   c2Latency: 96,
   c3Latency: 98,
+  century: 108,
   bootArchitecture: 109,
   flags: 112,
   resetRegister: 116,
@@ -58,14 +59,15 @@ const noC3 = 0xfff;
 
 /** `facs` is the address of the FACS, which only the full flavour has, else 0. */
 export function fadt(options: AcpiOptions, dsdt: number, facs: number): Buffer {
-  const { platform, reset, legacy } = options;
+  const { platform, reset, legacy, cmosRtc } = options;
   const table = newTable('FACP', majorVersion, size);
   table.writeUInt8(minorVersion, offset.minorVersion);
   table.writeUInt32LE(dsdt, offset.dsdt);
   table.writeBigUInt64LE(BigInt(dsdt), offset.xDsdt);
   table.writeUInt16LE(noC2, offset.c2Latency);
   table.writeUInt16LE(noC3, offset.c3Latency);
-  table.writeUInt16LE(bootArchitecture(legacy), offset.bootArchitecture);
+  table.writeUInt8(cmosRtc?.century ?? 0, offset.century);
+  table.writeUInt16LE(bootArchitecture(legacy) | (cmosRtc ? 0 : bootFlag.cmosRtcNotPresent), offset.bootArchitecture);
   writePortAddress(table, offset.resetRegister, reset.port, 1);
   table.writeUInt8(reset.value, offset.resetValue);
   table.write('node-hax', offset.hypervisorVendor, 8, 'ascii');
@@ -81,13 +83,8 @@ function platformFlags(platform: HardwareReducedPlatform | FullPlatform): number
   return (platform.powerButton ? 0 : flag.powerButton) | (platform.pmTimer32 ? flag.timer32 : 0);
 }
 
-function bootArchitecture({ isaDevices, i8042, vga, cmosRtc }: LegacyHardware): number {
-  return (
-    (isaDevices ? bootFlag.legacyDevices : 0) |
-    (i8042 ? bootFlag.i8042 : 0) |
-    (vga ? 0 : bootFlag.vgaNotPresent) |
-    (cmosRtc ? 0 : bootFlag.cmosRtcNotPresent)
-  );
+function bootArchitecture({ isaDevices, i8042, vga }: LegacyHardware): number {
+  return (isaDevices ? bootFlag.legacyDevices : 0) | (i8042 ? bootFlag.i8042 : 0) | (vga ? 0 : bootFlag.vgaNotPresent);
 }
 
 function writeSleepRegisters(table: Buffer, { sleep }: HardwareReducedPlatform): void {

@@ -20,6 +20,8 @@ export interface AcpiOptions {
   /** ISA interrupts that reach the I/O APIC other than as edge-triggered, active-high GSI of the same number. */
   readonly overrides: readonly InterruptOverride[];
   readonly serialPorts: readonly SerialPort[];
+  /** The real-time clock that the guest is to drive, interrupt and all; none when absent. */
+  readonly cmosRtc?: CmosRtc;
   /** I/O port of the pvpanic device. */
   readonly pvpanic?: { readonly port: number };
 }
@@ -55,8 +57,6 @@ export interface LegacyHardware {
   /** Keyboard controller at ports 0x60 and 0x64. */
   readonly i8042: boolean;
   readonly vga: boolean;
-  /** Real-time clock at ports 0x70 and 0x71 that the guest is to drive, interrupts and all. */
-  readonly cmosRtc: boolean;
   /** Two 8259 interrupt controllers. */
   readonly pic: boolean;
 }
@@ -69,6 +69,15 @@ export interface InterruptOverride {
   readonly polarity: 'conform' | 'high' | 'low';
   /** `conform` is what the ISA bus has: edge. */
   readonly trigger: 'conform' | 'edge' | 'level';
+}
+
+/** An MC146818: an index port and, behind it, a data port. */
+export interface CmosRtc {
+  readonly port: number;
+  /** ISA interrupt. */
+  readonly irq: number;
+  /** Index of the byte with the century. */
+  readonly century: number;
 }
 
 export interface SerialPort {

@@ -75,10 +75,13 @@ describe('AcpiPm', () => {
     expect(device.read(control, 2)).toBe(0x1c03);
   });
 
-  it('keeps GBL_EN, which Linux reads back before it uses the global lock', () => {
+  it.each([
+    ['GBL_EN, which Linux reads back before it uses the global lock', 0x20],
+    ["RTC_EN, which Linux's driver of the clock reads back", 0x400],
+  ])('keeps %s', (_, bit) => {
     const { device } = make();
-    device.write(enable, 0x20, 2);
-    expect(device.read(enable, 2)).toBe(0x20);
+    device.write(enable, bit, 2);
+    expect(device.read(enable, 2)).toBe(bit);
   });
 
   it('tells of a button until its status is cleared', () => {

@@ -70,7 +70,7 @@ it.each<[string, Omit<LayoutOptions, 'memory'>, string[], string[]]>([
       '00f4-00f7  debug exit, with --debug-exit',
       'fee00000-0000fee00fff  local APICs',
       '0040-0043  timer',
-      '0070-0071  real-time clock',
+      '0070-0071  real-time clock, interrupt 8',
       '0600-0602  ACPI',
     ],
     ['(NVS)'],
@@ -78,7 +78,7 @@ it.each<[string, Omit<LayoutOptions, 'memory'>, string[], string[]]>([
   [
     'with controllers of ours',
     { irqchip: 'user' },
-    ['0020-0021  interrupt controller', '0040-0043  timer', '0070-0071  real-time clock', '0600-060b  ACPI'],
+    ['0020-0021  interrupt controller', '0040-0043  timer', '0070-0071  real-time clock, interrupt 8', '0600-060b  ACPI'],
     ['APICs', 'I/O APIC'],
   ],
   [

@@ -86,14 +86,16 @@ describe('FADT', () => {
     expect(port(table, 208)).toEqual([1, 32, 3, 0x608]);
     expect(port(table, 244)).toEqual([0, 0, 0, 0]);
     expect(table.readUInt16LE(109)).toBe(3); // legacy devices, 8042
+    expect(table[108]).toBe(0x32);
     const facs = table.readUInt32LE(36);
     expect(facs % 64).toBe(0);
     expect(memory.bytes.toString('latin1', facs, facs + 4)).toBe('FACS');
   });
 
   test('says which legacy hardware there is', () => {
-    const legacy = { isaDevices: false, i8042: false, vga: true, cmosRtc: true, pic: false };
-    expect(fadt(hardwareReduced(1, { legacy })).readUInt16LE(109)).toBe(0);
+    const legacy = { isaDevices: false, i8042: false, vga: true, pic: false };
+    const cmosRtc = { port: 0x70, irq: 8, century: 0x32 };
+    expect(fadt(hardwareReduced(1, { legacy, cmosRtc })).readUInt16LE(109)).toBe(0);
   });
 
   test('full: a 32-bit timer and no power button', () => {
@@ -135,6 +137,15 @@ describe('DSDT', () => {
     for (const name of ['_S5_', '_SB_', 'COM1', 'PEVT', 'QEMU0001']) expect(text).toContain(name);
   });
 
+  test('names the clock with its ports and its interrupt where the FADT says that there is one', () => {
+    const table = write(full(1)).tables['DSDT'].toString('hex');
+    // _HID PNP0B00; ports 0x70 and 0x71, interrupt 8, end tag.
+    expect(table).toContain(`${Buffer.from('RTC_').toString('hex')}08${Buffer.from('_HID').toString('hex')}0c41d00b00`);
+    expect(table).toContain('4701700070000102' + '220001' + '7900');
+    expect(write(full(1, { cmosRtc: undefined })).tables['FACP'].readUInt16LE(109)).toBe(0x23);
+    expect(write(hardwareReduced(1)).tables['DSDT'].toString('latin1')).not.toContain('RTC_');
+  });
+
   test('holds only the power-off state when there are no devices', () => {
     const table = write(hardwareReduced(1, { serialPorts: [], pvpanic: undefined })).tables['DSDT'];
     expect(table.toString('hex', 36)).toBe('085c5f53355f' + '1207040a05000000');
@@ -167,6 +178,9 @@ describe('numbers out of range are refused by name', () => {
     ['serialPorts[].irq', { serialPorts: [{ port: 0x3f8, irq: 16 }] }],
     ['serialPorts.length', { serialPorts: Array(10).fill({ port: 0x3f8, irq: 4 }) }],
     ['pvpanic.port', { pvpanic: { port: -1 } }],
+    ['cmosRtc.port', { cmosRtc: { port: 0x10000, irq: 8, century: 0x32 } }],
+    ['cmosRtc.irq', { cmosRtc: { port: 0x70, irq: 16, century: 0x32 } }],
+    ['cmosRtc.century', { cmosRtc: { port: 0x70, irq: 8, century: 128 } }],
   ])('%s', (name, changes) => {
     const error = refusal(() => write(full(1, changes)));
     expect(error.code).toBe('ERR_HAX_INVALID_ARGUMENT');

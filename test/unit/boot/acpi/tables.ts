@@ -19,7 +19,7 @@ export function hardwareReduced(cpus: number, changes: Partial<AcpiOptions> = {}
   return {
     ...common,
     platform: { kind: 'hardware-reduced', sleep: { controlPort: 0x600, statusPort: 0x601 } },
-    legacy: { isaDevices: true, i8042: false, vga: false, cmosRtc: false, pic: false },
+    legacy: { isaDevices: true, i8042: false, vga: false, pic: false },
     apicIds: Array.from({ length: cpus }, (_, id) => id),
     overrides: [{ irq: 0, gsi: 2, polarity: 'conform', trigger: 'conform' }],
     ...changes,
@@ -30,12 +30,13 @@ export function full(cpus: number, changes: Partial<AcpiOptions> = {}): AcpiOpti
   return {
     ...common,
     platform: { kind: 'full', sciIrq: 9, pm1EventPort: 0x600, pm1ControlPort: 0x604, pmTimerPort: 0x608, powerButton: true },
-    legacy: { isaDevices: true, i8042: true, vga: true, cmosRtc: true, pic: true },
+    legacy: { isaDevices: true, i8042: true, vga: true, pic: true },
     apicIds: Array.from({ length: cpus }, (_, id) => id),
     overrides: [
       { irq: 0, gsi: 2, polarity: 'conform', trigger: 'conform' },
       { irq: 9, gsi: 9, polarity: 'high', trigger: 'level' },
     ],
+    cmosRtc: { port: 0x70, irq: 8, century: 0x32 },
     ...changes,
   };
 }
