@@ -32,6 +32,11 @@ export interface BootOptions {
    * a first stack, 64 KiB or more. It need not be free: structures are placed around an image that is loaded into it.
    */
   readonly bootArea: PhysicalRange;
+  /**
+   * Memory that the map keeps from the guest and that an image may be loaded into all the same, next to its RAM: where a PC has the shadow of its
+   * BIOS. A linker that is told to begin at 1 MiB (`ld -Ttext 0x100000`) puts the ELF headers, as a segment, into the page before.
+   */
+  readonly shadow?: PhysicalRange;
   /** Command line (bzImage, multiboot). */
   readonly append?: string;
   /** bzImage: at most one, the initial RAM disk; multiboot: the modules. */
@@ -83,7 +88,8 @@ export class Loader {
     const { start, size } = options.bootArea;
     checkInteger(start, 'bootArea.start', 0, fourGiB - 1);
     checkInteger(size, 'bootArea.size', 1, fourGiB - start);
-    this.placement = new Placement(options.memoryMap);
+    const { memoryMap, shadow } = options;
+    this.placement = new Placement(shadow ? [...memoryMap, { ...shadow, type: e820Type.ram }] : memoryMap);
   }
 
   /** ERR_HAX_IMAGE about this file; see {@link imageError}. */

@@ -20,7 +20,7 @@ import type { Clock } from '../time/clock';
 import { BoardClock } from './board-clock';
 import type { ConsolePort } from './console-port';
 import { loadUserIrqchip } from './load';
-import { bootArea, cmosMemory, memoryMap, ports, ramRanges } from './layout';
+import { biosArea, bootArea, cmosMemory, memoryMap, ports, ramRanges } from './layout';
 import { HaxError } from '../util/errors';
 import { checkInteger } from '../util/numbers';
 import { acpiKind, addPower } from './power';
@@ -93,6 +93,7 @@ export class Board {
         format: options.format ?? 'auto',
         memoryMap: memoryMap(options.memory, acpiKind(this.vm)),
         bootArea,
+        shadow: biosArea,
         append: options.append ?? '',
         modules: options.modules.map((source) => ({ source })),
         rsdp: addPower(this.vm, options, (end) => this.processors.stop(end)),

@@ -23,7 +23,7 @@ export const minMemory = extendedStart;
 export const bootArea: PhysicalRange = { start: 64 * KiB, size: conventionalEnd - 64 * KiB };
 /** ACPI tables: in the part of the BIOS area that guests also search for the RSDP. */
 export const acpiArea: PhysicalRange = { start: 0xe0000, size: 64 * KiB };
-/** What a PC has its BIOS in; of ours there is only the code at {@link resetVector}. */
+/** What a PC has its BIOS in; of ours there is only the code at {@link resetVector}, which an image that is loaded there replaces. */
 export const biosArea: PhysicalRange = { start: 0xf0000, size: extendedStart - 0xf0000 };
 /** F000:FFF0, where guests jump to reset a PC. */
 export const resetVector = 0xffff0;

@@ -68,7 +68,7 @@ describeKvm('the command refuses', () => {
         /give the guest at least \d+M/,
       ],
       ['an ELF file that wraps around', changed(elf, (copy) => copy.writeUInt32LE(0xffff_f000, memorySize)), /beyond 4 GiB/],
-      ['an ELF file over the ACPI tables', changed(elf, (copy) => copy.writeUInt32LE(0xf_0000, physical)), /not all RAM/],
+      ['an ELF file over the ACPI tables', changed(elf, (copy) => copy.writeUInt32LE(0xe_0000, physical)), /not all RAM/],
       [
         'an ELF file whose segments overlap',
         changed(elf, (copy) => {

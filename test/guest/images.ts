@@ -109,26 +109,26 @@ export function hexEchoSector(): Uint8Array {
     reset: ${ending.acpiReset}`);
 }
 
-/** A 32-bit executable as binutils makes it, entered at `start`. */
-export function elf32(source: string, origin = 0x100000): Uint8Array {
+/** A 32-bit executable as binutils makes it, entered at `start`; `options` of ld, in place of those that leave its headers out. */
+export function elf32(source: string, origin = 0x100000, options: readonly string[] = codeAlone): Uint8Array {
   const text = `.intel_syntax noprefix\n.code32\n.globl start\n${source}\n`;
   const key = createHash('sha256')
-    .update(`${linkerOptions.join(' ')} ${origin}\n${text}`)
+    .update(`${options.join(' ')} ${origin}\n${text}`)
     .digest('hex')
     .slice(0, 32);
   const file = path.join(cacheDirectory, `${key}.elf`);
-  return readIfThere(file) ?? keep(file, link(text, origin));
+  return readIfThere(file) ?? keep(file, link(text, origin, options));
 }
 
 /** -N: the segment holds the code alone, not the file's headers, which would lie below 1 MiB. */
-const linkerOptions = ['-m', 'elf_i386', '-N', '--no-warn-rwx-segments', '-e', 'start'];
+const codeAlone = ['-N', '--no-warn-rwx-segments'];
 
-function link(text: string, origin: number): Buffer {
+function link(text: string, origin: number, options: readonly string[]): Buffer {
   const directory = mkdtempSync(path.join(tmpdir(), 'node-hax-ld-'));
   try {
     const [object, linked] = ['guest.o', 'guest.elf'].map((name) => path.join(directory, name)) as [string, string];
     execFileSync('as', ['--32', '-mx86-used-note=no', '-o', object, '-'], { input: text });
-    execFileSync('ld', [...linkerOptions, `-Ttext=0x${origin.toString(16)}`, '-o', linked, object]);
+    execFileSync('ld', ['-m', 'elf_i386', '-e', 'start', ...options, `-Ttext=0x${origin.toString(16)}`, '-o', linked, object]);
     return readFileSync(linked);
   } finally {
     rmSync(directory, { recursive: true, force: true });
@@ -136,8 +136,8 @@ function link(text: string, origin: number): Buffer {
 }
 
 /** As {@link elf32}, with a program's subroutines. */
-export function elfProgram(source: string): Uint8Array {
-  return elf32(`start: ${program(source)}`);
+export function elfProgram(source: string, options?: readonly string[]): Uint8Array {
+  return elf32(`start: ${program(source)}`, undefined, options);
 }
 
 /** An ELF file with a multiboot 1 header that asks for the memory map; entered with a stack. */

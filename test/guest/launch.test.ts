@@ -36,6 +36,15 @@ describeKvm('launch', () => {
     expect(await (await start(source(0xf4))).ended).toEqual({ reason: 'halted' });
   });
 
+  it.each(['separate-code', 'noseparate-code'])(
+    'starts what ld makes for 1 MiB, with the headers in the page before: -z %s',
+    async (how) => {
+      const machine = await start(elfProgram(`${print('here', 'esi')}\n ${ending.halt}`, ['-z', how]));
+      expect(await machine.ended).toEqual({ reason: 'halted' });
+      expect(machine.console.transcript).toBe('here');
+    },
+  );
+
   it('hands what a multiboot kernel wants: magic, command line, modules, memory map', async () => {
     const kernel = multibootKernel(`cmp eax, 0x2badb002\n jne bad
       mov ebp, ebx\n mov esi, [ebp + 16]\n call puts\n mov al, 10\n call putc

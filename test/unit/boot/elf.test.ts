@@ -35,6 +35,15 @@ describe('an ELF32 program', () => {
     ).toBe(true);
   });
 
+  test('may have the headers that a linker puts below 1 MiB, where a PC has its BIOS, alone or with its code', () => {
+    const shadow = { start: 0xf0000, size: 0x10000 };
+    const file = elf({ segments: [{ physical: 0xff000, contents: Buffer.concat([Buffer.alloc(0x1000, 0x90), hlt]) }] });
+    expect(load(file, { shadow }).memory.read(0xffffe, 4).toString('hex')).toBe('9090f4ee');
+    expect(refusal(() => load(file)).message).toMatch(/which is not all RAM/);
+    const below = elf({ segments: [{ physical: 0xef000, contents: Buffer.alloc(0x1001) }] });
+    expect(refusal(() => load(below, { shadow })).message).toMatch(/which is not all RAM/);
+  });
+
   test('has a GDT from which it can reload its segments', () => {
     const { memory, registers } = load(elf());
     const { base, limit } = registers.gdt!;
