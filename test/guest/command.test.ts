@@ -39,7 +39,9 @@ it('--print-layout: every range, in order, for the memory given', async () => {
   expect(lines).toContain('  00f4-00f7  debug exit, with --debug-exit');
   expect(lines).toContain('  2000-200f  test interrupts 0 to 15, with --debug-exit');
   const { stdout: other } = await hax(['run', '--print-layout', '--irqchip', 'user', '--debugcon', '0x402', '--debug-exit-port', '0x501']);
-  expect(other.toString()).toMatch(/0070-0071 {2}real-time clock\n[^]*0402-0402 {2}debug console\n[^]*0501-0504 {2}debug exit\n/);
+  expect(other.toString()).toMatch(
+    /0070-0071 {2}real-time clock, interrupt 8\n[^]*0402-0402 {2}debug console\n[^]*0501-0504 {2}debug exit\n/,
+  );
   const memory = lines.slice(1, lines.indexOf('ports')).map((line) => line.trim().split(/[- ]/).slice(0, 2));
   expect(memory).toEqual([...memory].sort());
 });
