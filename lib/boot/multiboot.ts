@@ -27,7 +27,8 @@ const oneMiB = 2 ** 20;
 /** Header flags (3.1.2). Bits 0 to 15 are requirements: what is not understood there must be refused. */
 const flag = { pageAlignedModules: 1, memoryInformation: 2, videoMode: 4, addressFields: 0x10000 } as const;
 const requirements = 0xffff;
-const understood = flag.pageAlignedModules | flag.memoryInformation;
+/** The video mode is a wish: QEMU and GRUB boot such kernels on machines without graphics, too, and tell them by flags 11 and 12 of the information (3.3). */
+const understood = flag.pageAlignedModules | flag.memoryInformation | flag.videoMode;
 
 export interface MultibootHeader {
   /** Of the header in the file. */
@@ -103,11 +104,6 @@ export function loadMultiboot(loader: Loader): BootResult {
 }
 
 function checkRequirements(loader: Loader, flags: number): void {
-  if (flags & flag.videoMode) {
-    throw loader.error(
-      'asks the boot loader for a video mode (multiboot flag 2), which there is not; clear that flag in its multiboot header',
-    );
-  }
   const unknown = flags & requirements & ~understood;
   if (unknown) {
     throw loader.error(`requires multiboot features that do not exist (flags ${hex(unknown)}); clear them in its multiboot header`);

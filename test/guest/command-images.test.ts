@@ -78,15 +78,6 @@ describeKvm('the command refuses', () => {
         /where its segment is/,
       ],
       ['an ELF file that starts nowhere', changed(elf, (copy) => copy.writeUInt32LE(0x10, 24)), /entry point/],
-      [
-        'a multiboot kernel that wants a video mode',
-        changed(multiboot, (copy) => {
-          const at = copy.indexOf(Buffer.from('02b0ad1b', 'hex'));
-          copy.writeUInt32LE(7, at + 4);
-          copy.writeUInt32LE(-(0x1badb002 + 7) >>> 0, at + 8);
-        }),
-        /video mode/,
-      ],
       ['a bzImage that is only a header', changed(Buffer.alloc(0x300), (copy) => copy.write('HdrS', 0x202)), /./],
     ];
     it.each(images)('%s', async (_what, bytes, why) => {
