@@ -76,13 +76,7 @@ export class Board {
       }
       if (this.vm.userIrqchip) loadUserIrqchip().addUserTimers(this.vm, this.vm.userIrqchip, options.clock);
       else this.#claimKernelPorts();
-      const cmos = new Mc146818({
-        clock: options.clock,
-        now: () => Date.now(),
-        ram: cmosMemory(options.memory),
-        irq: this.vm.irqLine(ports.cmos.irq),
-      });
-      this.vm.ports.add(ports.cmos, cmos);
+      this.#addClock(options);
       this.#uart = this.#addUart(options);
       this.#debugConsole = this.#addDebugDevices(options);
       if (options.onUnclaimed) {
@@ -157,6 +151,12 @@ export class Board {
     uart.onLineStatus = (value) => this.vm.ports.answer(at + lineStatus, value);
     console.attach((bytes) => uart.receive(bytes));
     return uart;
+  }
+
+  #addClock({ clock, memory }: BoardOptions): void {
+    const { at, length, irq } = ports.cmos;
+    const cmos = new Mc146818({ clock, now: () => Date.now(), ram: cmosMemory(memory), irq: this.vm.irqLine(irq) });
+    this.vm.ports.add({ at, length }, cmos);
   }
 
   #addDebugDevices({ debugExit, debugConsole, onRoom }: BoardOptions): DebugConsole | undefined {
