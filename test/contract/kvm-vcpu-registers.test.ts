@@ -1,31 +1,12 @@
 /** The calls for a vCPU's registers and what else belongs to its state, beside what the native side shows of it. */
 import { flat32, kvmConstants as C, long64, type Vcpu } from 'node-hax';
 import { codeOf } from '../support/codes';
-import { at } from '../support/guests';
+import { at, generalRegisters } from '../support/guests';
 import { describeKvm } from '../support/hosts';
 import { EINVAL, ENXIO, lacks, recordCalls, refusal } from '../support/kvm-calls';
 
 recordCalls('vcpu-registers');
 
-const general = [
-  'rax',
-  'rbx',
-  'rcx',
-  'rdx',
-  'rsi',
-  'rdi',
-  'rsp',
-  'rbp',
-  'r8',
-  'r9',
-  'r10',
-  'r11',
-  'r12',
-  'r13',
-  'r14',
-  'r15',
-  'rip',
-] as const;
 const segments = ['cs', 'ds', 'es', 'fs', 'gs', 'ss', 'tr', 'ldt'] as const;
 const controls = ['cr0', 'cr2', 'cr3', 'cr4', 'cr8', 'efer'] as const;
 
@@ -85,7 +66,7 @@ describeKvm("KVM's calls: registers of a vCPU", (backend) => {
 
   it('KVM_GET_REGS, KVM_SET_REGS', () => {
     const vcpu = backend.vm().createVcpu();
-    const wanted = Object.fromEntries(general.map((name, i) => [name, 0x0101_0203_0405_0607n * BigInt(i + 1)])) as never;
+    const wanted = Object.fromEntries(generalRegisters.map((name, i) => [name, 0x0101_0203_0405_0607n * BigInt(i + 1)])) as never;
     vcpu.kvm.setRegs({ ...(wanted as object), rflags: 0xad7 } as never);
     expect(vcpu.getState()).toMatchObject({ ...(wanted as object), rflags: 0xad7n });
     expect(vcpu.kvm.getRegs()).toEqual({ ...(wanted as object), rflags: 0xad7n });

@@ -2,28 +2,9 @@ import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { flat32, long64, realMode, type CpuState, type CpuStateInit, type Vcpu } from 'node-hax';
 import { codeOf } from '../support/codes';
-import { at, kicksTooMany } from '../support/guests';
+import { at, generalRegisters, kicksTooMany } from '../support/guests';
 import { describeEachBackend, itIf, itNeeds } from '../support/hosts';
 
-const general = [
-  'rax',
-  'rbx',
-  'rcx',
-  'rdx',
-  'rsi',
-  'rdi',
-  'rsp',
-  'rbp',
-  'r8',
-  'r9',
-  'r10',
-  'r11',
-  'r12',
-  'r13',
-  'r14',
-  'r15',
-  'rip',
-] as const;
 const data = ['ds', 'es', 'fs', 'gs'] as const;
 const u64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
 
@@ -71,8 +52,8 @@ describeEachBackend('vCPU', (backend, host) => {
     // With interrupts off and on, and every flag of arithmetic; bit 1 is always set.
     const flags = fc.constantFrom(2n, 0x202n, 0xad7n, 0xc93n);
     fc.assert(
-      fc.property(fc.tuple(...general.map(() => u64)), flags, (values, rflags) => {
-        const wanted = { rflags, ...Object.fromEntries(general.map((name, i) => [name, values[i]])) };
+      fc.property(fc.tuple(...generalRegisters.map(() => u64)), flags, (values, rflags) => {
+        const wanted = { rflags, ...Object.fromEntries(generalRegisters.map((name, i) => [name, values[i]])) };
         vcpu.setState(wanted);
         const state = vcpu.getState();
         expect(Object.fromEntries(Object.keys(wanted).map((name) => [name, state[name as 'rax']]))).toEqual(wanted);

@@ -2,6 +2,27 @@
 import { flat32, long64, realMode, type CpuStateInit, type IoHandler, type Vcpu, type VirtualMachine } from 'node-hax';
 import { assemble } from './assemble';
 
+/** The general registers but for the flags, in the order of struct kvm_regs. */
+export const generalRegisters = [
+  'rax',
+  'rbx',
+  'rcx',
+  'rdx',
+  'rsi',
+  'rdi',
+  'rsp',
+  'rbp',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+  'rip',
+] as const;
+
 export type Mode = 'real' | 'flat32' | 'long64';
 
 /** Where things are in the first 64 KiB of every test guest. */
