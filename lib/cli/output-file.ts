@@ -1,6 +1,7 @@
 /** Files that a run writes beside standard output. */
-import { closeSync, constants, createWriteStream, fstatSync, ftruncateSync, openSync, statSync, writeFileSync, type Stats } from 'node:fs';
+import { closeSync, constants, createWriteStream, fstatSync, openSync, statSync, writeFileSync, type Stats } from 'node:fs';
 import type { Writable } from 'node:stream';
+import { emptyFile } from '../util/empty-file';
 import { HaxError } from '../util/errors';
 
 const { O_WRONLY, O_CREAT, O_NONBLOCK } = constants;
@@ -25,12 +26,7 @@ export async function fileOutput(option: string, path: string): Promise<FileOutp
   const ours = standardStream(path);
   if (ours !== undefined) return { stream: createWriteStream(path, { fd: ours, autoClose: false }), begin };
   const fd = open(option, path, O_WRONLY | O_CREAT);
-  return { stream: createWriteStream(path, { fd }), begin: () => empty(fd) };
-}
-
-/** What is no regular file has nothing to lose. */
-function empty(fd: number): void {
-  if (fstatSync(fd).isFile()) ftruncateSync(fd);
+  return { stream: createWriteStream(path, { fd }), begin: () => emptyFile(fd) };
 }
 
 /** A file that is written as a whole at the end of the run, and opened before it: what it had stays until then. */
@@ -45,7 +41,7 @@ export class FileAtEnd {
   }
 
   write(text: string): void {
-    if (this.#ours === undefined) empty(this.#fd);
+    if (this.#ours === undefined) emptyFile(this.#fd);
     writeFileSync(this.#fd, text);
   }
 

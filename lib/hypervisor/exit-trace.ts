@@ -2,8 +2,9 @@
  * What guests left for, exit by exit, as a file for Perfetto (https://ui.perfetto.dev) and chrome://tracing: the JSON array of the Trace
  * Event Format (Google, "JSON Array Format", "Complete Events", "Metadata Events", "Instant Events").
  */
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { checkNames, checkObject, shown } from '../util/check';
+import { emptyFile } from '../util/empty-file';
 import { HaxError, invalidArgument } from '../util/errors';
 import { checkInteger } from '../util/numbers';
 import { ExitTrack, type EventSink } from './exit-track';
@@ -132,9 +133,7 @@ class TraceFile implements EventSink {
   begin(): void {
     if (this.#begun) return;
     this.#begun = true;
-    this.#attempt(() => {
-      if (fstatSync(this.#fd).isFile()) ftruncateSync(this.#fd);
-    });
+    this.#attempt(() => emptyFile(this.#fd));
   }
 
   add(event: string): void {
