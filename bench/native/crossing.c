@@ -1,4 +1,5 @@
-// The floor under an exit that another thread serves: two threads in C that hand a word to each other, and nothing else.
+// The floor under an exit that another thread serves: two threads in C that hand a word to each other, and nothing else. Each is kept to a
+// processor of its own: on one, where the scheduler may leave threads that sleep in turns, nothing crosses.
 // Usage: crossing sleep|spin EXITS ROUNDS; prints the nanoseconds of an exit and its answer, one line for each round.
 // sleep: the server waits in epoll for an eventfd, as an event loop does, the other side on a futex. spin: neither sleeps.
 #define _GNU_SOURCE
@@ -39,8 +40,15 @@ static void spin(unsigned* spun) {
   }
 }
 
-static void* guest(void* unused) {
-  (void)unused;
+static void keep_to(int processor) {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(processor, &one);
+  if (pthread_setaffinity_np(pthread_self(), sizeof one, &one) != 0) abort();
+}
+
+static void* guest(void* processor) {
+  keep_to(*(const int*)processor);
   for (unsigned i = 1; i <= exits; i++) {
     atomic_store(&asked, i);
     if (sleeps && eventfd_write(event, 1) != 0) abort();
@@ -81,12 +89,18 @@ int main(int count, char** words) {
   events = epoll_create1(EPOLL_CLOEXEC);
   struct epoll_event wanted = {.events = EPOLLIN};
   if (epoll_ctl(events, EPOLL_CTL_ADD, event, &wanted) != 0) return 1;
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return 1;
+  int first = 0, last = CPU_SETSIZE - 1;
+  while (!CPU_ISSET(first, &allowed)) first++;
+  while (!CPU_ISSET(last, &allowed)) last--;
+  keep_to(first);
   for (int left = atoi(words[3]); left > 0; left--) {
     pthread_t thread;
     atomic_store(&asked, 0);
     atomic_store(&answered, 0);
     const uint64_t start = now();
-    if (pthread_create(&thread, NULL, guest, NULL) != 0) return 1;
+    if (pthread_create(&thread, NULL, guest, &last) != 0) return 1;
     serve();
     const uint64_t took = now() - start;
     pthread_join(thread, NULL);
