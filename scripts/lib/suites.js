@@ -68,11 +68,12 @@ function listFiles(project, device = DEVICES.kvm) {
     .sort();
 }
 
-// One project on this host: { where, project, results } or { where, project, trouble }; none where it has no file.
-async function runHere(project, device = DEVICES.kvm) {
-  const output = path.join(RESULTS, `this-host-${project}${device.name}.json`);
+// One project on this host, or the `part`th of `parts` of its files: { where, project, results } or { where, project, trouble }; none where it has
+// no file.
+async function runHere(project, device = DEVICES.kvm, part = 0, parts = 1) {
+  const output = path.join(RESULTS, `this-host-${project}${device.name}${parts > 1 ? `-${part}` : ''}.json`);
   fs.rmSync(output, { force: true });
-  const files = listFiles(project, device);
+  const files = listFiles(project, device).filter((_, number) => number % parts === part);
   if (files.length === 0) return [];
   const [program, ...args] = [...device.before, process.execPath, ...jestArguments(project, output, files)];
   const child = spawn(program, args, { cwd: root, stdio: ['ignore', 2, 2], env: { ...process.env, ...device.env } });
