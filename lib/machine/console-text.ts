@@ -1,6 +1,7 @@
 import { types } from 'node:util';
 import { checkNames, checkObject, checkSignal, shown } from '../util/check';
 import { HaxError, invalidArgument } from '../util/errors';
+import { nowNs } from '../util/now';
 import { checkInteger } from '../util/numbers';
 
 /**
@@ -68,7 +69,7 @@ export class ConsoleText {
   #pieced = 0;
   /** The end of what has been printed. The first waiter has looked for its strings in all of it. */
   #tail = '';
-  /** Before this time, of performance.now(), no RegExp is looked for in what is new; then the timer does. */
+  /** Before this time, of nowNs(), no RegExp is looked for in what is new; then the timer does. */
   #nextSearch = 0;
   #searchTimer: NodeJS.Timeout | undefined;
   #transcript = '';
@@ -167,9 +168,9 @@ export class ConsoleText {
 
   /** Looks for RegExps as soon as it is time. */
   #search(): void {
-    const wait = this.#nextSearch - performance.now();
+    const wait = this.#nextSearch - nowNs();
     if (wait <= 0) this.#match();
-    else this.#searchTimer ??= setTimeout(() => this.#match(), Math.ceil(wait)).unref();
+    else this.#searchTimer ??= setTimeout(() => this.#match(), Math.ceil(wait / 1e6)).unref();
   }
 
   /** The last chance for a search that has been put off. */
@@ -181,7 +182,7 @@ export class ConsoleText {
   #match(): void {
     clearTimeout(this.#searchTimer);
     this.#searchTimer = undefined;
-    const began = performance.now();
+    const began = nowNs();
     this.#gather();
     this.#setPending(this.#pending.slice(-maxPending));
     for (let waiter = this.#waiters[0]; waiter; waiter = this.#waiters[0]) {
@@ -195,7 +196,7 @@ export class ConsoleText {
       const { match, index, groups } = found;
       waiter.resolve({ match, before: text.slice(0, found.at), index, groups });
     }
-    const now = performance.now();
+    const now = nowNs();
     this.#nextSearch = now + searchPause * (now - began);
   }
 
