@@ -94,8 +94,8 @@ export interface NativeSliceRunner {
   wake(): void;
   /** Whether this run keeps the event loop alive. */
   setReferenced(referenced: boolean): void;
-  /** The longest slice, in nanoseconds. */
-  setCap(cap: number): void;
+  /** The longest slice, in nanoseconds; `lateCap`: where a look at the clock has ended the one before after `cap`. */
+  setCap(cap: number, lateCap: number): void;
   /** Whether the guest sleeps in its slices: others of the thread that do not have longer ones. */
   setIdle(idle: boolean): void;
 }
@@ -149,7 +149,7 @@ export interface Addon {
   readonly loopIsAccessible: boolean;
   /** Calls back from the event loop while the descriptor has something to read; does not keep the loop alive. */
   readonly DescriptorWatch: new (descriptor: NativeDescriptor, callback: () => void) => { close(): void };
-  readonly SliceRunner: new (vcpu: NativeVcpu, slice: () => Next, cap: number) => NativeSliceRunner;
+  readonly SliceRunner: new (vcpu: NativeVcpu, slice: () => Next, cap: number, lateCap: number) => NativeSliceRunner;
   /** One slice right now, of at most so many nanoseconds: where the loop is not accessible. */
   plainSlice(vcpu: NativeVcpu, slice: () => Next, length: number): Next;
   /** `slot` is what nextExit() says; `cpus` are the host's CPUs as 32-bit numbers, none for any. */

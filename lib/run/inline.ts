@@ -1,6 +1,6 @@
 /**
  * Inline mode: the vCPU runs on the JavaScript thread that owns its devices, in slices between the turns of the event loop.
- * native/binding/loop.cc decides when a slice begins and ends; this file serves the exits inside one.
+ * native/binding/loop.cc and loop_context.cc decide when a slice begins and ends; this file serves the exits inside one.
  */
 import type { ExitTrack } from '../hypervisor/exit-track';
 import type { RunInProgress, RunOptions, Vcpu } from '../hypervisor/vcpu';
@@ -13,10 +13,18 @@ import { PlainSliceRunner } from './plain-slices';
 
 /** The longest slice while the guest exits, nanoseconds: what a callback that the loop cannot see may have to wait. */
 const shortCap = 10e6;
+/**
+ * The longest slice whose end looks at the clock are expected to bring, between exits, as they have brought that of the slice before: for the
+ * guest that has exited all the time and then does no more.
+ */
+const lateCap = 25e6;
 /** A guest that never exits, most often because it is halted, is looked at less and less often; the loop's events still end its slices. */
 const longCap = 480e6;
 /** How often a guest that does not exit is asked whether anything can wake it, nanoseconds. */
 const haltCheckInterval = 100e6;
+
+/** Runs in progress on this thread, with those that are paused or parked. */
+let runs = 0;
 
 // Local copies: reading them through the module object would cost the hot path.
 const io: number = ExitKind.Io;
@@ -68,12 +76,13 @@ class InlineRun extends GuestRun {
       : own;
     this.#enter = track ? tracedEntry(run, track) : run;
     try {
-      this.#runner = new Runner(vcpu.native, slice, this.#cap);
+      this.#runner = new Runner(vcpu.native, slice, shortCap, this.#lateCap);
       this.#runner.start();
     } catch (error) {
       this.detach();
       throw error;
     }
+    runs++;
     vcpu.vm.posted.onActive.add(this.#startsToPost);
   }
 
@@ -111,6 +120,7 @@ class InlineRun extends GuestRun {
   }
 
   protected override release(): void {
+    runs--;
     this.vcpu.vm.posted.onActive.delete(this.#startsToPost);
     this.#runner.stop();
   }
@@ -191,10 +201,10 @@ class InlineRun extends GuestRun {
   /** After a slice that was ended from outside. */
   #adapt(handled: number): void {
     const quiet = handled === 0 && this.u32[subcodeAt] === InterruptReason.Slice;
-    // Posted writes are promised to arrive after the shortest cap.
     const cap = quiet && !this.vcpu.vm.posted.active ? Math.min(this.#cap * 2, longCap) : shortCap;
     if (cap !== this.#cap) this.#setCap(cap);
-    const idle = quiet && this.#sleeps();
+    // Alone it is asked less often, below: a boot has a hundred quiet slices.
+    const idle = quiet && runs > 1 && this.#sleeps();
     if (idle !== this.#idle) this.#runner.setIdle((this.#idle = idle));
     if (!quiet) return;
     const now = nowNs();
@@ -214,8 +224,13 @@ class InlineRun extends GuestRun {
     }
   }
 
+  /** Posted writes are promised to arrive after the shortest cap. */
+  get #lateCap(): number {
+    return this.#cap === shortCap && !this.vcpu.vm.posted.active ? lateCap : this.#cap;
+  }
+
   #setCap(cap: number): void {
     this.#cap = cap;
-    this.#runner.setCap(cap);
+    this.#runner.setCap(cap, this.#lateCap);
   }
 }

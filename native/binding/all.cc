@@ -7,6 +7,7 @@
 #include "binding/fast_call.cc"
 #include "binding/hypervisor.cc"
 #include "binding/loop.cc"
+#include "binding/loop_context.cc"
 #include "binding/memory.cc"
 #include "binding/threads.cc"
 #include "binding/uv.cc"

@@ -241,7 +241,7 @@ void EnterBlocking(Napi::Env env, const std::shared_ptr<VcpuBox>& box);
 // The slice function and the pump catch what devices throw: what gets here is a bug of ours, unless the worker is being terminated.
 void ReportUncaught(Napi::Env env);
 
-// loop.cc: the class SliceRunner, and run() of the hot path: as compiled JavaScript calls it, and as all other JavaScript does.
+// slice_runner.h: the class SliceRunner; loop.cc: run() of the hot path: as compiled JavaScript calls it, and as all other JavaScript does.
 Napi::Function DefineSliceRunner(Napi::Env env);
 void Run(void* receiver);
 void RunSlowly(const void* info);

@@ -16,11 +16,14 @@ namespace hax::binding {
 
 class SliceRunner;
 
-// Of one slice: when it begins and how long it may be, in CLOCK_MONOTONIC nanoseconds, and the loop time in milliseconds at which the loop
-// wants to run. 0: whatever the loop wants.
+constexpr uint64_t kMillisecond = 1000000;  // nanoseconds
+
+// Of one slice, in CLOCK_MONOTONIC nanoseconds: when it begins, when the first look at the clock ends it, and when something else does
+// where there is none. `due` is the loop time in milliseconds at which the loop wants to run. 0: whatever the loop wants.
 struct SliceLimits {
   uint64_t now;
-  uint64_t length;
+  uint64_t ends;
+  uint64_t deadline;
   uint64_t due;
 };
 
@@ -64,7 +67,8 @@ class LoopContext {
   void Idle(bool active);
   void Close(napi_async_cleanup_hook_handle hook);
   SliceRunner* NextRunnable();
-  uint64_t LongestSlice(const SliceRunner* runner) const;
+  // What others on the thread leave of a slice, nanoseconds.
+  uint64_t Share(const SliceRunner* runner) const;
   SliceLimits Limits(const SliceRunner* runner, uint64_t now, int timeout) const;
   std::array<uv_handle_t*, 3> handles() {
     return {reinterpret_cast<uv_handle_t*>(&check_), reinterpret_cast<uv_handle_t*>(&idle_), reinterpret_cast<uv_handle_t*>(&async_)};

@@ -1,7 +1,7 @@
 // Where a slice's time goes: inside the guest, or in JavaScript that serves its exits. Looking at the clock twice an exit would cost more
 // than the rest of the way to JavaScript, so only the first exits of a slice are timed, all of them, and then one in `kInterval`, which
 // counts for all between. A guest that seldom exits is timed exactly; of one that exits all the time there are hundreds of samples a
-// second and more.
+// second and more, and they end its slices: what takes it out of the guest would be an exit more.
 #ifndef NODE_HAX_BINDING_SLICE_TIME_H_
 #define NODE_HAX_BINDING_SLICE_TIME_H_
 
@@ -21,15 +21,27 @@ class SliceTime {
   struct Carry {
     uint32_t until_due = kInterval;  // exits until one is timed for those between
     uint64_t javascript = 0;         // nanoseconds that samples have found beyond the slices' lengths
+    bool ended_by_look = false;      // the last slice, by Entering()
   };
 
-  SliceTime(uint64_t now, ExitPage* page, Carry* carry) : page_(page), carry_(carry), began_(now), left_(now) {}
+  // Of a slice that begins `now` and is to last until `ends`.
+  SliceTime(uint64_t now, uint64_t ends, ExitPage* page, Carry* carry) : page_(page), carry_(carry), began_(now), ends_(ends), left_(now) {
+    carry->ended_by_look = false;
+  }
 
   // Whether Entering() and Left() belong around this entry. The hot path: one count.
   bool due() { return --until_due_ == 0; }
 
-  void Entering() {
-    if (left_ != 0) javascript_ += (MonotonicNanoseconds() - left_) * weight_;
+  // False: the slice's time is over, and there is no entry.
+  bool Entering() {
+    if (left_ == 0) return true;
+    const uint64_t now = MonotonicNanoseconds();
+    javascript_ += (now - left_) * weight_;
+    if (now < ends_) return true;
+    left_ = now;
+    weight_ = 1;
+    carry_->ended_by_look = true;
+    return false;
   }
   void Left() {
     if (exact_ > 0) {
@@ -71,6 +83,7 @@ class SliceTime {
   ExitPage* page_;  // null: it has ended
   Carry* const carry_;
   const uint64_t began_;
+  const uint64_t ends_;
   uint64_t left_;  // when JavaScript got the exit that is timed; 0: none is
   uint64_t javascript_ = 0;
   uint32_t weight_ = 1;

@@ -56,7 +56,7 @@ class Vcpu : public RawDevice {
 
   // Has the device's own means end the entries of a slice as a kick of InterruptReason::kSlice does, when `loop_fd` becomes readable or at
   // `deadline`, CLOCK_MONOTONIC nanoseconds; false where it has none. Of that until EndSlice(); owner thread only.
-  virtual bool BeginSlice(int /*loop_fd*/, uint64_t /*deadline*/) { return false; }
+  virtual bool BeginSlice(int /*loop_fd*/, uint64_t /*ends*/, uint64_t /*deadline*/) { return false; }
   virtual void AdvanceSlice(uint64_t /*deadline*/) {}
   // Whether the loop has ended it.
   virtual bool EndSlice() { return false; }

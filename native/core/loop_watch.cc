@@ -126,10 +126,10 @@ void LoopWatch::Remove() {
   Watcher::Get()->Remove(this);
 }
 
-void LoopWatch::Begin(std::shared_ptr<Vcpu> vcpu, uint64_t deadline) {
+void LoopWatch::Begin(std::shared_ptr<Vcpu> vcpu, uint64_t ends, uint64_t deadline) {
   End();
   vcpu->ForgetKick(InterruptReason::kSlice);
-  if (backend_fd_ >= 0 && vcpu->BeginSlice(backend_fd_, deadline)) {
+  if (backend_fd_ >= 0 && vcpu->BeginSlice(backend_fd_, ends, deadline)) {
     by_itself_ = std::move(vcpu);
     return;
   }

@@ -18,9 +18,10 @@ class LoopWatch {
   static Status Create(int backend_fd, std::shared_ptr<LoopWatch>* out);
   ~LoopWatch();
 
-  // From here on the watcher may kick `vcpu`, until End(). `deadline` in CLOCK_MONOTONIC nanoseconds. Slices may nest: the inner
-  // one takes the watcher over, and who began it gives it back by another Begin().
-  void Begin(std::shared_ptr<Vcpu> vcpu, uint64_t deadline);
+  // From here on the watcher may kick `vcpu`, until End(). It does so at `deadline`; an earlier `ends` is when the slice is expected to end
+  // by itself. Both are CLOCK_MONOTONIC nanoseconds. Slices may nest: the inner one takes the watcher over, and who began it gives it back
+  // by another Begin().
+  void Begin(std::shared_ptr<Vcpu> vcpu, uint64_t ends, uint64_t deadline);
   void End();
   // Whether the loop may have something: it has ended the last slice, or nobody watches it.
   bool LoopIsReadable() const { return loop_is_readable_; }

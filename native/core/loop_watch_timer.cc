@@ -85,7 +85,7 @@ void LoopWatch::Remove() {
   Watcher::Get()->Remove(this);
 }
 
-void LoopWatch::Begin(std::shared_ptr<Vcpu> vcpu, uint64_t deadline) {
+void LoopWatch::Begin(std::shared_ptr<Vcpu> vcpu, uint64_t /*ends*/, uint64_t deadline) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     vcpu->ForgetKick(InterruptReason::kSlice);

@@ -211,14 +211,15 @@ void SliceRing::Reap() {
   __atomic_store_n(done_head_, head, __ATOMIC_RELEASE);
 }
 
-bool SliceRing::Begin(int loop_fd, uint64_t deadline) {
+bool SliceRing::Begin(int loop_fd, uint64_t ends, uint64_t deadline) {
   SetFlag(0);
   Reap();
   if (!works_) return false;
   readable_ = false;
   deadline_ = deadline;
-  // A timer that is early costs an exit, one that is put off a part of a call that is made anyway.
-  const bool calls = !watches_ || !timer_is_set_ || deadline < set_deadline_;
+  // A timer that is early costs an exit, one that is put off a part of a call that is made anyway, or a call of its own, which costs less
+  // than an exit, where there would be none.
+  const bool calls = !watches_ || !timer_is_set_ || deadline < set_deadline_ || (ends < deadline && set_deadline_ < ends);
   if (!watches_) WatchLoop(loop_fd);
   if (calls) SetTimer(deadline);
   return !calls || Submit(0);
@@ -251,7 +252,7 @@ const std::string& SliceRing::Refusal() {
 }
 std::unique_ptr<SliceRing> SliceRing::Create(uint8_t*) { return nullptr; }
 SliceRing::~SliceRing() = default;
-bool SliceRing::Begin(int, uint64_t) { return false; }
+bool SliceRing::Begin(int, uint64_t, uint64_t) { return false; }
 void SliceRing::Advance(uint64_t) {}
 bool SliceRing::Ended() { return true; }
 

@@ -28,9 +28,9 @@ class SliceRing {
   SliceRing(const SliceRing&) = delete;
   SliceRing& operator=(const SliceRing&) = delete;
 
-  // A slice begins, and the flag is 0. It ends when `loop_fd`, always the same, is readable, or at `deadline`, CLOCK_MONOTONIC nanoseconds.
-  // False: something else has to end it.
-  bool Begin(int loop_fd, uint64_t deadline);
+  // A slice begins, and the flag is 0. It ends when `loop_fd`, always the same, is readable, or at `deadline`; before, at `ends`, it is
+  // expected to end without the ring. Both are CLOCK_MONOTONIC nanoseconds. False: something else has to end it.
+  bool Begin(int loop_fd, uint64_t ends, uint64_t deadline);
   // An earlier deadline for the slice in progress; later ones are ignored.
   void Advance(uint64_t deadline);
   // Whether what Begin() waits for has happened. To be asked when the device came back without an exit, after the flag has been set to 0.

@@ -91,7 +91,7 @@ function everything(program) {
   native.vcpu = native.vm.createVcpu(0);
   native.descriptor = addon().openEventfd(0);
   native.watch = new (addon().DescriptorWatch)(native.descriptor, () => undefined);
-  native.runner = new (addon().SliceRunner)(native.vcpu, () => 2, 1e6);
+  native.runner = new (addon().SliceRunner)(native.vcpu, () => 2, 1e6, 1e6);
   native.thread = new (addon().ThreadRunner)(native.vcpu, 0, new Uint8Array(0));
   const removable = made.vm.ports.add({ at: 0x700, length: 1 }, { read: () => 0, write: () => undefined });
   const trace = new hax.ExitTrace(path.join(scratch, 'trace.json'));

@@ -76,7 +76,7 @@ class KvmVcpu final : public Vcpu {
   Status Complete() override;
   KickTarget MarkKick(InterruptReason reason) override { return stop_.Mark(reason); }
   void ForgetKick(InterruptReason reason) override { stop_.Forget(reason); }
-  bool BeginSlice(int loop_fd, uint64_t deadline) override;
+  bool BeginSlice(int loop_fd, uint64_t ends, uint64_t deadline) override;
   void AdvanceSlice(uint64_t deadline) override { ring_->Advance(deadline); }
   bool EndSlice() override { return std::exchange(ring_ends_slice_, false) && ring_->loop_is_readable(); }
   Status GetState(uint32_t mask) override;

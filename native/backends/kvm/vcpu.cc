@@ -117,10 +117,10 @@ void KvmVcpu::EnterAgain(int error) {
   page.kicks++;
 }
 
-bool KvmVcpu::BeginSlice(int loop_fd, uint64_t deadline) {
+bool KvmVcpu::BeginSlice(int loop_fd, uint64_t ends, uint64_t deadline) {
   if (!ring_is_made_) ring_ = SliceRing::Create(&run_->immediate_exit);
   ring_is_made_ = true;
-  return ring_ends_slice_ = ring_ && ring_->Begin(loop_fd, deadline);
+  return ring_ends_slice_ = ring_ && ring_->Begin(loop_fd, ends, deadline);
 }
 
 // The ring may have set the flag that has been cleared since.

@@ -34,7 +34,7 @@ export function bench({ kernelIrqchip = false, source }: { kernelIrqchip?: boole
   const page = (scripted.page = new DataView(shared));
   script.length = 0;
   scripted.failure = undefined;
-  Object.assign(runner, { started: 0, stopped: 0, woken: 0, referenced: true, caps: [], idle: [] });
+  Object.assign(runner, { started: 0, stopped: 0, woken: 0, referenced: true, caps: [], lateCaps: [], idle: [] });
   const state = { completed: 0, injected: [] as number[], halted: false, rflags: 2n };
   const native = {
     shared: () => shared,

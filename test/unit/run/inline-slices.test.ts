@@ -87,7 +87,9 @@ describe('slices', () => {
     }
   });
 
-  it('tell when the guest sleeps under the controllers of the kernel, and when it no longer does', () => {
+  it('tell others of the thread when the guest sleeps under the controllers of the kernel, and when it no longer does', () => {
+    const other = bench().vcpu;
+    void other.run();
     const made = bench({ kernelIrqchip: true });
     void made.vcpu.run();
     slice();
@@ -102,7 +104,29 @@ describe('slices', () => {
     script.push(exit(ExitKind.Io, { port: 0x30, direction: 'out' }));
     slice();
     expect(runner.idle).toEqual([true, false, true, false]);
+    slice();
+    slice();
+    other.stop();
+    slice();
+    expect(runner.idle.slice(4)).toEqual([true, false]); // nobody is left to be told
     made.vcpu.stop();
+  });
+
+  it('may be late where looks at the clock end them, but not while writes are posted or a slice is long', () => {
+    const { vcpu, ports } = bench();
+    ports.add({ at: 1, length: 1 }, { read: () => 0, write: () => undefined });
+    void vcpu.run();
+    slice();
+    slice();
+    script.push(out(1, 1));
+    slice();
+    expect(runner.caps.map((cap) => cap / 1e6)).toEqual([10, 20, 40, 10]);
+    expect(runner.lateCaps.map((cap) => cap / 1e6)).toEqual([25, 20, 40, 25]);
+    const { posted } = vcpu.vm as unknown as { posted: { active: boolean; onActive: Set<() => void> } };
+    posted.active = true;
+    for (const tell of posted.onActive) tell();
+    expect([runner.caps.at(-1), runner.lateCaps.at(-1)]).toEqual([10e6, 10e6]);
+    vcpu.stop();
   });
 
   it('setReferenced is passed on', () => {

@@ -9,7 +9,15 @@ import { exitPage, ExitKind, InterruptReason } from '../../../lib/native/layout'
 export type Step = (page: DataView) => void;
 
 export const script: Step[] = [];
-export const runner = { started: 0, stopped: 0, woken: 0, referenced: true, caps: [] as number[], idle: [] as boolean[] };
+export const runner = {
+  started: 0,
+  stopped: 0,
+  woken: 0,
+  referenced: true,
+  caps: [] as number[],
+  lateCaps: [] as number[],
+  idle: [] as boolean[],
+};
 
 interface Scripted {
   page: DataView;
@@ -71,15 +79,18 @@ export const scriptedAddon = {
     },
     loopIsAccessible: true,
     SliceRunner: class {
-      constructor(_vcpu: NativeVcpu, body: () => Next, cap: number) {
+      constructor(_vcpu: NativeVcpu, body: () => Next, cap: number, lateCap: number) {
         scripted.slice = body;
-        runner.caps.push(cap);
+        this.setCap(cap, lateCap);
       }
       start = (): number => runner.started++;
       stop = (): number => runner.stopped++;
       wake = (): number => runner.woken++;
       setReferenced = (on: boolean): boolean => (runner.referenced = on);
-      setCap = (cap: number): number => runner.caps.push(cap);
+      setCap = (cap: number, lateCap: number): void => {
+        runner.caps.push(cap);
+        runner.lateCaps.push(lateCap);
+      };
       setIdle = (idle: boolean): number => runner.idle.push(idle);
     },
   }),
