@@ -6,7 +6,16 @@ import { install } from './machine/install';
 install();
 
 export { HaxError, errorTable, type HaxErrorCode, type HaxErrorDetails } from './util/errors';
-export type { ControlRegister, CpuState, CpuStateInit, DescriptorTable, GeneralRegister, Segment, SegmentRegister } from './util/cpu-state';
+export type {
+  ControlRegister,
+  CpuState,
+  CpuStateInit,
+  DescriptorTable,
+  GeneralRegister,
+  RegisterValue,
+  Segment,
+  SegmentRegister,
+} from './util/cpu-state';
 export { Hypervisor, type BackendName, type CreateVmOptions, type OpenOptions } from './hypervisor/hypervisor';
 export { VirtualMachine, type CreateVcpuOptions, type MapMemoryOptions } from './hypervisor/vm';
 export type { RegistersView, StatePart, VcpuState, VcpuStateInit } from './hypervisor/vcpu-state';

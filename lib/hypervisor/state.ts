@@ -14,7 +14,7 @@ import {
   type Segment,
 } from '../util/cpu-state';
 
-/** Shown in hex; JSON gives numbers as hex strings, which BigInt() reads back. */
+/** Shown in hex; JSON gives numbers as hex strings, which setState() takes. */
 class Registers {
   toJSON(): unknown {
     return JSON.parse(
@@ -46,8 +46,9 @@ const tableParts = ['base', 'limit'];
 const known = new Set<string>([...generalRegisters, ...segmentRegisters, ...controlRegisters, ...tables]);
 
 function register(value: unknown, name: string, bits = 64): bigint {
-  if (typeof value === 'number' ? Number.isSafeInteger(value) : typeof value === 'bigint') {
-    const wide = BigInt(value as number | bigint);
+  const whole = typeof value === 'number' ? Number.isSafeInteger(value) : typeof value === 'bigint';
+  if (whole || (typeof value === 'string' && /^0x[0-9a-f]{1,16}$/.test(value))) {
+    const wide = BigInt(value as number | bigint | string);
     if (wide >= 0n && wide < 1n << BigInt(bits)) return wide;
   }
   throw invalidArgument(`register ${name} takes an unsigned ${bits}-bit number or bigint, not ${shown(value)}`);

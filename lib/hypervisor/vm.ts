@@ -169,13 +169,14 @@ export class VirtualMachine {
 
   /**
    * Makes a vCPU with its CPUID set; KVM_CREATE_VCPU and KVM_SET_CPUID2. Where the kernel has the APICs, before any entry of another. When it
-   * fails, the next attempt has the same number.
+   * fails, the next attempt has the same number. Throws ERR_HAX_INVALID_ARGUMENT for an id that another has, or had before it was closed.
    */
   createVcpu(options: CreateVcpuOptions = {}): Vcpu {
     this.#check();
     checkObject(options, 'what createVcpu() takes');
     checkNames(options, vcpuOptionNames, 'createVcpu()');
     const id = options.id === undefined ? this.#lowestUnusedId() : checkInteger(options.id, 'id of a vCPU', 0, 0xfffe);
+    if (this.#usedIds.has(id)) throw invalidArgument(`this VM has, or had, a vCPU with the id ${id}: each id is good for one`);
     const cpus = checkInteger(options.cpus ?? 1, 'number of vCPUs', 1, 0xffff);
     if (options.cpuid !== undefined) {
       checkCpuid(options.cpuid);

@@ -63,21 +63,27 @@ export type CpuState = Record<GeneralRegister, bigint> &
     idt: DescriptorTable;
   };
 
-/** What to change: registers left out keep their values; parts of a segment left out keep theirs too. */
-export type CpuStateInit = { [R in GeneralRegister | ControlRegister]?: number | bigint | undefined } & {
+/** A register's value to be written: unsigned; as text of 1 to 16 lower-case hexadecimal digits it is what JSON has of getState(). */
+export type RegisterValue = number | bigint | `0x${string}`;
+
+/**
+ * What to change: registers left out keep their values; parts of a segment left out keep theirs too. `JSON.parse(JSON.stringify(state))` of what
+ * was read will do.
+ */
+export type CpuStateInit = { [R in GeneralRegister | ControlRegister]?: RegisterValue | undefined } & {
   [S in SegmentRegister]?:
-    | ({ [P in Exclude<keyof Segment, 'base'>]?: Segment[P] | undefined } & {
+    | ({ [P in Exclude<keyof Segment, 'base'>]?: Segment[P] | `0x${string}` | undefined } & {
         /** Linear address at which the segment begins. */
-        base?: number | bigint | undefined;
+        base?: RegisterValue | undefined;
       })
     | undefined;
 } & {
   [T in 'gdt' | 'idt']?:
     | {
         /** Linear address of the table. */
-        base?: number | bigint | undefined;
+        base?: RegisterValue | undefined;
         /** Offset of its last byte, 16 bits. */
-        limit?: number | undefined;
+        limit?: number | `0x${string}` | undefined;
       }
     | undefined;
 };

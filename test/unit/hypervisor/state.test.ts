@@ -75,6 +75,10 @@ describe('StateView', () => {
       ['rbx', 2 ** 53, /rbx/],
       ['rbx', 1.5, /1\.5/],
       ['rbx', '1', /"1"/],
+      ['rbx', '0x', /"0x"/],
+      ['rbx', '0x10000000000000000', /rbx/],
+      ['rbx', '0xFF', /"0xFF"/],
+      ['ds', { limit: '0x100000000' }, /ds\.limit takes an unsigned 32-bit/],
       ['rbx', Symbol('s'), /symbol/],
       ['rbx', {}, /object/],
       ['ds', 5, /ds takes an object with its parts, not 5/],
@@ -106,6 +110,9 @@ describe('StateView', () => {
     expect(text.replace(/\s+/g, ' ')).toMatch(/cs: \{ base: 0xffff0000, limit: 0x0, selector: 0xf000, attributes: 0x0 \}/);
     const plain = JSON.parse(JSON.stringify(state)) as Record<string, string>;
     expect(BigInt(plain.rip)).toBe(0xfff0n);
+    const other = make().view;
+    other.write(plain);
+    expect(other.read()).toEqual(state);
     expect(JSON.parse(JSON.stringify({ state }))).toEqual({ state: plain });
   });
 
