@@ -19,10 +19,9 @@ const guests = {
 
 describeKvm('how a run ends', (_, host) => {
   describe('status 0', () => {
-    it('halted with interrupts off, within seconds', async () => {
-      const { status, stdout, stderr, milliseconds } = await hax(['run', guests.halt]);
+    it('halted with interrupts off, long before a time-out', async () => {
+      const { status, stdout, stderr } = await hax(['run', guests.halt, '--timeout', '60']);
       expect({ status, stdout: stdout.toString(), stderr }).toEqual({ status: 0, stdout: 'ready\r\n', stderr: '' });
-      expect(milliseconds).toBeLessThan(10_000);
     });
 
     it('powered off', async () => {
@@ -115,13 +114,14 @@ describeKvm('how a run ends', (_, host) => {
     ['spins', guests.spin, 'spinning\r\n'],
     ['sleeps', guests.idle, 'idle\r\n'],
   ])('status 124: --timeout while the guest %s', async (_what, image, printed) => {
-    const { status, stdout, stderr, milliseconds } = await hax(['run', '--timeout', '0.8', image]);
+    // Fractions are seconds too; a guest on a busy machine has printed its line by then.
+    const { status, stdout, stderr, milliseconds } = await hax(['run', '--timeout', '2.5', image]);
     expect({ status, stdout: stdout.toString(), stderr }).toEqual({
       status: 124,
       stdout: printed,
-      stderr: 'hax: the guest did not end within 0.8 s (--timeout)\n',
+      stderr: 'hax: the guest did not end within 2.5 s (--timeout)\n',
     });
-    expect(milliseconds).toBeGreaterThan(800);
+    expect(milliseconds).toBeGreaterThan(2500);
   });
 
   it.each([

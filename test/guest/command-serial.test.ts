@@ -1,8 +1,9 @@
 /** `--serial`, `--debugcon`, and the standard streams of `hax run`. */
+import { once } from 'node:events';
 import { closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { hax, shell, startHax } from '../support/command';
+import { hax, shell, startHax, type RunningCommand } from '../support/command';
 import { describeKvm } from '../support/hosts';
 import { bootSector, elfProgram, ending, Files, place, print } from './images';
 
@@ -85,8 +86,9 @@ function flooded(count: number): Buffer {
 
 const everyByte = Buffer.from(Array.from({ length: 256 }, (_, i) => i)).filter((byte) => byte !== 4);
 
-async function connected(path: string): Promise<Socket> {
-  for (let tries = 0; tries < 200; tries++) {
+/** A connection to the socket of the command, once that listens. */
+async function connected(path: string, { child }: RunningCommand): Promise<Socket> {
+  while (child.exitCode === null && child.signalCode === null) {
     if (existsSync(path)) {
       const socket = createConnection(path);
       const ok = await new Promise<boolean>((resolve) => socket.once('connect', () => resolve(true)).once('error', () => resolve(false)));
@@ -163,6 +165,8 @@ describeKvm('standard input and output', () => {
     const image = files.write('flood-for-ever', elfProgram(`2: ${flood(1 << 30)}`));
     const timed = startHax(['run', image, '--timeout', '4'], { keepOutput: true });
     const stopped = startHax(['run', image], { keepOutput: true });
+    // The command's handlers are there when the guest prints, and its output is stuck some time after that.
+    await once(stopped.child.stdout, 'readable');
     await sleep(4000);
     stopped.child.kill('SIGTERM');
     expect(await timed.end()).toMatchObject({ status: 124, stderr: 'hax: the guest did not end within 4 s (--timeout)\n' });
@@ -230,19 +234,27 @@ describeKvm('--serial', () => {
   it('unix: a client types and reads; the next one too; a second one is turned away', async () => {
     const path = files.at('socket');
     const running = startHax(['run', pollingEcho, '--serial', `unix:${path}`]);
-    const first = await connected(path);
+    const first = await connected(path, running);
     const seen = collect(first);
     first.write('one');
     await seen.until('one');
-    const intruder = await connected(path);
+    const intruder = await connected(path, running);
     await new Promise((resolve) => intruder.resume().once('close', resolve));
     first.destroy();
-    await new Promise((resolve) => first.once('close', resolve));
-    await sleep(100);
-    const second = await connected(path);
-    const seenBySecond = collect(second);
-    second.write('two');
-    await seenBySecond.until('two');
+    // Until the command has noticed, the next one is turned away as well.
+    const served = async (): Promise<{ second: Socket; seenBySecond: ReturnType<typeof collect> }> => {
+      for (;;) {
+        const second = await connected(path, running);
+        const seenBySecond = collect(second);
+        second.write('two');
+        const isServed = await seenBySecond.until('two').then(
+          () => true,
+          () => false,
+        );
+        if (isServed) return { second, seenBySecond };
+      }
+    };
+    const { second, seenBySecond } = await served();
     second.write('\x04');
     const { status, stdout, stderr } = await running.end();
     expect({ status, stdout: stdout.toString(), stderr, left: existsSync(path) }).toEqual({
@@ -259,7 +271,7 @@ describeKvm('--serial', () => {
     const path = files.at('socket-flood');
     const image = files.write('flood-socket', elfProgram(`call getc\n ${flood(count)}`));
     const running = startHax(['run', image, '--serial', `unix:${path}`]);
-    const client = await connected(path);
+    const client = await connected(path, running);
     const chunks: Buffer[] = [];
     client.on('data', (bytes: Buffer) => {
       chunks.push(bytes);
@@ -276,7 +288,7 @@ describeKvm('--serial', () => {
   it('unix: the end of the run ends the client; SIGTERM removes the socket', async () => {
     const path = files.at('socket-term');
     const running = startHax(['run', pollingEcho, '--serial', `unix:${path}`]);
-    const client = await connected(path);
+    const client = await connected(path, running);
     const closed = new Promise((resolve) => client.resume().once('close', resolve));
     running.child.kill('SIGTERM');
     expect(await running.end()).toMatchObject({ status: 143, stderr: '' });

@@ -38,6 +38,7 @@ export class RunningCommand {
   readonly #chunks: Buffer[] = [];
   #stderr = '';
   readonly #finished: Promise<Finished>;
+  #closed = false;
   readonly #watchers = new Set<() => void>();
 
   constructor(
@@ -60,6 +61,7 @@ export class RunningCommand {
       this.child.on('error', reject);
       this.child.on('close', (status, signal) => {
         clearTimeout(timer);
+        this.#closed = true;
         this.#notify();
         resolve({
           status: status ?? undefined,
@@ -88,11 +90,11 @@ export class RunningCommand {
     });
   }
 
-  /** Resolves when standard output (or standard error) contains the text; throws when the command ends without it. */
+  /** Resolves when standard output (or standard error) contains the text; throws when both have ended without it, which may be after the process. */
   async printed(text: string, stream: 'stdout' | 'stderr' = 'stdout'): Promise<void> {
     const there = (): boolean => this[stream].toString().includes(text);
     while (!there()) {
-      if (this.child.exitCode !== null || this.child.signalCode !== null) {
+      if (this.#closed) {
         throw new Error(
           `ended without printing ${JSON.stringify(text)} on ${stream}\nstdout: ${this.stdout.toString()}\nstderr: ${this.#stderr}`,
         );
