@@ -224,7 +224,7 @@ describeKvm('the console as a stream', () => {
 
   it('what is printed for nobody is not kept for a later reader, but in the transcript', async () => {
     const machine = await start(lines);
-    await machine.console.waitFor('gamma');
+    await machine.console.waitFor('gamma\r\n');
     let seen = '';
     machine.console.on('data', (chunk: Buffer) => (seen += chunk.toString()));
     await sleep(50);

@@ -110,9 +110,9 @@ describeKvm('a process with machines', () => {
     ['process.exit()', 'process.exit(7);', 7],
     ['close()', 'machine.close();', 0],
   ])('may end by %s while the guest spins', async (_what, body, expected) => {
-    const { status, signal, stderr, milliseconds } = await script(body).end();
+    // One that does not end is killed.
+    const { status, signal, stderr } = await script(body).end();
     expect({ status, signal, stderr }).toEqual({ status: expected, signal: undefined, stderr: '' });
-    expect(milliseconds).toBeLessThan(10_000);
   });
 
   it('ends with an uncaught error while the guest spins', async () => {

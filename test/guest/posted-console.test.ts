@@ -20,7 +20,8 @@ describeKvm('a console without interrupts', () => {
       expect(ports['0x3fd'] + taken).toBeGreaterThanOrEqual(count + 1);
       expect(ports['0x3fd']).toBeLessThan(count);
       expect(ports['0x3f8']).toBeGreaterThanOrEqual(256);
-      expect(ports['0x3f8']).toBeLessThan(300);
+      // Less than 300, but where the process stood still for as long as posting outlasts a guest that is silent: then it has to begin anew.
+      expect(ports['0x3f8']).toBeLessThan(600);
     } finally {
       await machine.close();
     }
