@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 
@@ -79,6 +79,29 @@ if (reason) console.log(`host B is not tested: ${reason}`);
   const statusFile = () => path.join(directory, 'status');
   const recorded = () => JSON.parse(readFileSync(statusFile(), 'utf8')) as Record<string, unknown>;
 
+  /** Part of a script that waits until we say go(), in a file that both see. */
+  const untilGo = 'while [ ! -e "$HAX_DIRECTORY/go" ]; do sleep 0.2; done';
+  const go = () => writeFileSync(path.join(directory, 'go'), '');
+
+  /** As runInVm(), with the directory shared; `seen` is called with all that has been printed whenever there is more. */
+  async function watchInVm(
+    words: readonly string[],
+    seen: (stdout: string, pid: number) => void,
+    env: NodeJS.ProcessEnv = {},
+  ): Promise<Run> {
+    const args = [command, '--share', directory, '--status-file', statusFile(), ...words];
+    const child = spawn(process.execPath, args, { env: { ...process.env, HAX_DIRECTORY: directory, ...env } });
+    let stdout = '';
+    let stderr = '';
+    child.stderr.on('data', (bytes: Buffer) => (stderr += bytes.toString()));
+    child.stdout.on('data', (bytes: Buffer) => {
+      stdout += bytes.toString();
+      seen(stdout, child.pid!);
+    });
+    const status = await new Promise<number | null>((resolve) => child.on('close', resolve));
+    return { status, stdout, stderr };
+  }
+
   test(
     'passes output, status and files through, and offers a real /dev/kvm',
     () => {
@@ -117,9 +140,10 @@ if (reason) console.log(`host B is not tested: ${reason}`);
 
   test(
     'nor is a panic of the inner kernel',
-    () => {
-      // While the shell sleeps init passes on what it has said: a panic leaves no time for that.
-      const run = runInVm(['--status-file', statusFile(), 'sh', '-c', 'echo before; sleep 1; echo c > /proc/sysrq-trigger']);
+    async () => {
+      // A panic leaves init no time to pass on what has been said: it comes when that is here.
+      const script = `echo before; ${untilGo}; echo c > /proc/sysrq-trigger`;
+      const run = await watchInVm(['sh', '-c', script], () => go());
       expect(run).toMatchObject({ status: 121, stdout: 'before\n' });
       expect(run.stderr).toMatch(/^test-in-vm: inner kernel panic: .*sysrq triggered crash\n$/);
       expect(recorded()).toMatchObject({ result: 'panic', status: 121 });
@@ -130,20 +154,15 @@ if (reason) console.log(`host B is not tested: ${reason}`);
   test(
     'without a heartbeat it is restarted once, and says so',
     async () => {
-      const args = [command, '--status-file', statusFile(), 'sh', '-c', 'echo begin; sleep 3; echo end'];
-      const child = spawn(process.execPath, args, { env: { ...process.env, HAX_HOST_B_SILENCE: '8' } });
-      let stdout = '';
-      let stderr = '';
-      let frozen = false;
-      child.stderr.on('data', (bytes: Buffer) => (stderr += bytes.toString()));
-      child.stdout.on('data', (bytes: Buffer) => {
-        stdout += bytes.toString();
-        if (frozen) return;
-        frozen = true;
-        for (const pid of children(child.pid!)) process.kill(pid, 'SIGSTOP');
-      });
-      const status = await new Promise((resolve) => child.on('close', resolve));
-      expect({ status, stdout }).toEqual({ status: 0, stdout: 'begin\nbegin\nend\n' });
+      const freeze = (pid: number): void => {
+        for (const machine of children(pid)) process.kill(machine, 'SIGSTOP');
+      };
+      const seen = (stdout: string, pid: number): void => {
+        if ('begin\n'.startsWith(stdout)) freeze(pid);
+        else go();
+      };
+      const { stderr, ...run } = await watchInVm(['sh', '-c', `echo begin; ${untilGo}; echo end`], seen, { HAX_HOST_B_SILENCE: '8' });
+      expect(run).toEqual({ status: 0, stdout: 'begin\nbegin\nend\n' });
       expect(stderr).toMatch(/^test-in-vm: host B hung \(no heartbeat for 8 s\); restarting it once.*\n$/);
       expect(recorded()).toMatchObject({ result: 'exited', status: 0, restarts: 1 });
     },
