@@ -75,8 +75,9 @@ test('an ELF file with the most program headers there may be is loaded at once',
     contents: Buffer.from([0xf4]),
     size: 2048,
   }));
-  const began = performance.now();
+  const began = process.cpuUsage();
   survives(elf({ segments }));
   survives(elf({ segments: segments.map((segment) => ({ ...segment, type: 4, contents: Buffer.alloc(0x4000) })) }));
-  expect(performance.now() - began).toBeLessThan(10_000);
+  const { user, system } = process.cpuUsage(began);
+  expect((user + system) / 1e6).toBeLessThan(10);
 });

@@ -41,11 +41,14 @@ export function replaceStreams(): void {
   afterEach(() => use(real));
 }
 
-/** Starts `hax run ARGS… image` and gives the machine once it runs. */
+/** Starts `hax run ARGS… image` and gives the machine once it runs, or the command has ended without. */
 export async function start(...args: string[]): Promise<{ machine: ScriptedMachine; status: Promise<number> }> {
   made.length = 0;
   const status = main(['run', ...args, 'image']);
-  for (let turns = 0; !made[0]?.started && turns < 200; turns++) await sleep(1);
+  let over = false;
+  const end = (): void => void (over = true);
+  void status.then(end, end);
+  while (!made[0]?.started && !over) await sleep(1);
   return { machine: made[0], status };
 }
 

@@ -22,6 +22,13 @@ replaceStreams();
 const directory = mkdtempSync(path.join(tmpdir(), 'node-hax-run-'));
 afterAll(() => rmSync(directory, { recursive: true }));
 
+const descriptors = (): number => readdirSync('/proc/self/fd').length;
+
+/** Until the command has taken or let go a client: the sockets of both sides are descriptors of this process. */
+async function descriptorsAre(count: number): Promise<void> {
+  while (descriptors() !== count) await sleep(1);
+}
+
 describe('--serial', () => {
   it('null leaves the streams alone', async () => {
     const { machine, status } = await start('--serial', 'null');
@@ -49,6 +56,7 @@ describe('--serial', () => {
     const socket = path.join(directory, 'socket');
     const { machine, status } = await start('--serial', `unix:${socket}`);
     machine.print('nobody listens');
+    const listening = descriptors();
     for (const text of ['one', 'two']) {
       const client = createConnection(socket);
       await once(client, 'connect');
@@ -59,11 +67,10 @@ describe('--serial', () => {
       machine.print(text);
       expect(String((await once(client, 'data'))[0])).toBe(text);
       client.destroy();
-      await sleep(10);
+      await descriptorsAre(listening);
     }
     const last = createConnection(socket);
-    await once(last, 'connect');
-    await sleep(10);
+    await descriptorsAre(listening + 2);
     let seen = '';
     last.on('data', (bytes) => (seen += String(bytes)));
     machine.print('the end');
@@ -75,7 +82,6 @@ describe('--serial', () => {
 
   it('unix: who is turned away, and who sends more than the guest reads, is let go', async () => {
     input.room = 10;
-    const descriptors = (): number => readdirSync('/proc/self/fd').length;
     const before = descriptors();
     const socket = path.join(directory, 'crowd');
     const { machine, status } = await start('--serial', `unix:${socket}`);
@@ -84,13 +90,12 @@ describe('--serial', () => {
     const second = createConnection({ path: socket, allowHalfOpen: true }).resume();
     second.write('hello');
     await once(second, 'end');
-    first.write('x'.repeat(300_000));
-    await sleep(50);
+    const both = descriptors();
+    await new Promise((resolve) => first.write('x'.repeat(300_000), resolve));
     first.destroy();
-    await sleep(50);
+    await descriptorsAre(both - 2);
     const third = createConnection(socket);
-    await once(third, 'connect');
-    await sleep(50);
+    await descriptorsAre(both);
     machine.print('to the third');
     expect(String((await once(third, 'data'))[0])).toBe('to the third');
     // Its second half is the client's to close.
@@ -99,8 +104,7 @@ describe('--serial', () => {
     machine.end({ reason: 'halted' });
     expect(await status).toBe(0);
     third.destroy();
-    await sleep(50);
-    expect(descriptors()).toBe(before);
+    await descriptorsAre(before);
   });
 
   it('unix: a path that cannot be', async () => {

@@ -208,8 +208,8 @@ it('a line costs the same whatever has been printed before it, also while somebo
   const first = cost(1000);
   cost(16_000);
   const wait = console.waitFor(['never', 'end'.repeat(100)]);
-  // A copy of what is kept, for each line, costs hundreds of times as much.
-  expect(cost(1000)).toBeLessThan(20 * first + 20);
+  // A copy of what is kept, for each line, costs hundreds of times as much, each time; a machine that stands still does so once.
+  expect(Math.min(cost(1000), cost(1000), cost(1000))).toBeLessThan(20 * first + 20);
   expect(console.transcript).toHaveLength(2 ** 20);
   for (let i = 0; i < 100; i++) port.deliver(Buffer.from('end'), () => undefined);
   expect((await wait).before).toHaveLength(2 ** 18 - 300);
