@@ -12,6 +12,9 @@ const VERSIONS = {
   npm: { 11: '11.19.1', 12: '12.2.0' },
 };
 
+// npm's own two retries are over within a minute; a network may be away for longer.
+const PATIENT = '--fetch-retries=5';
+
 function run(program, args, options) {
   const done = spawnSync(program, args, { encoding: 'utf8', maxBuffer: 1 << 26, ...options });
   if (done.error) throw done.error;
@@ -28,7 +31,7 @@ function fetchPackage(store, name, version) {
   const work = fs.mkdtempSync(path.join(store, 'work-'));
   try {
     // --force: a package for another system (Node for Windows) is wanted here too.
-    const options = ['--no-audit', '--no-fund', '--no-save', '--force', '--ignore-scripts'];
+    const options = ['--no-audit', '--no-fund', '--no-save', '--force', '--ignore-scripts', PATIENT];
     const done = run('npm', ['install', '--prefix', work, ...options, `${name}@${version}`], { env: process.env });
     if (done.status !== 0) throw new Error(`npm could not fetch ${name}@${version}: ${done.stderr}`);
     fs.chmodSync(work, 0o755);
@@ -81,4 +84,4 @@ class BareMachine {
   }
 }
 
-module.exports = { BareMachine, VERSIONS, bareEnvironment, fetchPackage, run };
+module.exports = { BareMachine, PATIENT, VERSIONS, bareEnvironment, fetchPackage, run };

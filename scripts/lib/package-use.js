@@ -4,6 +4,7 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
+const { PATIENT } = require('./bare-machine.js');
 
 const IMPORT = `
 import { HaxError, Hypervisor, doctor } from 'node-hax';
@@ -54,7 +55,7 @@ function expect(machine, what, condition) {
   if (!condition) throw new Error(`${machine.name}: ${what}`);
 }
 
-const NPM_OPTIONS = ['--no-audit', '--no-fund', '--prefer-offline'];
+const NPM_OPTIONS = ['--no-audit', '--no-fund', '--prefer-offline', PATIENT];
 
 // import, require, doctor, demo.
 function checkUse(machine, tarball, say) {

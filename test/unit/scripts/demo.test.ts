@@ -39,6 +39,15 @@ it('inside host B it is the KVM of host B that runs, whatever variables choose h
   expect(demo([], env)).toMatchObject({ status: 0, stdout: 'backend kvm, device /dev/kvm\n' });
 });
 
+it.each([
+  ['host B itself fails in, which is started once more', 121, 'begins\nbegins\n', 0],
+  ['the guest does not end in, which counts', 124, 'begins\n', 124],
+])('a start that %s', (_, first, stdout, status) => {
+  const script = `#!/bin/sh\necho begins\n[ -e '${directory}/again' ] && exit 0\ntouch '${directory}/again'\nexit ${first}\n`;
+  writeFileSync(path.join(directory, 'scripts/test-in-vm'), script);
+  expect(demo([])).toMatchObject({ status, stdout });
+});
+
 it('an argument that there is not is refused', () => {
   const { status, stdout, stderr } = demo(['--hlep']);
   expect([status, stdout]).toEqual([1, '']);
