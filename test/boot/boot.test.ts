@@ -28,7 +28,8 @@ describeLinux("Debian's kernel", () => {
   it('hax run boots it to init, which prints uname -a and powers off: status 0', async () => {
     const file = path.join(directory, 'initrd');
     writeFileSync(file, initrd('uname -a\npoweroff -f'));
-    const { status, stdout, stderr } = await hax(['run', kernel(), '--initrd', file, '--append', 'console=ttyS0 quiet', '--timeout', '90']);
+    // Without a time-out of its own: scripts/test tries again what meets the test's limit inside host B, not what has a wrong status.
+    const { status, stdout, stderr } = await hax(['run', kernel(), '--initrd', file, '--append', 'console=ttyS0 quiet']);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout.toString()).toMatch(/^Linux \S+ \S+-cloud-amd64 .* x86_64 GNU\/Linux\r\n/m);
     expect(stdout.toString()).toMatch(/reboot: Power down\r\n$/);
