@@ -29,7 +29,7 @@ const compiled = path.join(directory, 'compiled');
 beforeAll(() => {
   const script = `require(${JSON.stringify(path.join(root, 'scripts/lib/circus.js'))}).compile(${JSON.stringify(compiled)})`;
   execFileSync(process.execPath, ['-e', script], { cwd: root });
-}, 60_000);
+});
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 /** The results of test files, which are JavaScript here, and the status of the process. */

@@ -4,8 +4,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 
-jest.setTimeout(120_000);
-
 const root = path.resolve(__dirname, '../../..');
 let directory: string;
 beforeEach(() => {
