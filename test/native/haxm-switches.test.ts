@@ -172,7 +172,7 @@ describeModel('the library', () => {
     expect(JSON.parse(stdout)).toEqual([
       ['ERR_HAX_NO_PERMISSION', containing('the driver keeps this vCPU')],
       ['ERR_HAX_IOCTL', containing('has had a vCPU 1 already')],
-      ['ERR_HAX_IOCTL', containing('has had a vCPU 0 already')],
+      ['ERR_HAX_INVALID_ARGUMENT', containing('has, or had, a vCPU with the id 0')],
     ]);
     // Of the second the kernel would print a warning with a stack trace.
     expect(stderr).not.toMatch('Failed to create vcpu');
