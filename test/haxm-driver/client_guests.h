@@ -163,11 +163,12 @@ static void interrupts(void) {
   IS("not ready in the handler", m.tunnel->ready_for_interrupt_injection, 0);
   IS("then the other", status_of(&m), HAX_EXIT_IO);
   IS("once each", m.tunnel->io._port, 0x30);
-  ioctl(m.vcpu, HAX_VCPU_IOCTL_RUN, 0);
+  /* On a busy host an interrupt may come before the guest is out of its handler, and another one before the window. */
+  for (int i = 0; i == 0 || (i < MOST_INTERRUPTS && !m.tunnel->ready_for_interrupt_injection); i++) ioctl(m.vcpu, HAX_VCPU_IOCTL_RUN, 0);
   IS("a host interrupt ends a spinning guest's RUN", m.tunnel->_exit_status, HAX_EXIT_INTERRUPT);
   IS("ready with IF=1", m.tunnel->ready_for_interrupt_injection, 1);
   m.tunnel->request_interrupt_window = 1;
-  ioctl(m.vcpu, HAX_VCPU_IOCTL_RUN, 0);
+  for (int i = 0; i == 0 || (i < MOST_INTERRUPTS && m.tunnel->_exit_reason != 7); i++) ioctl(m.vcpu, HAX_VCPU_IOCTL_RUN, 0);
   IS("a window", m.tunnel->_exit_reason * 10 + m.tunnel->_exit_status, 74);
   m.tunnel->request_interrupt_window = 0;
   /* hlt in the loop's place: a vector queued before it keeps the guest going. */
@@ -208,7 +209,8 @@ static void shadow(void) {
   IS("HLT behind STI again", status_of(&m), HAX_EXIT_HLT);
   get_regs(&m, &state);
   raise_vector(&m, 0x30);
-  ioctl(m.vcpu, HAX_VCPU_IOCTL_RUN, 0);
+  /* An interrupt that comes before the CLI ends nothing. */
+  for (int i = 0; i == 0 || (i < MOST_INTERRUPTS && REG(&m, rip) == 0x1002); i++) ioctl(m.vcpu, HAX_VCPU_IOCTL_RUN, 0);
   IS("after GET_REGS the second HLT does not exit", m.tunnel->_exit_status, HAX_EXIT_INTERRUPT);
   IS("the guest goes round there", REG(&m, rip) - 0x1003 < 2, 1);
   IS("without interrupts", REG(&m, rflags) & 0x200, 0);

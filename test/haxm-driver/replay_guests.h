@@ -330,7 +330,10 @@ static void on_alarm(int number) {
   signals = 1;
 }
 
-static void* run_there(void* machine) { return (void*)(intptr_t)ioctl(((struct machine*)machine)->vcpu, HAX_VCPU_IOCTL_RUN, 0); }
+static void* run_there(void* machine) {
+  int interrupts;
+  return (void*)(intptr_t)run_on(machine, &interrupts);
+}
 
 static void thread_section(void) {
   section("thread");

@@ -62,7 +62,7 @@ describeEachBackend('signals', (backend) => {
       const next = () => (++timers < 20 ? setTimeout(next, 1) : vcpu.stop());
       next();
       run.then(({ reason }) => report({ reason, timers }));`;
-    expect(await childReport(script, { env: { HAX_PLAIN_WATCH: '1' }, limit: 200_000 })).toEqual({ reason: 'killed', timers: 20 });
+    expect(await childReport(script, { env: { HAX_PLAIN_WATCH: '1' } })).toEqual({ reason: 'killed', timers: 20 });
   });
 
   it.each([false, true])(
@@ -75,7 +75,7 @@ describeEachBackend('signals', (backend) => {
       const run = vcpu.run({ threaded: ${threaded} });
       setTimeout(() => vcpu.stop(), 10);
       run.then(({ reason }) => report({ reason }));`;
-      expect(await childReport(script, { env: { HAX_PLAIN_WATCH: '1' }, limit: 20_000 })).toEqual({ reason: 'killed' });
+      expect(await childReport(script, { env: { HAX_PLAIN_WATCH: '1' } })).toEqual({ reason: 'killed' });
     },
   );
 
@@ -115,9 +115,14 @@ describeEachBackend('signals', (backend) => {
       const { vcpu } = make('${backend.name}', 'spin');
       vcpu.run();
       setTimeout(() => process.kill(process.pid, 'SIGUSR1'), 10);
-      setTimeout(() => { report({ running: vcpu.running, url: require('node:inspector').url() !== undefined }); process.exit(); }, 500);`;
+      const look = () => {
+        if (require('node:inspector').url() === undefined) return setTimeout(look, 20);
+        report({ running: vcpu.running });
+        process.exit();
+      };
+      look();`;
     const { status, stdout } = await runChild(script, { flags: ['--inspect-port=127.0.0.1:0'] });
-    expect([status, JSON.parse(stdout)]).toEqual([0, { running: true, url: true }]);
+    expect([status, JSON.parse(stdout)]).toEqual([0, { running: true }]);
   });
 });
 

@@ -142,6 +142,8 @@ void Vcpu::TakeShadow() {
 
 void Vcpu::Inject() {
   const int vector = HighestPending();
+  // Registers that were set may have opened the window. Asked without the guest: a software KVM may run an instruction first.
+  if (vector >= 0 && !window_known_ && operation_.kind == Operation::Kind::kNone) Enter(true);
   if (vector >= 0 && !blocked_ && window_known_ && run_->ready_for_interrupt_injection && run_->if_flag) {
     kvm_interrupt interrupt{static_cast<uint32_t>(vector)};
     if (haxm_model::Ioctl(fd_, KVM_INTERRUPT, &interrupt) == 0) {
