@@ -77,13 +77,8 @@ function socketRemedy(path: string, { code }: NodeJS.ErrnoException): string {
 async function listen(console: Console, path: string, stop: StopListener): Promise<SerialConnection> {
   const [{ createServer }, { finished }] = await Promise.all([import('node:net'), import('node:stream/promises')]);
   let client: Socket | undefined;
-  const server = createServer((socket) => {
-    socket.on('error', () => undefined);
-    if (client) {
-      // Only who reads learns that the other end is gone.
-      socket.resume().end();
-      return;
-    }
+  let over = false;
+  const serve = (socket: Socket): void => {
     client = socket;
     console.pipe(socket, { end: false });
     socket.on('data', (bytes) => {
@@ -96,6 +91,19 @@ async function listen(console: Console, path: string, stop: StopListener): Promi
       console.unpipe(socket);
       console.resume(); // nobody listens: printing must not block the guest
     });
+  };
+  const take = (socket: Socket): void => {
+    if (over || socket.destroyed) socket.destroy();
+    else if (!client) serve(socket);
+    else if (client.readableEnded) client.once('close', () => take(socket));
+    // Only who reads learns that the other end is gone.
+    else socket.resume().end();
+  };
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    // The end of the client before may be the next thing that the loop tells of.
+    if (client) setImmediate(take, socket);
+    else serve(socket);
   });
   console.resume();
   await new Promise<void>((resolve, reject) => {
@@ -111,6 +119,7 @@ async function listen(console: Console, path: string, stop: StopListener): Promi
     if (last) await new Promise<void>((resolve) => last.once('close', resolve).end(resolve));
   };
   const close = (): void => {
+    over = true;
     client?.destroySoon();
     server.close();
     try {

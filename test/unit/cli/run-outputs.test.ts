@@ -80,6 +80,27 @@ describe('--serial', () => {
     expect([seen, existsSync(socket)]).toEqual(['the end', false]);
   });
 
+  it('unix: a client that comes right behind another has its place', async () => {
+    const socket = path.join(directory, 'turns');
+    const { machine, status } = await start('--serial', `unix:${socket}`);
+    const served: string[] = [];
+    for (let i = 0; i < 20; i++) {
+      const client = createConnection(socket);
+      let seen = '';
+      client.on('data', (bytes) => (seen += String(bytes)));
+      await once(client, 'connect');
+      client.write(`<${i}>`);
+      while (!input.text.endsWith(`<${i}>`) && !client.closed) await sleep(1);
+      machine.print(`for ${i}`);
+      while (seen === '' && !client.closed) await sleep(1);
+      served.push(seen);
+      client.destroy();
+    }
+    machine.end({ reason: 'halted' });
+    expect(await status).toBe(0);
+    expect(served).toEqual(Array.from({ length: 20 }, (_, i) => `for ${i}`));
+  });
+
   it('unix: who is turned away, and who sends more than the guest reads, is let go', async () => {
     input.room = 10;
     const before = descriptors();
