@@ -31,7 +31,7 @@ function seconds(text: string): number {
 }
 
 function integer(text: string): number {
-  const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : NaN;
+  const value = /^(0x[0-9a-f]+|-?\d+)$/i.test(text) ? Number(text) : NaN;
   if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a number such as 31744 or 0x7c00.');
   return value;
 }

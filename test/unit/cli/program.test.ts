@@ -55,6 +55,7 @@ describe('a command line that cannot work: status 2 and one line that names what
   it.each([
     [['--cpus', '0'], /^hax: --cpus must be a whole number from 1 to 255, not 0\n/],
     [['--cpus', '900'], /^hax: --cpus .*not 900\n/],
+    [['--cpus', '-1'], /^hax: --cpus must be a whole number from 1 to 255, not -1\n/],
     [['--irqchip', 'user', '--cpus', '4'], /^hax: --cpus 4 needs .*--irqchip user\n/],
     [['--debugcon', '0x3f8'], /^hax: --debugcon is at 0x3f8, where COM1 is\n/],
     [['--debug-exit', '--debugcon', '0xf4'], /^hax: --debugcon is at 0xf4, where the debug exit is\n/],
