@@ -14,8 +14,8 @@ import { PlainSliceRunner } from './plain-slices';
 /** The longest slice while the guest exits, nanoseconds: what a callback that the loop cannot see may have to wait. */
 const shortCap = 10e6;
 /**
- * The longest slice whose end looks at the clock are expected to bring, between exits, as they have brought that of the slice before: for the
- * guest that has exited all the time and then does no more.
+ * The deadline of a slice after one that a look at the clock between two exits has ended, nanoseconds: such a look is expected again at the
+ * shortest cap, and the deadline is for the guest that exits no more.
  */
 const lateCap = 25e6;
 /** A guest that never exits, most often because it is halted, is looked at less and less often; the loop's events still end its slices. */
