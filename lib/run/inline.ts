@@ -18,7 +18,10 @@ const shortCap = 10e6;
  * shortest cap, and the deadline is for the guest that exits no more.
  */
 const lateCap = 25e6;
-/** A guest that never exits, most often because it is halted, is looked at less and less often; the loop's events still end its slices. */
+/**
+ * A guest that never exits, most often because it is halted, is looked at ten times less often after each such slice, up to this; the loop's
+ * events still end its slices. Being taken out costs more than what is looked for is worth, on a slow host milliseconds.
+ */
 const longCap = 480e6;
 /** How often a guest that does not exit is asked whether anything can wake it, nanoseconds. */
 const haltCheckInterval = 100e6;
@@ -201,7 +204,7 @@ class InlineRun extends GuestRun {
   /** After a slice that was ended from outside. */
   #adapt(handled: number): void {
     const quiet = handled === 0 && this.u32[subcodeAt] === InterruptReason.Slice;
-    const cap = quiet && !this.vcpu.vm.posted.active ? Math.min(this.#cap * 2, longCap) : shortCap;
+    const cap = quiet && !this.vcpu.vm.posted.active ? Math.min(this.#cap * 10, longCap) : shortCap;
     if (cap !== this.#cap) this.#setCap(cap);
     // Alone it is asked less often, below: a boot has a hundred quiet slices.
     const idle = quiet && runs > 1 && this.#sleeps();

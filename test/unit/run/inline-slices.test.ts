@@ -25,14 +25,14 @@ describe('slices', () => {
     const made = bench();
     void made.vcpu.run();
     for (let i = 0; i < 6; i++) expect(slice()).toBe(next.goOn);
-    expect(runner.caps.map((cap) => cap / 1e6)).toEqual([10, 20, 40, 80, 160, 320, 480]);
+    expect(runner.caps.map((cap) => cap / 1e6)).toEqual([10, 100, 480]);
     script.push(out(1, 1), exit(ExitKind.Interrupted, { subcode: InterruptReason.Slice }));
     slice();
     expect(runner.caps.at(-1)).toBe(10e6);
     slice();
     script.push(exit(ExitKind.Interrupted, { subcode: InterruptReason.Kick }));
     slice();
-    expect(runner.caps.map((cap) => cap / 1e6).slice(-2)).toEqual([20, 10]);
+    expect(runner.caps.map((cap) => cap / 1e6).slice(-2)).toEqual([100, 10]);
     made.vcpu.stop();
   });
 
@@ -120,8 +120,8 @@ describe('slices', () => {
     slice();
     script.push(out(1, 1));
     slice();
-    expect(runner.caps.map((cap) => cap / 1e6)).toEqual([10, 20, 40, 10]);
-    expect(runner.lateCaps.map((cap) => cap / 1e6)).toEqual([25, 20, 40, 25]);
+    expect(runner.caps.map((cap) => cap / 1e6)).toEqual([10, 100, 480, 10]);
+    expect(runner.lateCaps.map((cap) => cap / 1e6)).toEqual([25, 100, 480, 25]);
     const { posted } = vcpu.vm as unknown as { posted: { active: boolean; onActive: Set<() => void> } };
     posted.active = true;
     for (const tell of posted.onActive) tell();
