@@ -72,7 +72,7 @@ async function runFile(name, timeout) {
 }
 
 async function main([output, timeout, compiled, ...files]) {
-  for (const name of ['FORCE_COLOR', 'NO_COLOR']) delete process.env[name]; // as test/support/environment.js
+  for (const name of ['FORCE_COLOR', 'NO_COLOR', 'NODE_EXTRA_CA_CERTS']) delete process.env[name]; // as test/support/environment.js
   const { afterAll, afterEach, beforeAll, beforeEach, describe, it, test } = circus;
   const jest = { setTimeout: (milliseconds) => void (globalThis[TIMEOUT] = milliseconds) };
   Object.assign(globalThis, { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest, test });
