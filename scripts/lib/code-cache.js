@@ -31,24 +31,14 @@ function smallKernel() {
   return image;
 }
 
-// In a process of its own: runs the command, and keeps what was compiled when it ends.
-const child = `
-  const [fs, vm] = [require('node:fs'), require('node:vm')];
-  const [filename, output, ...words] = process.argv.slice(1);
-  process.argv = [process.argv[0], filename, ...words];
-  const script = new vm.Script(fs.readFileSync(filename, 'latin1'), { filename });
-  process.on('exit', (status) => { if (status === 0) fs.writeFileSync(output, script.createCachedData()); });
-  script.runInThisContext()({}, require('node:module').createRequire(filename), require('node:path').dirname(filename));
-`;
-
 // Undefined where the command cannot run, as without the addon.
 function afterBoot(filename) {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'node-hax-cache-'));
   try {
     const [kernel, output] = ['kernel', 'output'].map((name) => path.join(directory, name));
     fs.writeFileSync(kernel, smallKernel());
-    const words = ['run', kernel, '--initrd', kernel, '--append', 'console=ttyS0'];
-    spawnSync(process.execPath, ['-e', child, filename, output, ...words], {
+    const words = ['run', kernel, '--initrd', kernel, '--append', 'console=ttyS0', '--timeout', '60', '--exit-on', 'never'];
+    spawnSync(process.execPath, [path.join(__dirname, 'code-cache-boot.js'), filename, output, ...words], {
       stdio: 'ignore',
       timeout: 60_000,
       env: { ...process.env, HAX_BACKEND: 'null' },

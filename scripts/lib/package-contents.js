@@ -14,7 +14,7 @@ const ALLOWED = [
   /^docs\/([\w/-]+\.md|api\.txt)$/,
   /^examples\/[\w/-]+\.(md|mjs|test\.mjs|s)$/,
   /^\.github\/\w+\.md$/,
-  /^(binding\.gyp|package\.json|scripts\/install\.js|scripts\/lib\/(code-cache|headers)\.js)$/,
+  /^(binding\.gyp|package\.json|scripts\/install\.js|scripts\/lib\/(code-cache|code-cache-boot|headers)\.js)$/,
   /^(CHANGELOG\.md|LICENSE|README\.md)$/,
   new RegExp(`^(${PREBUILDS.map(({ file }) => file.replaceAll('.', '\\.')).join('|')})$`),
 ];
@@ -31,6 +31,7 @@ const REQUIRED = [
   'native/addon.cc',
   'scripts/install.js',
   'scripts/lib/code-cache.js',
+  'scripts/lib/code-cache-boot.js',
   'scripts/lib/headers.js',
   'docs/errors/ERR_HAX_NO_ADDON.md',
   'docs/getting-started.md',

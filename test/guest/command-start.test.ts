@@ -28,6 +28,24 @@ it('of what V8 compiles the build keeps what a boot uses: all of it takes twice 
   expect(kept).toBeLessThan(1.5 * script);
 });
 
+it('the boot that the build learns from has the console of a kernel', () => {
+  const output = files.at('learnt');
+  const words = ['run', files.write('sector', bootSector('cli; hlt')), '--stats-file', files.at('statistics')];
+  const boot = spawnSync(
+    process.execPath,
+    [path.join(built, '../../scripts/lib/code-cache-boot.js'), path.join(built, 'hax.js'), output, ...words],
+    {
+      encoding: 'utf8',
+      env: { ...process.env, HAX_BACKEND: 'null' },
+    },
+  );
+  expect(boot).toMatchObject({ stdout: 'A\nBC\n', stderr: '', status: 0 });
+  expect(statSync(output).size).toBeGreaterThan(0);
+  const { kinds, slices } = JSON.parse(readFileSync(files.at('statistics'), 'utf8')) as { kinds: Record<string, number>; slices: number };
+  expect(kinds).toEqual({ io: 51, interrupted: 8, hlt: 1 });
+  expect(slices).toBeGreaterThan(8);
+});
+
 it('the script is ASCII, as it is read', () => {
   expect(readFileSync(path.join(built, 'hax.js')).every((byte) => byte < 0x80)).toBe(true);
 });
