@@ -62,7 +62,7 @@ export function loadBzImage(loader: Loader): BootResult {
   const header = readSetupHeader(loader);
   const { memoryMap, modules = [], rsdp = 0 } = loader.options;
   const commandLine = checkCommandLine(loader, header);
-  if (modules.length > 1) throw invalidArgument(`modules: ${loader.source.name} takes one initrd, not ${modules.length}`);
+  if (modules.length > 1) throw invalidArgument(`initrd: ${loader.source.name} takes one initrd, not ${modules.length}`);
   if (memoryMap.length > maximumE820Entries) {
     throw invalidArgument(`memoryMap must have at most ${maximumE820Entries} entries for a Linux kernel, not ${memoryMap.length}`);
   }

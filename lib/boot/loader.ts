@@ -188,7 +188,7 @@ export class Loader {
       throw invalidArgument(`append: ${this.source.name} is started as ${format}, which takes no command line`);
     }
     if (options.includes('modules') && this.options.modules?.length) {
-      throw invalidArgument(`modules: ${this.source.name} is started as ${format}, which takes no initrd or module`);
+      throw invalidArgument(`initrd: ${this.source.name} is started as ${format}, which takes no initrd or module`);
     }
   }
 

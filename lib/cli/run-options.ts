@@ -150,5 +150,5 @@ export function inWordsOfTheCommand(error: unknown, { memory }: RunCommandOption
   const told = (message: string): HaxError => new HaxError(error.code, message, { cause: error });
   if (error.code === 'ERR_HAX_NO_MEMORY') return told(`--memory ${memory}: ${error.message}`);
   if (error.code !== 'ERR_HAX_INVALID_ARGUMENT') return error;
-  return told(error.message.replace(/^modules: /, '--initrd: ').replace(/^(append|load|entry)\b/, '--$1'));
+  return told(error.message.replace(/^(append|load|entry)\b|^initrd:/, '--$&'));
 }

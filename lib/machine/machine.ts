@@ -223,7 +223,11 @@ export class Machine extends EventEmitter<{
 
   /** Lets the guest run. Throws ERR_HAX_RUNNING when it has been started before. */
   start(): void {
-    if (this.#state !== 'created') throw new HaxError('ERR_HAX_RUNNING', 'this machine has been started already');
+    if (this.#state !== 'created') {
+      throw new HaxError('ERR_HAX_RUNNING', 'this machine has been started already', {
+        hint: 'Make another machine: each is started once.',
+      });
+    }
     this.#state = 'running';
     this.#run().then(
       (end) => this.#finish(isCrash(end) ? 'failed' : 'stopped', end.reason, () => this.#settle.resolve(end)),

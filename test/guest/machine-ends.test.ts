@@ -30,7 +30,8 @@ describeKvm('ends from outside', () => {
     expect(unstarted.state).toBe('created');
     await unstarted.close();
     expect(await unstarted.ended).toEqual({ reason: 'killed' });
-    expect(codeOf(() => unstarted.start())).toBe('ERR_HAX_RUNNING');
+    const refused = { code: 'ERR_HAX_RUNNING', hint: expect.stringMatching(/^Make another machine: /) };
+    expect(() => unstarted.start()).toThrow(expect.objectContaining(refused));
     await (await start(spin))[Symbol.asyncDispose]();
   });
 

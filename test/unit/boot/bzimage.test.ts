@@ -128,7 +128,7 @@ describe('the initrd', () => {
 
   test('is one file that is not empty', () => {
     expect(refusal(() => load(bzImage(), { modules: [...initrd(1), ...initrd(1)] })).message).toMatch(
-      /^modules: image takes one initrd, not 2/,
+      /^initrd: image takes one initrd, not 2/,
     );
     expect(refusal(() => load(bzImage(), { modules: initrd(0) })).message).toMatch(/^initrd\.img is empty; /);
   });

@@ -71,11 +71,14 @@ describe('an ELF32 program', () => {
     expect(result.memory.read(0x1000, 0x2000).every((byte) => byte === 0xf4)).toBe(true);
   });
 
-  test.each(['append', 'modules'] as const)('has no use for %s', (option) => {
+  test.each([
+    ['append', 'append'],
+    ['modules', 'initrd'],
+  ] as const)('has no use for %s', (option, name) => {
     const given = { append: 'quiet', modules: [{ source: { name: 'initrd', size: 1, read: () => hlt } }] };
     const error = refusal(() => load(elf(), { [option]: given[option], name: 'prog' }));
     expect(error.code).toBe('ERR_HAX_INVALID_ARGUMENT');
-    expect(error.message).toMatch(new RegExp(`^${option}: prog is started as an ELF program`));
+    expect(error.message).toMatch(new RegExp(`^${name}: prog is started as an ELF program`));
   });
 });
 

@@ -84,7 +84,7 @@ describe('options reach the machine', () => {
     expect(streams.stderr.text).toContain('hax: --memory 8T: the host has not ');
     scripted.refusal = new HaxError(
       'ERR_HAX_INVALID_ARGUMENT',
-      'modules: image is started as a boot sector, which takes no initrd or module',
+      'initrd: image is started as a boot sector, which takes no initrd or module',
     );
     expect(await main(['run', '--initrd', 'x', 'image'])).toBe(2);
     expect(streams.stderr.text).toContain('hax: --initrd: image is started as ');
