@@ -12,7 +12,7 @@ export interface RangeRequest {
   readonly length: number;
   /** The handler's offset of that first one, 0 when absent: chips with scattered ports, such as the 8042 with 0x60 and 0x64, are added in pieces. */
   readonly offset?: number | undefined;
-  /** Who owns the range, for messages; the handler's own name when absent. */
+  /** Who owns the range, for messages such as that of ERR_HAX_DEVICE_FAILED; the handler's own `name` when absent. */
   readonly name?: string | undefined;
   /**
    * Writes are posted: the guest does not wait for them, the handler sees them in their order, before the next exit of the vCPU is handled
@@ -116,6 +116,9 @@ export class Claim {
   }
 }
 
+/** The owner's name in messages where nobody has given one. */
+export const nameless = 'a handler';
+
 /** Checks what a caller of add() gave, in plain words. */
 export function makeClaim(request: RangeRequest, handler: IoHandler, limit: number, what: string): Claim {
   checkObject(request, 'a range request');
@@ -135,7 +138,7 @@ export function makeClaim(request: RangeRequest, handler: IoHandler, limit: numb
     throw invalidArgument(`name of a range must be text, not ${shown(request.name)}`);
   }
   const own: unknown = (handler as { name?: unknown }).name;
-  return new Claim(range, request.name ?? (typeof own === 'string' && own !== '' ? own : 'a handler'), handler, offset);
+  return new Claim(range, request.name ?? (typeof own === 'string' && own !== '' ? own : nameless), handler, offset);
 }
 
 /** Throws ERR_HAX_INVALID_ARGUMENT unless every doorbell lies in the range, is another than those before it, and its value fits its width. */

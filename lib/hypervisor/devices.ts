@@ -1,3 +1,4 @@
+import { nameless } from '../bus/claim';
 import { reasonOf } from '../util/check';
 import { HaxError } from '../util/errors';
 import { hex } from '../util/numbers';
@@ -26,6 +27,17 @@ export function devicesOf(vm: VirtualMachine): Devices {
   let found = devices.get(vm);
   if (!found) devices.set(vm, (found = { serving: false, runs: new Set() }));
   return found;
+}
+
+/** A port or an address as messages name it, with the owners of the `size` ports or bytes from it on: the one that failed is among them. */
+export function placeOf(vm: VirtualMachine, port: boolean, address: number, size: number): string {
+  const bus = port ? vm.ports : vm.mmio;
+  const owners = new Set<string>();
+  for (let i = 0; i < size; i++) {
+    const owner = bus.ownerOf(address + i);
+    if (owner !== undefined && owner !== nameless) owners.add(owner);
+  }
+  return `${port ? 'port' : 'address'} ${hex(address)}${owners.size > 0 ? ` (${[...owners].join(', ')})` : ''}`;
 }
 
 /** What a run ends with when a handler threw `cause`, at an exit at `rip` or at none. */

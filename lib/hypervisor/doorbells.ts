@@ -5,7 +5,7 @@
 import { removable, together, type Doorbell, type Removable } from '../bus/claim';
 import { AddressRange } from '../bus/range';
 import { addon } from '../native/addon';
-import { devicesOf, failRuns } from './devices';
+import { devicesOf, failRuns, placeOf } from './devices';
 import type { VirtualMachine } from './vm';
 
 /** VMs that are collected unclosed: their eventfds go with them. */
@@ -16,20 +16,20 @@ function closeAll(watches: Set<Removable>): void {
 }
 
 /** Calls a device from the event loop: what it throws, or its promise rejects with, ends the runs as at an exit. */
-function ring(vm: VirtualMachine, write: () => void | PromiseLike<unknown>): void {
+function ring(vm: VirtualMachine, port: boolean, address: number, width: Doorbell['width'], value: number): void {
   const devices = devicesOf(vm);
   const { posted } = vm;
-  let what = 'a posted write';
+  let rang = false;
   // Of a VM that is closed nobody waits for it, as at an exit.
   const failed = (cause: unknown): void => {
-    if (!vm.closed) failRuns(vm, cause, what);
+    if (!vm.closed) failRuns(vm, cause, rang ? `a doorbell at ${placeOf(vm, port, address, width)}` : posted.last);
   };
   devices.serving = true;
   try {
     // What the guest has written before it rang.
     if (posted.active && posted.waiting) posted.drain();
-    what = 'a doorbell';
-    if (!vm.closed) write()?.then(undefined, failed);
+    rang = true;
+    if (!vm.closed) (port ? vm.ports : vm.mmio).write(address, value, width)?.then(undefined, failed);
   } catch (cause) {
     failed(cause);
   } finally {
@@ -74,7 +74,7 @@ export class Doorbells {
     const watch = new (addon().DescriptorWatch)(fd.native, () => {
       const open = weak.deref();
       if (!open || open.closed || fd.closed || fd.read() === 0n) return;
-      ring(open, () => (port ? open.ports : open.mmio).write(address, value, width));
+      ring(open, port, address, width, value);
     });
     const watched = removable(() => {
       watch.close();

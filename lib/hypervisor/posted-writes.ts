@@ -11,7 +11,7 @@ import { addon, type NativeVm } from '../native/addon';
 import { HaxError } from '../util/errors';
 import { hex } from '../util/numbers';
 import { CoalescedZones } from './coalesced-zones';
-import { devicesOf, failRuns, type Devices } from './devices';
+import { devicesOf, failRuns, placeOf, type Devices } from './devices';
 import type { VirtualMachine } from './vm';
 
 /** struct kvm_coalesced_mmio_ring: first and last, then the writes; struct kvm_coalesced_mmio: address, length, pio, data. In words. */
@@ -26,6 +26,8 @@ export class PostedWrites {
   readonly onActive = new Set<() => void>();
   /** Writes that handlers have seen. */
   served = 0;
+  /** The write whose handler threw, for the message. */
+  last = 'a posted write';
   readonly #ports: PortBus;
   readonly #mmio: MmioBus;
   readonly #devices: Devices;
@@ -99,7 +101,7 @@ export class PostedWrites {
     try {
       if (this.waiting && !this.#devices.serving) this.drain();
     } catch (error) {
-      failRuns(this.vm, error, 'a posted write');
+      failRuns(this.vm, error, this.last);
     }
   }
 
@@ -130,6 +132,9 @@ export class PostedWrites {
     const { serving } = devices;
     devices.serving = true;
     let served = 0;
+    let isPort = true;
+    let address = 0;
+    let width = 0;
     try {
       // A handler may come back here, and other vCPUs write on: both numbers are read anew, and more than a ring full is never served.
       while (served < capacity) {
@@ -143,23 +148,29 @@ export class PostedWrites {
         words[0] = at + 1 === capacity ? 0 : at + 1;
         served++;
         const word = headWords + at * writeWords;
-        if (words[word + 3] !== 0) {
-          const pending = ports.write(words[word], words[word + 4], words[word + 2] as Width);
-          if (pending !== undefined) throw notPosted(pending, 'port', words[word]);
+        address = words[word];
+        width = words[word + 2];
+        isPort = words[word + 3] !== 0;
+        if (isPort) {
+          const pending = ports.write(address, words[word + 4], width as Width);
+          if (pending !== undefined) throw notPosted(pending, 'port', address);
         } else {
-          this.#writeMemory(words, word);
+          address += words[word + 1] * 2 ** 32;
+          this.#writeMemory(address, word, width);
         }
       }
+    } catch (error) {
+      this.last = `a posted write to ${placeOf(this.vm, isPort, address, width)}`;
+      throw error;
     } finally {
       devices.serving = serving;
       this.served += served;
     }
   }
 
-  #writeMemory(words: Uint32Array, word: number): void {
-    const address = words[word] + words[word + 1] * 2 ** 32;
+  #writeMemory(address: number, word: number, width: number): void {
     const bytes = this.#bytes!.subarray((word + 4) * 4, (word + 6) * 4);
-    const pending = this.#mmio.writeBytes(address, bytes, words[word + 2]);
+    const pending = this.#mmio.writeBytes(address, bytes, width);
     if (pending !== undefined) throw notPosted(pending, 'address', address);
   }
 

@@ -5,12 +5,11 @@
 import type { Width } from '../bus/device';
 import type { InterruptSource } from '../bus/interrupts';
 import type { PortBus } from '../bus/port-bus';
-import { deviceError, devicesOf, type Devices } from '../hypervisor/devices';
+import { deviceError, devicesOf, placeOf, type Devices } from '../hypervisor/devices';
 import type { RunEnd } from '../hypervisor/end';
 import type { RunInProgress, RunOptions, Vcpu } from '../hypervisor/vcpu';
 import { exitDataSize, exitPage, ExitKind } from '../native/layout';
 import { interruptFlag } from '../util/cpu-state';
-import { hex } from '../util/numbers';
 import { isHaltedForEver } from './halt';
 import { serveOther } from './other-exits';
 
@@ -208,7 +207,7 @@ export abstract class GuestRun implements RunInProgress {
     try {
       if (posted.active && posted.waiting) posted.drain();
     } catch (error) {
-      this.deviceFailed(error, 'a posted write');
+      this.deviceFailed(error, posted.last);
     }
     return !this.vcpu.closed;
   }
@@ -279,12 +278,13 @@ export abstract class GuestRun implements RunInProgress {
   /** What the guest waits for, as the exit page has it, until the guest is entered again. */
   #exitServed(): string {
     const u32 = this.u32;
+    const { vm } = this.vcpu;
     const written = u32[directionAt] !== 0;
     switch (u32[kindAt]) {
       case ExitKind.Io:
-        return `${u32[countAt] !== 1 ? 'string I/O at' : written ? 'OUT to' : 'IN from'} port ${hex(u32[portAt])}`;
+        return `${u32[countAt] !== 1 ? 'string I/O at' : written ? 'OUT to' : 'IN from'} ${placeOf(vm, true, u32[portAt], u32[sizeAt])}`;
       case ExitKind.Mmio:
-        return `${written ? 'write to' : 'read from'} address ${hex(this.#address)}`;
+        return `${written ? 'write to' : 'read from'} ${placeOf(vm, false, this.#address, u32[sizeAt])}`;
       default:
         return `the handler of exits of kind ${this.vcpu.exit.kind}`;
     }

@@ -63,7 +63,7 @@ function drainBetweenExits(vm: VirtualMachine): void {
   try {
     if (vm.posted.waiting) vm.posted.drain();
   } catch (error) {
-    failRuns(vm, error, 'a posted write');
+    failRuns(vm, error, vm.posted.last);
   }
 }
 

@@ -121,9 +121,10 @@ describeEachBackend(
       ['that reject, on a thread', true, reject],
     ])('%s end the run', async (_, threaded, write) => {
       const { vm, vcpu } = backend.guest('real', 'mov al, 7; out 0x40, al; 1: jmp 1b');
-      vm.ports.add({ at: 0x40, length: 1, doorbells: [{ offset: 0, width: 1, value: 7 }] }, { read: () => 0, write });
+      vm.ports.add({ at: 0x40, length: 1, name: 'queue', doorbells: [{ offset: 0, width: 1, value: 7 }] }, { read: () => 0, write });
       const failed = await vcpu.run({ threaded }).catch((error: unknown) => error);
-      expect(failed).toMatchObject({ code: 'ERR_HAX_DEVICE_FAILED', message: expect.stringMatching(/failed.*: broken$/) });
+      const message = expect.stringMatching(/^(OUT to|a doorbell at) port 0x40 \(queue\) failed.*: broken$/);
+      expect(failed).toMatchObject({ code: 'ERR_HAX_DEVICE_FAILED', message });
     });
 
     it("whose promise comes too late are nobody's: a VM that is closed has no run that could end", async () => {

@@ -84,7 +84,7 @@ describeEachBackend('posted writes', (backend) => {
     const run = async (write: () => void | Promise<void>): Promise<unknown> => {
       const { vm, vcpu } = out(0x40, 1, 5);
       vm.ports.add(
-        { at: 0x40, length: 1, posted: true },
+        { at: 0x40, length: 1, posted: true, name: 'printer' },
         sink((_value, number) => (number === 3 ? write.call(vcpu) : undefined)),
       );
       return vcpu.run().catch((error: unknown) => error);
@@ -93,7 +93,10 @@ describeEachBackend('posted writes', (backend) => {
     const failed = await run(() => {
       throw new Error('broken');
     });
-    expect(failed).toMatchObject({ code: 'ERR_HAX_DEVICE_FAILED', message: expect.stringMatching(/^a posted write failed at .*broken$/) });
+    expect(failed).toMatchObject({
+      code: 'ERR_HAX_DEVICE_FAILED',
+      message: expect.stringMatching(/^a posted write to port 0x40 \(printer\) failed at .*broken$/),
+    });
     expect(await run(async () => undefined)).toMatchObject({ message: expect.stringContaining('port 0x40 gave a promise') });
     const unhandled: unknown[] = [];
     const onUnhandled = (reason: unknown): void => void unhandled.push(reason);
@@ -237,7 +240,8 @@ describeEachBackend(
       });
       vm.ports.add({ at: 0x40, length: 1, posted: true }, broken);
       const failed = await vcpu.run({ threaded }).catch((error: unknown) => error);
-      expect(failed).toMatchObject({ code: 'ERR_HAX_DEVICE_FAILED', message: expect.stringMatching(/failed.*: broken$/) });
+      const message = expect.stringMatching(/^a posted write to port 0x40 failed.*: broken$/);
+      expect(failed).toMatchObject({ code: 'ERR_HAX_DEVICE_FAILED', message });
     });
   },
   { needs: 'guests' },

@@ -202,6 +202,21 @@ describe('a handler that fails', () => {
     expect(made.vcpu.running).toBe(false);
   });
 
+  it('is named where it has a name, with those that share the access', async () => {
+    const failure = async (step: Step): Promise<unknown> => {
+      const made = bench();
+      made.ports.add({ at: 0x40, length: 1, name: 'first' }, { ...failing, read: () => 0 });
+      made.ports.add({ at: 0x41, length: 1, name: 'second' }, failing);
+      made.mmio.add({ at: 0xd0000000, length: 4, name: 'screen' }, failing);
+      return run(made, step).catch((error: unknown) => (error as Error).message);
+    };
+    expect(await failure(exit(ExitKind.Io, { port: 0x40, size: 2 }))).toMatch(/^IN from port 0x40 \(first, second\) failed .*: broken$/);
+    expect(await failure(exit(ExitKind.Io, { port: 0x41, count: 2 }))).toMatch(/^string I\/O at port 0x41 \(second\) failed .*: broken$/);
+    expect(await failure(exit(ExitKind.Mmio, { address: 0xd0000000, size: 4 }))).toMatch(
+      /^read from address 0xd0000000 \(screen\) failed .*: broken$/,
+    );
+  });
+
   it('by throwing something that is no Error', async () => {
     const made = bench();
     const write = (): void => {
