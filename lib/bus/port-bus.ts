@@ -59,8 +59,8 @@ export class PortBus {
   readonly #answered = new Set<number>();
 
   /**
-   * Gives `length` ports from `at` on to a handler. Throws ERR_HAX_OVERLAP when one of them has an owner already,
-   * ERR_HAX_INVALID_ARGUMENT when the range is empty or goes beyond port 0xffff, ERR_HAX_CLOSED once the VM is closed. Legal while the guest
+   * Gives `length` ports from `at` on to a handler. Throws ERR_HAX_OVERLAP when one of them has an owner already, or is one that the kernel's
+   * interrupt controllers or timer serve (`irqchip` and `pit` of createVm()), ERR_HAX_INVALID_ARGUMENT when the range is empty or goes beyond port 0xffff, ERR_HAX_CLOSED once the VM is closed. Legal while the guest
    * runs, as is remove().
    * The handler's methods are looked up now, once.
    */
