@@ -49,9 +49,9 @@ export interface MsrExit {
   readonly direction: IoDirection;
   /** Why it is given to user space: KVM_MSR_EXIT_REASON_INVAL 1, _UNKNOWN 2 or _FILTER 4. */
   readonly reason: number;
-  /** What WRMSR writes; the reply to RDMSR. */
+  /** What WRMSR writes; the reply to RDMSR, which counts once `fault` is false. */
   value: bigint;
-  /** True unless the exit was answered. */
+  /** Whether the guest gets #GP: true until who answers sets it to false, for RDMSR and WRMSR alike. */
   fault: boolean;
 }
 

@@ -236,9 +236,9 @@ export class Vcpu {
 
   /**
    * Serves the exits of one kind during run(): MSRs and hypercalls that the kernel leaves to user space, breakpoints, a full dirty ring.
-   * Called on the thread that runs the vCPU, before the guest goes on. Unserved, an `msr` gives the guest #GP, a `hypercall`, `hyperv` or
-   * `xen` the error for an unknown one; `ioapic-eoi`, `set-tpr`, `tpr-access`, `nmi`, `bus-lock` and `notify` (while the guest's context is
-   * valid) go on; the rest end the run as `unhandled-exit`. Throws ERR_HAX_OVERLAP when the kind has a handler already.
+   * Called on the thread that runs the vCPU, before the guest goes on. Unserved, or with its `fault` left true, an `msr` gives the guest #GP; a
+   * `hypercall`, `hyperv` or `xen` the error for an unknown one; `ioapic-eoi`, `set-tpr`, `tpr-access`, `nmi`, `bus-lock` and `notify` (while
+   * the guest's context is valid) go on; the rest end the run as `unhandled-exit`. Throws ERR_HAX_OVERLAP when the kind has a handler already.
    */
   onExit<K extends ServedKind>(kind: K, handler: ExitHandler<K>): Removable {
     return this.exitHandlers.add(kind, handler);

@@ -353,7 +353,8 @@ function setupUrl(setup: string | URL): string {
 }
 
 /**
- * {@link launch} with the machine and its devices in a worker of their own. Rejects as launch() does; the worker has ended then.
+ * {@link launch} with the machine and its devices in a worker of their own. Rejects as launch() does, and with what loading or calling `setup`
+ * throws; the worker has ended then.
  * With `sharedMemory: true` this thread has the guest's RAM too, as `machine.sharedMemory`.
  */
 export async function launchInWorker(options: WorkerMachineOptions): Promise<WorkerMachine> {
