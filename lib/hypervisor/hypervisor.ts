@@ -7,7 +7,6 @@ import { requireFeature, type Capabilities } from './capabilities';
 import { unpackCpuid, type CpuidEntry } from './cpuid';
 import { loadHaxmSystem } from './haxm/load';
 import type { HaxmSystem } from './haxm/system';
-import { claimKernelPorts } from './kernel-ports';
 import { loadKvmSystem } from './kvm/load';
 import type { KvmSystem } from './kvm/system';
 import { VirtualMachine } from './vm';
@@ -25,8 +24,7 @@ export interface OpenOptions {
 export interface CreateVmOptions {
   /**
    * Who has the interrupt controllers: `kernel` (PIC, IOAPIC and local APICs; the default where the capability `kernelIrqchip` is
-   * there) or `user` (none in the kernel; two 8259As in TypeScript, which interrupt the vCPU with the lowest number). Either way ports 0x20, 0x21,
-   * 0xa0, 0xa1, 0x4d0 and 0x4d1 are theirs.
+   * there) or `user` (none in the kernel; two 8259As in TypeScript, which interrupt the vCPU with the lowest number).
    */
   irqchip?: 'kernel' | 'user' | undefined;
   /** The kernel's 8254 timer, ports 0x40 to 0x43 and 0x61, with `irqchip: 'kernel'` only; on by default. */
@@ -136,7 +134,6 @@ export class Hypervisor {
     if (pit) requireFeature(this.capabilities, 'pit');
     const type = checkInteger(options.type ?? 0, 'type of a VM', 0, 0xffffffff);
     const vm = new VirtualMachine(this, this.#native.createVm(irqchip === 'kernel', pit, type), irqchip === 'kernel');
-    if (irqchip === 'kernel') claimKernelPorts(vm.ports, pit);
     this.#vms.add(vm);
     return vm;
   }

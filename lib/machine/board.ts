@@ -75,6 +75,7 @@ export class Board {
         offset += size;
       }
       if (this.vm.userIrqchip) loadUserIrqchip().addUserTimers(this.vm, this.vm.userIrqchip, options.clock);
+      else this.#claimKernelPorts();
       this.#addClock(options);
       this.#uart = this.#addUart(options);
       this.#debugConsole = this.#addDebugDevices(options);
@@ -122,6 +123,15 @@ export class Board {
   close(): void {
     this.#clock.close();
     this.vm.close();
+  }
+
+  /** What the kernel's controllers and timer serve never comes here: nothing else may be there and wait for it in vain. */
+  #claimKernelPorts(): void {
+    const { pic, elcr, pit, speaker } = ports;
+    const ranges = [{ at: pic.master, length: pic.length }, { at: pic.slave, length: pic.length }, elcr, pit, speaker];
+    for (const { at, length } of ranges) {
+      this.vm.ports.add({ at, length, name: "the kernel's controllers" }, { read: () => 0xff, write: () => undefined });
+    }
   }
 
   #addUart({ console, clock }: BoardOptions): Uart16550 {

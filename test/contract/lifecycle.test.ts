@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
-import { Hypervisor, type FeatureName, type HaxErrorCode, type VirtualMachine } from 'node-hax';
+import { Hypervisor, type FeatureName, type HaxErrorCode } from 'node-hax';
 import { codeOf } from '../support/codes';
 import { loadProgram } from '../support/guests';
 import { describeEachBackend } from '../support/hosts';
@@ -178,20 +178,6 @@ describeEachBackend('life cycle', (backend, host) => {
     expect(vms.map((vm) => vm.vcpus[0].getState().rbx)).toEqual([1n, 2n, 3n]);
     vms[1].close();
     expect(vms[2].vcpus[0].getState().rbx).toBe(3n);
-  });
-
-  it('keeps handlers away from the ports that the kernel serves itself', () => {
-    if (!host.can.kernelIrqchip) return;
-    const handler = { read: () => 0, write: () => undefined };
-    const free = (vm: VirtualMachine): number[] =>
-      [0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x40, 0x43, 0x61].filter((at) => !codeOf(() => vm.ports.add({ at, length: 1 }, handler)));
-    const hypervisor = backend.open();
-    const vm = hypervisor.createVm({ irqchip: 'kernel' });
-    expect(free(vm)).toEqual([]);
-    expect(() => vm.ports.add({ at: 0x60, length: 5, name: 'keyboard' }, handler)).toThrow(
-      "ports 0x60-0x64 for keyboard would overlap 0x61-0x61 of the kernel's timer",
-    );
-    expect(free(hypervisor.createVm({ irqchip: 'kernel', pit: false }))).toEqual([0x40, 0x43, 0x61]);
   });
 
   it('makes VMs with the interrupt controller asked for, or says why not', () => {

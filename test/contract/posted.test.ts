@@ -185,12 +185,12 @@ describeEachBackend(
     });
 
     itNeeds(host, 'kernelIrqchip', 'are seen before the end of a guest that nothing can wake', async () => {
-      const { vm, vcpu } = backend.guest('real', `1: cmp byte ptr [${at.data}], 0; je 1b; out 0x48, al; cli; hlt`, { irqchip: 'kernel' });
+      const { vm, vcpu } = backend.guest('real', `1: cmp byte ptr [${at.data}], 0; je 1b; out 0x40, al; cli; hlt`, { irqchip: 'kernel' });
       const recorder = new Recorder();
-      vm.ports.add({ at: 0x48, length: 1 }, recorder);
+      vm.ports.add({ at: 0x40, length: 1 }, recorder);
       const run = vcpu.run({ threaded: true });
       await delay(395); // 5 ms before the second look at halted ones
-      vm.ports.post({ at: 0x48, length: 1 });
+      vm.ports.post({ at: 0x40, length: 1 });
       vm.memory.writeU8(at.data, 1);
       for (const end = Date.now() + 30; Date.now() < end;);
       expect(await run).toEqual({ reason: 'halted' });
