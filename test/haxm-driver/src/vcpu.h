@@ -94,6 +94,8 @@ class Vcpu {
 
   // port_io.cc
   Next DeliverIo();
+  uint32_t MoveOn(const Insn& insn, int index, kvm_regs* regs) const;
+  void ShowString(uint64_t first, uint32_t count);
   Next DeliverOutString(const Insn& insn, bool unfinished);
   Next DeliverInString(const Insn& insn);
   bool FindOutString(Insn* insn, bool* unfinished);
