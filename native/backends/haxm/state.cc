@@ -18,6 +18,9 @@ constexpr uint32_t kFsBase = 0xc0000100;
 constexpr uint32_t kGsBase = 0xc0000101;
 constexpr uint64_t kAlwaysFlag = 2;  // of RFLAGS, Intel SDM vol. 1, 3.4.3
 constexpr uint64_t kTrapFlag = 0x100;
+constexpr uint32_t kCodeOrData = 0x10;  // of access rights, Intel SDM vol. 3, 24.4.1
+constexpr uint32_t kAccessed = 1;
+constexpr uint32_t kUnusable = 0x10000;
 constexpr size_t kFlags = 17;  // in StateBlock::general
 // Where MXCSR is in an FXSAVE image, and what it has (Intel SDM vol. 1, 10.2.3).
 constexpr size_t kMxcsrOffset = 24;
@@ -224,6 +227,10 @@ Status HaxmVcpu::SetState(uint32_t mask) {
 void HaxmVcpu::SystemToHaxm(VcpuState* to) const {
   const StateBlock& state = shared_->state;
   for (size_t i = 0; i < kSegments; i++) to->*kSegment[i] = ToHaxm(state.segments[i]);
+  // As the processor does when it loads one, and KVM: VMX enters with none that has not been accessed. The driver sees to CS.
+  for (SegmentDesc* segment : {&to->ss, &to->ds, &to->es, &to->fs, &to->gs}) {
+    if (segment->ar & kCodeOrData && !(segment->ar & kUnusable)) segment->ar |= kAccessed;
+  }
   to->gdt.base = state.gdt.base;
   to->gdt.limit = state.gdt.limit;
   to->idt.base = state.idt.base;

@@ -249,6 +249,21 @@ bool Vcpu::Loadable() const {
   return shown_[kGdt].limit <= 0xffff && shown_[kIdt].limit <= 0xffff && sregs().cr3 >> 52 == 0;
 }
 
+// What VMX checks of a segment's access rights and limit (26.3.1.2); the driver puts right what it puts right only of CS and TR.
+bool Vcpu::WellFormed(int index) const {
+  const uint32_t ar = shown_[index].ar;
+  const uint32_t limit = shown_[index].limit;
+  if (ar == 0 || ar & kArUnusable) return true;
+  const uint32_t type = ar & 0xf;
+  const bool system = index == kLdt || index == kTr;
+  if (ar & 0xf00 || !(ar & 0x80) || (ar & 0x10) == (system ? 0x10u : 0)) return false;
+  if ((limit & 0xfff) != 0xfff && ar & 0x8000) return false;
+  if (limit >> 20 != 0 && !(ar & 0x8000)) return false;
+  if (index == kSs) return type == 3 || type == 7;
+  if (index == kLdt) return type == 2;
+  return system || index == kCs || ((type & 1) && (!(type & 8) || type & 2));
+}
+
 // What VMX checks at an entry, as far as KVM would let it pass.
 bool Vcpu::Enterable() const {
   const uint32_t cs = shown_[kCs].ar;
@@ -256,6 +271,9 @@ bool Vcpu::Enterable() const {
   const bool code = type == 3 || type == 0xa || ((type & 9) == 9);
   if (sregs_dirty_) {
     if (!Loadable()) return false;
+    for (int i = kCs; i <= kTr; i++) {
+      if (!WellFormed(i)) return false;
+    }
     if (cs == 0 || cs & kArUnusable || !(cs & 0x10) || !(cs & 0x80) || !code) return false;
     if (shown_[kTr].ar == 0 || shown_[kTr].ar & kArUnusable) return false;
     if (sregs().cr0 & kCr0Pg && !(sregs().cr0 & kCr0Pe)) return false;

@@ -124,6 +124,7 @@ class Vcpu {
   bool TakeSystem(VcpuState state);
   bool Loadable() const;
   bool Enterable() const;
+  bool WellFormed(int index) const;
   bool FlushSystem();
   uint64_t Efer() const;
 
