@@ -165,6 +165,18 @@ describeModel('the library', () => {
     ]);
   });
 
+  test.each([
+    ['OPEN', 'ENOENT', /modprobe haxm/],
+    ['OPEN', 'EACCES', /usermod -aG haxm/],
+    ['LATE_NODES', 'ENOENT:100000', /the host's \/dev, in which the driver makes its nodes/],
+    ['LATE_NODES', 'EACCES:100000', /the owner of the nodes that the driver makes/],
+    ['LATE_NODES', 'EACCES:100000:1', /the owner of the nodes that the driver makes/],
+  ])('has a remedy for HAXM, not for KVM: %s %s', (name, value, remedy) => {
+    const script = `const h = require(${JSON.stringify(root)});
+      try { h.Hypervisor.open({ backend: 'haxm' }).createVm().createVcpu(); } catch (e) { console.log(e.hint); }`;
+    expect(onModel(['-e', script], { [`HAXM_MODEL_${name}`]: value }).stdout).toMatch(remedy);
+  });
+
   test('says so when the node of a vCPU cannot be opened, and does not ask for it twice', () => {
     const body = `const vm = h.createVm({ irqchip: 'user' }); vm.createVcpu();
       return [1, 1, 0].map((id) => { try { return vm.createVcpu({ id }).id; } catch (e) { return [e.code, e.message]; } });`;
