@@ -152,6 +152,7 @@ class HaxmVcpu final : public Vcpu {
   Status Takes(const MsrState* list, uint32_t count, bool* all);
   Status ClearUpperRax();
   Status HaltAgain();
+  Status EndShadow();
   bool TrapIsDrivers() const { return steps_ || steps_end_at_ == shared_->exit.entries; }
 
   // strings.cc

@@ -18,6 +18,7 @@ constexpr uint32_t kFsBase = 0xc0000100;
 constexpr uint32_t kGsBase = 0xc0000101;
 constexpr uint64_t kAlwaysFlag = 2;  // of RFLAGS, Intel SDM vol. 1, 3.4.3
 constexpr uint64_t kTrapFlag = 0x100;
+constexpr uint64_t kInterruptFlag = 0x200;
 constexpr uint32_t kCodeOrData = 0x10;  // of access rights, Intel SDM vol. 3, 24.4.1
 constexpr uint32_t kAccessed = 1;
 constexpr uint32_t kUnusable = 0x10000;
@@ -205,10 +206,12 @@ Status HaxmVcpu::SetState(uint32_t mask) {
     Status status = GetRegisters(&to);
     if (!status.ok()) return status;
     const uint64_t rip = to.rip;
+    const bool took_interrupts = to.rflags & kInterruptFlag;
     if (mask & kStateGeneral) GeneralToHaxm(state, &to);
     if (mask & kStateGeneral && steps_) to.rflags |= kTrapFlag;
     if (mask & kStateSystem) SystemToHaxm(&to);
     status = CheckGuest(to, vm_->hypervisor().address_end());
+    if (status.ok() && halted_ && took_interrupts && !(to.rflags & kInterruptFlag)) status = EndShadow();
     if (status.ok() && (mask & kStateSystem)) status = PrepareSystem();
     if (status.ok()) status = SetRegisters(to);
     if (status.ok() && (mask & kStateSystem)) status = KeepEfer(to);

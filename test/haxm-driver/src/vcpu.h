@@ -77,6 +77,7 @@ class Vcpu {
   bool Pause();
   void Flush();
   long Enter(bool immediate);
+  bool WindowIsOpen();
   void Inject();
   void TakeShadow();
   int HighestPending() const;
