@@ -89,6 +89,16 @@ describeHaxm('a state in which no processor is entered', (backend) => {
     expect(vcpu.enter().kind).toBe('hlt');
   });
 
+  it('is that of PAE paging, which the driver would enter without page-directory pointers', () => {
+    const { vcpu } = backend.guest('real', 'hlt');
+    expect(() => vcpu.setState({ cr0: 0x80000011n, cr3: 0x9000n, cr4: 0x20n })).toThrow('page-directory pointers of PAE paging');
+    expect(vcpu.getState()).toMatchObject({ cr3: 0n, cr4: 0n });
+    expect(vcpu.enter().kind).toBe('hlt');
+    const registers = vcpu.haxm.getRegs();
+    vcpu.haxm.setRegs({ ...registers, cr0: 0x80000011n, cr3: 0x9000n, cr4: 0x20n });
+    expect(vcpu.enter().kind).toBe('shutdown');
+  });
+
   it('does not come of segments that have not been accessed', () => {
     const { vcpu } = backend.guest('flat32', 'push eax; pop ebx; mov [0x7000], ebx; hlt');
     const { ss, ds, es } = vcpu.getState();

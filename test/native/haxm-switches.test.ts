@@ -226,6 +226,7 @@ describeModel('the library', () => {
     const body = "h.createVm({ irqchip: 'user' });";
     const expected = { code: 'ERR_HAX_IOCTL', message: containing('no room for another VM (64 of all processes together') };
     expect(library(body, { HAXM_MODEL_MAX_VMS: '0' })).toEqual(expected);
+    expect(library(body, { HAXM_MODEL_FAIL: 'CREATE_VM:EIO' })).toEqual(expected); // as on Windows
   });
 
   const named: [string, string, string, string, string][] = [
@@ -255,6 +256,7 @@ describeModel('the library', () => {
     const body = "h.createVm({ irqchip: 'user' }).createVcpu();";
     const expected = { code: 'ERR_HAX_IOCTL', message: containing('no minor number left for its node') };
     expect(library(body, { HAXM_MODEL_FAIL: 'VCPU_CREATE:EINVAL' })).toEqual(expected);
+    expect(library(body, { HAXM_MODEL_FAIL: 'VCPU_CREATE:EIO' })).toEqual(expected); // as on Windows
   });
 
   test.each(kinds(['512', '520']))('says who may be in the way when the driver cannot load a vCPU: registers of %s bytes', (size) => {

@@ -142,7 +142,7 @@ class HaxmVcpu final : public Vcpu {
   Status WriteRegisters(const VcpuState& state);
   Status GetSystem(const VcpuState& from);
   void SystemToHaxm(VcpuState* to) const;
-  Status PrepareSystem();
+  Status PrepareSystem(const VcpuState& from, const VcpuState& to);
   Status KeepEfer(const VcpuState& set);
   Status MoveMsrs(bool set);
   Status SetMsrs();

@@ -86,6 +86,9 @@ bool IsLoadable(const MsrState& msr) {
   return !address || IsCanonical(msr.value);
 }
 
+// Paging with page-directory pointers, Intel SDM vol. 3, 4.4.1.
+bool IsPae(const VcpuState& state, uint64_t efer) { return state.cr0 & kCr0Pg && state.cr4 & kCr4Pae && !(efer & kEferLme); }
+
 }  // namespace
 
 Status HaxmVcpu::GetRegisters(VcpuState* state) {
@@ -205,18 +208,17 @@ Status HaxmVcpu::SetState(uint32_t mask) {
     VcpuState to;
     Status status = GetRegisters(&to);
     if (!status.ok()) return status;
-    const uint64_t rip = to.rip;
-    const bool took_interrupts = to.rflags & kInterruptFlag;
+    const VcpuState from = to;
     if (mask & kStateGeneral) GeneralToHaxm(state, &to);
     if (mask & kStateGeneral && steps_) to.rflags |= kTrapFlag;
     if (mask & kStateSystem) SystemToHaxm(&to);
     status = CheckGuest(to, vm_->hypervisor().address_end());
-    if (status.ok() && halted_ && took_interrupts && !(to.rflags & kInterruptFlag)) status = EndShadow();
-    if (status.ok() && (mask & kStateSystem)) status = PrepareSystem();
+    if (status.ok() && halted_ && from.rflags & kInterruptFlag && !(to.rflags & kInterruptFlag)) status = EndShadow();
+    if (status.ok() && (mask & kStateSystem)) status = PrepareSystem(from, to);
     if (status.ok()) status = SetRegisters(to);
     if (status.ok() && (mask & kStateSystem)) status = KeepEfer(to);
     if (!status.ok()) return status;
-    if (to.rip != rip) halted_ = halt_read_ = false;
+    if (to.rip != from.rip) halted_ = halt_read_ = false;
   }
   if (mask & kStateFpu) {
     FxLayout fpu;
@@ -246,7 +248,7 @@ void HaxmVcpu::SystemToHaxm(VcpuState* to) const {
 
 // EFER by its MSR, because the structure's member is ignored, and before the registers, because paging in 64-bit mode wants LME to be
 // there. The driver says nothing when it refuses an MSR: what it has made of them is read back, and put right again if it is wrong.
-Status HaxmVcpu::PrepareSystem() {
+Status HaxmVcpu::PrepareSystem(const VcpuState& from, const VcpuState& to) {
   const StateBlock& state = shared_->state;
   if (state.cr8 != 0) return Status::Error(Code::kUnsupported, "setState", "cr8 must be 0: HAXM has no task priority");
   MsrData before = {};
@@ -255,6 +257,11 @@ Status HaxmVcpu::PrepareSystem() {
   before.entries[1].entry = kApicBase;
   Status status = Msrs(&before, false);
   if (!status.ok()) return status;
+  if (IsPae(to, state.efer) && !(IsPae(from, before.entries[0].value) && from.cr3 == to.cr3)) {
+    return Status::Error(Code::kUnsupported, kSetRegs.name,
+                         "HAXM has the page-directory pointers of PAE paging loaded only when the guest writes cr0 or cr4: let the guest "
+                         "switch it on, or use 64-bit paging");
+  }
   const uint64_t wanted[2] = {state.efer, state.apic_base};
   MsrData data = before;
   for (int i = 0; i < 2; i++) data.entries[i].value = wanted[i];

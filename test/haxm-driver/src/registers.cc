@@ -235,6 +235,8 @@ bool Vcpu::TakeSystem(VcpuState state) {
   sregs().cr3 = state.cr3;
   sregs().cr4 = state.cr4;
   if (state.cr0 & kCr0Pg && !(state.cr4 & kCr4Pae)) sregs().efer = 0;
+  const bool moved = (state.cr0 ^ before.cr0) & kCr0Pg || (state.cr4 ^ before.cr4) & kCr4Pae || state.cr3 != before.cr3;
+  pointers_missing_ = state.cr0 & kCr0Pg && state.cr4 & kCr4Pae && (pointers_missing_ || moved);
   return true;
 }
 
@@ -278,6 +280,8 @@ bool Vcpu::Enterable() const {
     if (shown_[kTr].ar == 0 || shown_[kTr].ar & kArUnusable) return false;
     if (sregs().cr0 & kCr0Pg && !(sregs().cr0 & kCr0Pe)) return false;
     if (Efer() & kEferLma && (cs & 0x6000) == 0x6000) return false;
+    // Those of PAE paging are 0, or of other tables, until the guest writes CR0 or CR4: the first instruction is a triple fault.
+    if (pointers_missing_ && !(Efer() & kEferLma)) return false;
   }
   if (!regs_dirty_) return true;
   if (!(regs().rflags & kAlwaysFlag) || regs().rflags & kReservedFlags) return false;

@@ -186,6 +186,7 @@ class Vcpu {
   Segment shown_[kSegments] = {};      // as the client set them
   kvm_segment flushed_[kTr + 1] = {};  // and as KVM gave them back
   Segment cached_[kSegments] = {};     // as the driver last read or wrote them
+  bool pointers_missing_ = false;      // SET_REGS has switched paging on, or moved its tables: PAE has no page-directory pointers
   bool segments_stale_ = false;        // and the guest has run since
   bool fs_base_waits_ = false;         // SET_MSRS has set it: FS is not read before the next entry
   uint64_t apic_base_ = 0;
