@@ -171,18 +171,33 @@ export interface Addon {
   checkRun(): void;
 }
 
-/** Where the table's hint is about KVM. */
+const onLinux = process.platform === 'linux';
+/** The table's hints are about KVM: these are for HAXM's device, */
 const haxmHints: Partial<Record<HaxErrorCode, string>> = {
-  ERR_HAX_NO_DEVICE: 'Load the driver: `modprobe haxm` (docs/backends/haxm.md tells where to get it).',
-  ERR_HAX_NO_PERMISSION: 'Join the group of the device, for example `usermod -aG haxm $USER`, and log in again.',
+  ERR_HAX_NO_DEVICE: onLinux
+    ? 'Load the driver: `modprobe haxm` (docs/backends/haxm.md tells where to get it).'
+    : 'Install and load the driver (docs/backends/haxm.md tells where to get it).',
+  ERR_HAX_NO_PERMISSION: onLinux
+    ? 'Join the group of the device, for example `usermod -aG haxm $USER`, and log in again.'
+    : 'Run as a user who may open the device.',
   ERR_HAX_UNSUPPORTED: 'Switch VT-x and NX on in the firmware, unload other hypervisors, and load the module haxm anew.',
   ERR_HAX_API_VERSION: 'Install HAXM 7.8.0 (docs/backends/haxm.md tells where to get it).',
 };
+/** and these for the nodes of VMs and vCPUs, which its driver makes and gives to whoever asked for them. */
+const haxmNodeHints: Partial<Record<HaxErrorCode, string>> = {
+  ERR_HAX_NO_DEVICE: "Give the process the host's /dev, in which the driver makes its nodes, and load the module haxm anew.",
+  ERR_HAX_NO_PERMISSION:
+    'Let nothing else, such as a rule of udev, set the owner of the nodes that the driver makes, and load the module haxm anew.',
+};
+
+function haxmHint(code: HaxErrorCode, message: string): string | undefined {
+  if (/^(\/dev\/|\\\\\.\\)HAX\b/.test(message)) return haxmHints[code];
+  return /^(\/dev\/|\\\\\.\\)hax_vm/.test(message) ? haxmNodeHints[code] : undefined;
+}
 
 function makeError(code: HaxErrorCode, message: string, operation: string, errno: number): HaxError {
   const backend = operation.startsWith('KVM_') ? 'kvm' : operation.startsWith('HAX_') ? 'haxm' : undefined;
-  const hint = message.startsWith('/dev/HAX') ? haxmHints[code] : undefined;
-  return new HaxError(code, message, { operation, backend, hint, ...(errno ? { errno } : {}) });
+  return new HaxError(code, message, { operation, backend, hint: haxmHint(code, message), ...(errno ? { errno } : {}) });
 }
 
 /** Versions of V8, as Node has them, whose fast calls are laid out as native/binding/fast_call.cc says: each is tested (docs/decisions/0006). */

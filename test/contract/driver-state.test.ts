@@ -64,6 +64,15 @@ describeHaxm('a state in which no processor is entered', (backend) => {
     ['es.base', { es: { base: 1n << 32n } }, 'es.base has no bits above 31'],
     ['gs.base', { gs: { base: canonical } }, 'gs.base must be a canonical address'],
     ['gdt.base', { gdt: { base: canonical } }, 'gdt.base must be a canonical address'],
+    ['a stack of code', { ss: { attributes: 0x9b } }, 'ss must be a present segment of data that can be written'],
+    ['a stack that cannot be written', { ss: { attributes: 0x91 } }, 'ss must be a present segment of data that can be written'],
+    ['ds not present', { ds: { attributes: 0x13 } }, 'ds must be a present segment of data, or of code that can be read'],
+    ['code that cannot be read', { fs: { attributes: 0x99 } }, 'fs must be a present segment of data, or of code that can be read'],
+    ['es of the system', { es: { attributes: 0x83 } }, 'es must be a present segment of data, or of code that can be read'],
+    ['ldt', { ldt: { attributes: 0x8b } }, 'ldt must be a present local descriptor table'],
+    ['reserved attributes', { gs: { attributes: 0x193 } }, 'gs.attributes has no bits from 8 to 11'],
+    ['a limit in pages', { ds: { limit: 0xffffffff } }, 'ds.limit does not go with the bit of granularity (0x8000) in ds.attributes'],
+    ['a limit in bytes', { cs: { limit: 0xfff00, attributes: 0x809b } }, 'cs.limit does not go with the bit of granularity'],
   ];
   it.each(refused)('is refused, and the vCPU lives: %s', (_, state, message) => {
     const { vcpu } = backend.guest('real', 'hlt');
@@ -78,6 +87,28 @@ describeHaxm('a state in which no processor is entered', (backend) => {
     vcpu.setState({ rflags: 0 });
     expect(vcpu.getState().rflags).toBe(2n);
     expect(vcpu.enter().kind).toBe('hlt');
+  });
+
+  it('is that of PAE paging, which the driver would enter without page-directory pointers', () => {
+    const { vcpu } = backend.guest('real', 'hlt');
+    expect(() => vcpu.setState({ cr0: 0x80000011n, cr3: 0x9000n, cr4: 0x20n })).toThrow('page-directory pointers of PAE paging');
+    expect(vcpu.getState()).toMatchObject({ cr3: 0n, cr4: 0n });
+    expect(vcpu.enter().kind).toBe('hlt');
+    const registers = vcpu.haxm.getRegs();
+    vcpu.haxm.setRegs({ ...registers, cr0: 0x80000011n, cr3: 0x9000n, cr4: 0x20n });
+    expect(vcpu.enter().kind).toBe('shutdown');
+  });
+
+  it('does not come of segments that have not been accessed', () => {
+    const { vcpu } = backend.guest('flat32', 'push eax; pop ebx; mov [0x7000], ebx; hlt');
+    const { ss, ds, es } = vcpu.getState();
+    vcpu.setState({
+      ss: { attributes: ss.attributes & ~1 },
+      ds: { attributes: ds.attributes & ~1 },
+      es: { attributes: es.attributes & ~3 },
+    });
+    expect(vcpu.enter().kind).toBe('hlt');
+    expect([vcpu.getState().ss.attributes, vcpu.getState().ds.attributes]).toEqual([ss.attributes, ds.attributes]);
   });
 
   it('may be that of a segment that cannot be used', () => {

@@ -285,9 +285,20 @@ describeHaxm('what the driver leaves to its client', (backend) => {
     expect(vcpu.enter().kind).toBe('hlt');
     const { rip } = vcpu.getState();
     vcpu.setState({ rip: rip + 2n, rflags: 2n });
-    expect(vcpu.getState().rip).toBe(rip + 2n);
+    expect(vcpu.getState()).toMatchObject({ rip: rip + 2n, rflags: 2n });
     vcpu.inject(0x30);
     expect(vcpu.enter()).toMatchObject({ kind: 'io', port: 0xe9 });
+    expect(vcpu.enter().kind).toBe('hlt');
+  });
+
+  it.each(['sti; hlt', 'sti; nop; hlt'])('takes interrupts away from a guest behind %s, which stays there', (sleep) => {
+    const { vcpu } = backend.guest('real', `mov bx, 7; ${sleep}; inc bx; out 0xe9, al; hlt`);
+    expect(vcpu.enter().kind).toBe('hlt');
+    const { rip, rbx } = vcpu.getState();
+    vcpu.setState({ rflags: 2n });
+    expect(vcpu.getState()).toMatchObject({ rip, rbx, rflags: 2n });
+    expect(vcpu.enter()).toMatchObject({ kind: 'io', port: 0xe9 });
+    expect(vcpu.getState().rbx).toBe(rbx + 1n);
   });
 
   it('tells a shutdown once, with registers', () => {

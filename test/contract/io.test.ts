@@ -1,3 +1,4 @@
+import type { IoHandler } from 'node-hax';
 import { Recorder, at } from '../support/guests';
 import { codeOf } from '../support/codes';
 import { describeEachBackend, itNeeds, type Backend, type Made } from '../support/hosts';
@@ -5,6 +6,17 @@ import { describeEachBackend, itNeeds, type Backend, type Made } from '../suppor
 /** Runs the guest until it halts. */
 async function untilHalted({ vcpu }: Made): Promise<void> {
   expect(await vcpu.run()).toEqual({ reason: 'halted' });
+}
+
+/** A device that fails when it is asked more often: a string without end would fill the memory. */
+function atMost(times: number, device: IoHandler): IoHandler {
+  const count = (): void => {
+    if (times-- === 0) throw new Error('too many accesses');
+  };
+  return {
+    read: (...access) => (count(), device.read(...access)),
+    write: (...access) => (count(), device.write(...access)),
+  };
 }
 
 describeEachBackend(
@@ -99,6 +111,46 @@ describeEachBackend(
       expect(device.reads).toEqual(values.map(() => ({ offset: 0, width: size })));
       expect([made.vm.memory.readU16(0x6000), made.vm.memory.readU16(0x6002)]).toEqual([at.data + count * size, 0]);
       expect(made.vm.memory.readU16(0x6004)).toBe(0x7800 - size);
+    });
+
+    it.each(['cld', 'std'])('moves strings of 16-bit code by CX, SI and DI alone: %s', async (direction) => {
+      const down = direction === 'std';
+      const made = backend.guest(
+        'real',
+        `${direction}; mov dx, 0x10; mov cx, 100; mov si, ${down ? 0x4063 : 0x4000}; rep outsb
+         mov cx, 37; mov di, ${down ? 0x5048 : 0x5000}; rep insw; hlt`,
+      );
+      made.vcpu.setState({ rcx: 0x12340000, rsi: 0x56780000, rdi: 0x9abc0000 });
+      const bytes = Array.from({ length: 100 }, (_, i) => i + 1);
+      made.vm.memory.write(0x4000, Uint8Array.from(bytes));
+      const words = Array.from({ length: 37 }, (_, i) => 0x101 * (i + 1));
+      const device = new Recorder(words.values());
+      made.vm.ports.add({ at: 0x10, length: 2 }, atMost(137, device));
+      await untilHalted(made);
+      expect(device.values).toEqual(down ? bytes.reverse() : bytes);
+      expect(device.reads).toHaveLength(37);
+      const read = Array.from({ length: 39 }, (_, i) => made.vm.memory.readU16(0x4ffe + 2 * i));
+      expect(read).toEqual([0, ...(down ? words.reverse() : words), 0]);
+      const { rcx, rsi, rdi } = made.vcpu.getState();
+      expect([rcx, rsi, rdi]).toEqual([0x12340000n, down ? 0x56783fffn : 0x56784064n, down ? 0x9abc4ffen : 0x9abc504an]);
+    });
+
+    it('goes on at the beginning of the segment where a string of 16-bit code reaches its end', async () => {
+      const made = backend.guest(
+        'real',
+        `cld; mov dx, 0x10; mov si, 0xffa0; mov cx, 200; rep outsb; mov di, 0xffe0; mov cx, 16; rep insw; hlt`,
+        { ram: 0x20000 },
+      );
+      const bytes = Array.from({ length: 96 }, (_, i) => i + 1);
+      made.vm.memory.write(0xffa0, Uint8Array.from(bytes));
+      made.vm.memory.write(0, new Uint8Array(104).fill(0xaa));
+      made.vm.memory.write(0x10000, new Uint8Array(104).fill(0x55));
+      const device = new Recorder(Array.from({ length: 16 }, () => 0x7777).values());
+      made.vm.ports.add({ at: 0x10, length: 2 }, atMost(216, device));
+      await untilHalted(made);
+      expect(device.values).toEqual([...bytes, ...Array.from({ length: 104 }, () => 0xaa)]);
+      const { rcx, rsi, rdi } = made.vcpu.getState();
+      expect([rcx, rsi, rdi]).toEqual([0n, 104n, 0n]);
     });
 
     it('reads strings longer than a page of replies', async () => {

@@ -165,6 +165,18 @@ describeModel('the library', () => {
     ]);
   });
 
+  test.each([
+    ['OPEN', 'ENOENT', /modprobe haxm/],
+    ['OPEN', 'EACCES', /usermod -aG haxm/],
+    ['LATE_NODES', 'ENOENT:100000', /the host's \/dev, in which the driver makes its nodes/],
+    ['LATE_NODES', 'EACCES:100000', /the owner of the nodes that the driver makes/],
+    ['LATE_NODES', 'EACCES:100000:1', /the owner of the nodes that the driver makes/],
+  ])('has a remedy for HAXM, not for KVM: %s %s', (name, value, remedy) => {
+    const script = `const h = require(${JSON.stringify(root)});
+      try { h.Hypervisor.open({ backend: 'haxm' }).createVm().createVcpu(); } catch (e) { console.log(e.hint); }`;
+    expect(onModel(['-e', script], { [`HAXM_MODEL_${name}`]: value }).stdout).toMatch(remedy);
+  });
+
   test('says so when the node of a vCPU cannot be opened, and does not ask for it twice', () => {
     const body = `const vm = h.createVm({ irqchip: 'user' }); vm.createVcpu();
       return [1, 1, 0].map((id) => { try { return vm.createVcpu({ id }).id; } catch (e) { return [e.code, e.message]; } });`;
@@ -214,6 +226,7 @@ describeModel('the library', () => {
     const body = "h.createVm({ irqchip: 'user' });";
     const expected = { code: 'ERR_HAX_IOCTL', message: containing('no room for another VM (64 of all processes together') };
     expect(library(body, { HAXM_MODEL_MAX_VMS: '0' })).toEqual(expected);
+    expect(library(body, { HAXM_MODEL_FAIL: 'CREATE_VM:EIO' })).toEqual(expected); // as on Windows
   });
 
   const named: [string, string, string, string, string][] = [
@@ -243,6 +256,7 @@ describeModel('the library', () => {
     const body = "h.createVm({ irqchip: 'user' }).createVcpu();";
     const expected = { code: 'ERR_HAX_IOCTL', message: containing('no minor number left for its node') };
     expect(library(body, { HAXM_MODEL_FAIL: 'VCPU_CREATE:EINVAL' })).toEqual(expected);
+    expect(library(body, { HAXM_MODEL_FAIL: 'VCPU_CREATE:EIO' })).toEqual(expected); // as on Windows
   });
 
   test.each(kinds(['512', '520']))('says who may be in the way when the driver cannot load a vCPU: registers of %s bytes', (size) => {

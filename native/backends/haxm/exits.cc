@@ -48,9 +48,17 @@ bool HaxmVcpu::FillIo() {
     SetKind(&page, ExitKind::kUnknown);
     return true;
   }
-  const uint32_t count = std::min<uint32_t>(io.count, kIoBufferSize / size);
-  if (count == 0) return false;  // a string instruction with nothing left to do
-  if (count == 1 && io.flags & kIoString) RestoreCount();
+  uint32_t count = std::min<uint32_t>(io.count, kIoBufferSize / size);
+  const uint8_t* data = io_buffer_;
+  if (io.flags & kIoString && count != 0) {
+    const uint32_t own = SettleString(count);
+    if (io.df) data += (count - own) * size;
+    count = own;
+  }
+  if (count == 0) {  // a string instruction with nothing left to do
+    tunnel_->exit_status = kExitInterrupt;
+    return false;
+  }
   SetKind(&page, ExitKind::kIo);
   page.port = io.port;
   page.size = size;
@@ -59,9 +67,9 @@ bool HaxmVcpu::FillIo() {
   if (io.direction != kIoIn) {
     // The usual case is the hot path: four bytes, of which `size` count, are one move.
     if (count == 1) {
-      std::memcpy(page.data, io_buffer_, sizeof(uint32_t));
+      std::memcpy(page.data, data, sizeof(uint32_t));
     } else {
-      CopyElements(page.data, io_buffer_, size, count, io.df != 0);
+      CopyElements(page.data, data, size, count, io.df != 0);
     }
     return true;
   }

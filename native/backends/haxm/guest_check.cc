@@ -15,6 +15,8 @@ constexpr uint64_t kReservedFlags = ~uint64_t{0x3fffff} | 0x8028;
 constexpr uint32_t kType = 0xf;
 constexpr uint32_t kCodeOrData = 0x10;
 constexpr uint32_t kPresent = 0x80;
+constexpr uint32_t kReserved = 0xf00;
+constexpr uint32_t kGranularity = 0x8000;
 constexpr uint32_t kUnusable = 0x10000;
 
 Status Refuse(const std::string& detail) { return Status::Error(Code::kIoctl, kSetRegs.name, detail, EINVAL); }
@@ -27,6 +29,50 @@ bool IsCode(const SegmentDesc& segment) {
   const uint32_t type = segment.ar & kType;
   const bool good = type == 3 || type == 0xa || (type & 9) == 9;
   return good && IsUsable(segment) && segment.ar & kCodeOrData && segment.ar & kPresent;
+}
+
+enum class Kind { kCode, kStack, kData, kTss, kLdt };
+
+bool IsOf(Kind kind, const SegmentDesc& segment) {
+  const uint32_t type = segment.ar & kType;
+  const bool data = segment.ar & kCodeOrData && segment.ar & kPresent;
+  switch (kind) {
+    case Kind::kStack:
+      return data && (type == 3 || type == 7);
+    case Kind::kData:
+      return data && type & 1 && (!(type & 8) || type & 2);
+    case Kind::kLdt:
+      return !(segment.ar & kCodeOrData) && segment.ar & kPresent && type == 2;
+    default:
+      return true;
+  }
+}
+
+// Of a usable segment (26.3.1.2).
+Status CheckDescriptor(Kind kind, const std::string& name, const SegmentDesc& segment) {
+  if (!IsUsable(segment)) return Status::Ok();
+  if (segment.ar & kReserved) return Refuse(name + ".attributes has no bits from 8 to 11");
+  const bool granular = segment.ar & kGranularity;
+  if (granular ? (segment.limit & 0xfff) != 0xfff : segment.limit >> 20 != 0)
+    return Refuse(name + ".limit does not go with the bit of granularity (0x8000) in " + name + ".attributes");
+  if (IsOf(kind, segment)) return Status::Ok();
+  if (kind == Kind::kLdt) return Refuse(name + " must be a present local descriptor table");
+  return Refuse(name + " must be a present segment of data" +
+                (kind == Kind::kStack ? " that can be written" : ", or of code that can be read"));
+}
+
+Status CheckDescriptors(const VcpuState& state) {
+  const struct {
+    Kind kind;
+    const char* name;
+    const SegmentDesc& segment;
+  } all[] = {{Kind::kCode, "cs", state.cs}, {Kind::kStack, "ss", state.ss}, {Kind::kData, "ds", state.ds}, {Kind::kData, "es", state.es},
+             {Kind::kData, "fs", state.fs}, {Kind::kData, "gs", state.gs},  {Kind::kTss, "tr", state.tr},  {Kind::kLdt, "ldt", state.ldt}};
+  for (const auto& [kind, name, segment] : all) {
+    Status status = CheckDescriptor(kind, name, segment);
+    if (!status.ok()) return status;
+  }
+  return Status::Ok();
 }
 
 Status CheckBases(const VcpuState& state) {
@@ -57,7 +103,8 @@ Status CheckGuest(const VcpuState& state, uint64_t address_end) {
   if (!IsCode(state.cs)) return Refuse("cs must be a present segment of accessed code, or of data in real mode");
   if (!IsUsable(state.tr) || state.tr.ar & kCodeOrData || !(state.tr.ar & kPresent))
     return Refuse("tr must be a present task state segment");
-  return CheckBases(state);
+  Status status = CheckDescriptors(state);
+  return status.ok() ? CheckBases(state) : status;
 }
 
 }  // namespace hax::haxm

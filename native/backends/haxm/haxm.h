@@ -142,7 +142,7 @@ class HaxmVcpu final : public Vcpu {
   Status WriteRegisters(const VcpuState& state);
   Status GetSystem(const VcpuState& from);
   void SystemToHaxm(VcpuState* to) const;
-  Status PrepareSystem();
+  Status PrepareSystem(const VcpuState& from, const VcpuState& to);
   Status KeepEfer(const VcpuState& set);
   Status MoveMsrs(bool set);
   Status SetMsrs();
@@ -152,12 +152,18 @@ class HaxmVcpu final : public Vcpu {
   Status Takes(const MsrState* list, uint32_t count, bool* all);
   Status ClearUpperRax();
   Status HaltAgain();
+  Status EndShadow();
   bool TrapIsDrivers() const { return steps_ || steps_end_at_ == shared_->exit.entries; }
 
   // strings.cc
+  struct StringInstruction {
+    bool repeated;
+    uint32_t address_size;  // 16, or 0: nothing is to be done about it
+    uint32_t length;
+  };
   bool Translate(const VcpuState& state, uint64_t efer, uint64_t linear, uint64_t* gpa);
-  bool IsRepeated(const VcpuState& state);
-  void RestoreCount();
+  bool DecodeString(const VcpuState& state, bool over, StringInstruction* out);
+  uint32_t SettleString(uint32_t count);
 
   std::shared_ptr<HaxmVm> vm_;
   const std::shared_ptr<Node> node_;

@@ -142,13 +142,13 @@ Status HaxmHypervisor::CreateVm(const VmOptions& options, std::shared_ptr<Vm>* o
   if (!status.ok()) return status;
   uint32_t id = 0;
   status = node_.Call(kCreateVm, &id);
-  // It is the driver's answer to everything.
-  if (status.os_code == ENOMEM) {
+  // It is the driver's answer to everything, on Windows as EIO.
+  if (status.os_code == ENOMEM || status.os_code == EIO) {
     status = Status::Error(Code::kIoctl, kCreateVm.name,
                            std::string(kCreateVm.name) + " failed: the driver has no room for another VM (" + std::to_string(MaxVms()) +
                                " of all processes together, and those that were made and never opened), no minor number for its node, " +
                                "no memory, or no VT-x",
-                           ENOMEM);
+                           status.os_code);
   }
   if (!status.ok()) return status;
   // At once: a VM that was never opened outlives the process.

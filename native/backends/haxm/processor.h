@@ -9,6 +9,7 @@ namespace hax::haxm {
 inline constexpr uint32_t kEfer = 0xc0000080;
 // The driver makes LMA itself, of LME and paging.
 inline constexpr uint64_t kEferLma = 0x400;
+inline constexpr uint64_t kEferLme = 0x100;
 inline constexpr uint64_t kCr0Pe = 1;
 inline constexpr uint64_t kCr0Pg = 0x80000000;
 inline constexpr uint64_t kCr4Pse = 0x10;

@@ -18,6 +18,10 @@ constexpr uint32_t kFsBase = 0xc0000100;
 constexpr uint32_t kGsBase = 0xc0000101;
 constexpr uint64_t kAlwaysFlag = 2;  // of RFLAGS, Intel SDM vol. 1, 3.4.3
 constexpr uint64_t kTrapFlag = 0x100;
+constexpr uint64_t kInterruptFlag = 0x200;
+constexpr uint32_t kCodeOrData = 0x10;  // of access rights, Intel SDM vol. 3, 24.4.1
+constexpr uint32_t kAccessed = 1;
+constexpr uint32_t kUnusable = 0x10000;
 constexpr size_t kFlags = 17;  // in StateBlock::general
 // Where MXCSR is in an FXSAVE image, and what it has (Intel SDM vol. 1, 10.2.3).
 constexpr size_t kMxcsrOffset = 24;
@@ -81,6 +85,9 @@ bool IsLoadable(const MsrState& msr) {
                        (msr.index >= 0xc0000100 && msr.index <= 0xc0000102);
   return !address || IsCanonical(msr.value);
 }
+
+// Paging with page-directory pointers, Intel SDM vol. 3, 4.4.1.
+bool IsPae(const VcpuState& state, uint64_t efer) { return state.cr0 & kCr0Pg && state.cr4 & kCr4Pae && !(efer & kEferLme); }
 
 }  // namespace
 
@@ -201,16 +208,17 @@ Status HaxmVcpu::SetState(uint32_t mask) {
     VcpuState to;
     Status status = GetRegisters(&to);
     if (!status.ok()) return status;
-    const uint64_t rip = to.rip;
+    const VcpuState from = to;
     if (mask & kStateGeneral) GeneralToHaxm(state, &to);
     if (mask & kStateGeneral && steps_) to.rflags |= kTrapFlag;
     if (mask & kStateSystem) SystemToHaxm(&to);
     status = CheckGuest(to, vm_->hypervisor().address_end());
-    if (status.ok() && (mask & kStateSystem)) status = PrepareSystem();
+    if (status.ok() && halted_ && from.rflags & kInterruptFlag && !(to.rflags & kInterruptFlag)) status = EndShadow();
+    if (status.ok() && (mask & kStateSystem)) status = PrepareSystem(from, to);
     if (status.ok()) status = SetRegisters(to);
     if (status.ok() && (mask & kStateSystem)) status = KeepEfer(to);
     if (!status.ok()) return status;
-    if (to.rip != rip) halted_ = halt_read_ = false;
+    if (to.rip != from.rip) halted_ = halt_read_ = false;
   }
   if (mask & kStateFpu) {
     FxLayout fpu;
@@ -224,6 +232,10 @@ Status HaxmVcpu::SetState(uint32_t mask) {
 void HaxmVcpu::SystemToHaxm(VcpuState* to) const {
   const StateBlock& state = shared_->state;
   for (size_t i = 0; i < kSegments; i++) to->*kSegment[i] = ToHaxm(state.segments[i]);
+  // As the processor does when it loads one, and KVM: VMX enters with none that has not been accessed. The driver sees to CS.
+  for (SegmentDesc* segment : {&to->ss, &to->ds, &to->es, &to->fs, &to->gs}) {
+    if (segment->ar & kCodeOrData && !(segment->ar & kUnusable)) segment->ar |= kAccessed;
+  }
   to->gdt.base = state.gdt.base;
   to->gdt.limit = state.gdt.limit;
   to->idt.base = state.idt.base;
@@ -236,7 +248,7 @@ void HaxmVcpu::SystemToHaxm(VcpuState* to) const {
 
 // EFER by its MSR, because the structure's member is ignored, and before the registers, because paging in 64-bit mode wants LME to be
 // there. The driver says nothing when it refuses an MSR: what it has made of them is read back, and put right again if it is wrong.
-Status HaxmVcpu::PrepareSystem() {
+Status HaxmVcpu::PrepareSystem(const VcpuState& from, const VcpuState& to) {
   const StateBlock& state = shared_->state;
   if (state.cr8 != 0) return Status::Error(Code::kUnsupported, "setState", "cr8 must be 0: HAXM has no task priority");
   MsrData before = {};
@@ -245,6 +257,11 @@ Status HaxmVcpu::PrepareSystem() {
   before.entries[1].entry = kApicBase;
   Status status = Msrs(&before, false);
   if (!status.ok()) return status;
+  if (IsPae(to, state.efer) && !(IsPae(from, before.entries[0].value) && from.cr3 == to.cr3)) {
+    return Status::Error(Code::kUnsupported, kSetRegs.name,
+                         "HAXM has the page-directory pointers of PAE paging loaded only when the guest writes cr0 or cr4: let the guest "
+                         "switch it on, or use 64-bit paging");
+  }
   const uint64_t wanted[2] = {state.efer, state.apic_base};
   MsrData data = before;
   for (int i = 0; i < 2; i++) data.entries[i].value = wanted[i];

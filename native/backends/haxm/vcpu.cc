@@ -169,6 +169,26 @@ Status HaxmVcpu::HaltAgain() {
   return Status::Error(Code::kIoctl, kRun.name, "the host interrupts the guest before each instruction", EINTR);
 }
 
+// The shadow of an STI must be gone before IF is taken away: VMX enters with none without IF, and the vCPU would be dead. Behind one more
+// HLT, of which nobody has read registers, the driver has its end; the next entry, which an open window ends before the guest does
+// anything, writes that to the VMCS, so that no GET_REGS brings it back.
+Status HaxmVcpu::EndShadow() {
+  halt_read_ = halted_;
+  Status status = HaltAgain();
+  if (!status.ok() || exit_kept_) return status;
+  tunnel_->request_interrupt_window = 1;
+  for (int attempt = 0; attempt < kMaxAttempts; attempt++) {
+    const int error = RunOnce();
+    if (error != 0) return Status::Os(kRun.name, error);
+    if (tunnel_->exit_status != kExitInterrupt) {
+      exit_kept_ = true;
+      return Status::Ok();
+    }
+    if (tunnel_->ready_for_interrupt_injection) return Status::Ok();
+  }
+  return Status::Error(Code::kIoctl, kRun.name, "the host interrupts the guest before each instruction", EINTR);
+}
+
 Status HaxmVcpu::SetCpuid(const std::vector<hax::CpuidEntry>& entries) {
   if (!vm_->hypervisor().cpuid_is_safe()) {
     return Status::Error(Code::kUnsupported, kSetCpuid.name, "the driver's CPUID calls are not safe on this host");

@@ -169,8 +169,8 @@ Status HaxmVm::MakeNode(uint32_t id, std::shared_ptr<Node>* out) {
   if (!status.ok()) return status;
   uint32_t argument = id;
   status = node_.Call(kVcpuCreate, &argument);
-  // It is the driver's answer to everything.
-  if (status.os_code == EINVAL) {
+  // It is the driver's answer to everything, on Windows as EIO.
+  if (status.os_code == EINVAL || status.os_code == EIO) {
     status.detail = std::string(kVcpuCreate.name) + " failed: the driver has no memory for vCPU " + std::to_string(id) +
                     ", or the kernel no minor number left for its node: close VMs, of other processes too";
   }

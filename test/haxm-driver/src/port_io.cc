@@ -80,54 +80,46 @@ bool Vcpu::FindOutString(Insn* insn, bool* unfinished) {
   return *unfinished || found_string;
 }
 
-// KVM has sent some elements and moved the registers past them: adds as many as fill the buffer, or takes back what does not fit.
-Vcpu::Next Vcpu::DeliverOutString(const Insn& insn, bool unfinished) {
-  const auto& kvm_io = run_->io;
-  const auto* data = reinterpret_cast<uint8_t*>(run_) + kvm_io.data_offset;
-  const uint32_t size = kvm_io.size;
-  const uint32_t sent = kvm_io.count;
-  const uint32_t most = kIoBufferSize / size;
+// How many elements the driver moves at this exit, and how it leaves the registers: it takes all of RCX for the count whatever the size of
+// an address is, counts RCX down also without REP, and moves all of RSI or RDI on.
+uint32_t Vcpu::MoveOn(const Insn& insn, int index, kvm_regs* regs) const {
+  const uint32_t most = kIoBufferSize / tunnel_->io.size;
+  const uint64_t wanted = insn.rep ? regs->rcx : 1;
+  const uint32_t count = wanted < most ? static_cast<uint32_t>(wanted) : most;
+  const uint64_t bytes = uint64_t{count} * tunnel_->io.size;
+  const uint64_t address = GetRegister(*regs, index);
+  SetRegister(regs, index, regs->rflags & kFlagDirection ? address - bytes : address + bytes);
+  regs->rcx -= count;
+  if (count == wanted) regs->rip += insn.length;
+  regs->rflags &= ~kFlagResume;  // a KVM sets it between the elements
+  return count;
+}
+
+// `first`: linear address of the first element. The driver does not know that a segment may wrap.
+void Vcpu::ShowString(uint64_t first, uint32_t count) {
   const bool down = regs().rflags & kFlagDirection;
-  const int64_t step = down ? -static_cast<int64_t>(size) : size;
-  const GuestView guest = view();
-  const uint64_t first = regs().rsi - static_cast<uint64_t>(sent * step);
-  uint8_t elements[kIoBufferSize];
-  uint32_t count = sent < most ? sent : most;
-  memcpy(elements, data, count * size);
-  if (sent > most) {
-    const int64_t back = sent - most;
-    Advance(&regs(), kRegisterSi, -back * step, insn.address);
-    if (insn.rep) Advance(&regs(), kRegisterCx, back, insn.address);
-    if (!unfinished) regs().rip -= insn.length;
-    regs_dirty_ = true;
-  } else if (unfinished) {
-    while (count < most && Masked(regs().rcx, insn.address) != 0) {
-      const uint64_t linear = guest.Linear(insn.segment, Masked(regs().rsi, insn.address));
-      if (guest.Read(linear, elements + count * size, size) != size) break;
-      Advance(&regs(), kRegisterSi, step, insn.address);
-      Advance(&regs(), kRegisterCx, -1, insn.address);
-      regs_dirty_ = true;
-      count++;
-    }
-    if (Masked(regs().rcx, insn.address) == 0) {
-      regs().rip += insn.length;
-      regs_dirty_ = true;
-    }
-  }
-  if (!insn.rep) {
-    regs().rcx -= count;  // the driver does not ask whether the instruction is repeated
-    regs_dirty_ = true;
-  }
-  if (regs().rflags & kFlagResume) {  // a KVM sets it between the elements
-    regs().rflags &= ~kFlagResume;
-    regs_dirty_ = true;
-  }
-  for (uint32_t i = 0; i < count; i++) memcpy(io_buffer_ + (down ? count - 1 - i : i) * size, elements + i * size, size);
-  const uint64_t lowest = down ? first + static_cast<uint64_t>((count - 1) * step) : first;
   tunnel_->io.flags = 1;
   tunnel_->io.df = down ? 1 : 0;
   tunnel_->io.count = static_cast<uint16_t>(count);
-  tunnel_->io.vaddr = guest.Linear(insn.segment, Masked(lowest, insn.address));
+  tunnel_->io.vaddr = down ? first - uint64_t{count - 1} * tunnel_->io.size : first;
+}
+
+// KVM has sent some elements and moved the registers past them: from those before, the driver goes its own way.
+Vcpu::Next Vcpu::DeliverOutString(const Insn& insn, bool unfinished) {
+  const uint32_t sent = run_->io.count;
+  const int64_t step = regs().rflags & kFlagDirection ? -static_cast<int64_t>(run_->io.size) : run_->io.size;
+  kvm_regs moved = regs();
+  Advance(&moved, kRegisterSi, -static_cast<int64_t>(sent) * step, insn.address);
+  if (insn.rep) Advance(&moved, kRegisterCx, sent, insn.address);
+  if (!unfinished) moved.rip -= insn.length;
+  const GuestView guest = view();
+  const uint64_t first = guest.Linear(insn.segment, Masked(moved.rsi, insn.address));
+  const uint32_t count = MoveOn(insn, kRegisterSi, &moved);
+  ShowString(first, count);
+  const size_t bytes = size_t{count} * run_->io.size;
+  if (guest.Read(tunnel_->io.vaddr, io_buffer_, bytes) != bytes) return Panic("vcpu_read_guest_virtual() failed");
+  regs() = moved;
+  regs_dirty_ = true;
   return Stop(kStatusIo);
 }
 
@@ -137,38 +129,25 @@ Vcpu::Next Vcpu::DeliverInString(const Insn& insn) {
   const auto& kvm_io = run_->io;
   auto* data = reinterpret_cast<uint8_t*>(run_) + kvm_io.data_offset;
   const uint32_t size = kvm_io.size;
-  const bool down = regs().rflags & kFlagDirection;
-  const int64_t step = down ? -static_cast<int64_t>(size) : size;
-  kvm_regs after = regs();
-  const uint64_t wanted = insn.rep ? Masked(after.rcx, insn.address) : 1;
-  const uint32_t most = kIoBufferSize / size;
-  const uint32_t count = wanted < most ? static_cast<uint32_t>(wanted) : most;
+  const int64_t step = regs().rflags & kFlagDirection ? -static_cast<int64_t>(size) : size;
+  kvm_regs moved = regs();
+  const uint64_t wanted = insn.rep ? Masked(moved.rcx, insn.address) : 1;
   const GuestView guest = view();
   const auto address = [&](uint32_t element) {
-    return guest.Linear(SegmentName::kEs, Masked(after.rdi + static_cast<uint64_t>(element * step), insn.address));
+    return guest.Linear(SegmentName::kEs, Masked(moved.rdi + static_cast<uint64_t>(element * step), insn.address));
   };
-  const uint64_t lowest = address(down ? count - 1 : 0);
+  const uint64_t first = address(0);
   for (uint32_t i = 0; i < kvm_io.count; i++) guest.Read(address(i), data + i * size, size);
   if (insn.rep) Advance(&regs(), kRegisterCx, static_cast<int64_t>(kvm_io.count - wanted), insn.address);  // KVM shall ask for no more
   regs_dirty_ = true;
   for (int tries = 0; tries < 1024 && Enter(true) != -EINTR; tries++) {
   }
-  Advance(&after, kRegisterDi, count * step, insn.address);
-  if (insn.rep) {
-    Advance(&after, kRegisterCx, -static_cast<int64_t>(count), insn.address);
-  } else {
-    after.rcx -= count;
-  }
-  if (count == wanted) after.rip += insn.length;
-  after.rflags &= ~kFlagResume;
-  regs() = after;
+  const uint32_t count = MoveOn(insn, kRegisterDi, &moved);
+  regs() = moved;
   regs_dirty_ = true;
   window_known_ = false;
   operation_.kind = Operation::Kind::kIns;
-  tunnel_->io.flags = 1;
-  tunnel_->io.df = down ? 1 : 0;
-  tunnel_->io.count = static_cast<uint16_t>(count);
-  tunnel_->io.vaddr = lowest;
+  ShowString(first, count);
   return Stop(kStatusIo);
 }
 

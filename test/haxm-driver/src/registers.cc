@@ -235,6 +235,8 @@ bool Vcpu::TakeSystem(VcpuState state) {
   sregs().cr3 = state.cr3;
   sregs().cr4 = state.cr4;
   if (state.cr0 & kCr0Pg && !(state.cr4 & kCr4Pae)) sregs().efer = 0;
+  const bool moved = (state.cr0 ^ before.cr0) & kCr0Pg || (state.cr4 ^ before.cr4) & kCr4Pae || state.cr3 != before.cr3;
+  pointers_missing_ = state.cr0 & kCr0Pg && state.cr4 & kCr4Pae && (pointers_missing_ || moved);
   return true;
 }
 
@@ -249,6 +251,21 @@ bool Vcpu::Loadable() const {
   return shown_[kGdt].limit <= 0xffff && shown_[kIdt].limit <= 0xffff && sregs().cr3 >> 52 == 0;
 }
 
+// What VMX checks of a segment's access rights and limit (26.3.1.2); the driver puts right what it puts right only of CS and TR.
+bool Vcpu::WellFormed(int index) const {
+  const uint32_t ar = shown_[index].ar;
+  const uint32_t limit = shown_[index].limit;
+  if (ar == 0 || ar & kArUnusable) return true;
+  const uint32_t type = ar & 0xf;
+  const bool system = index == kLdt || index == kTr;
+  if (ar & 0xf00 || !(ar & 0x80) || (ar & 0x10) == (system ? 0x10u : 0)) return false;
+  if ((limit & 0xfff) != 0xfff && ar & 0x8000) return false;
+  if (limit >> 20 != 0 && !(ar & 0x8000)) return false;
+  if (index == kSs) return type == 3 || type == 7;
+  if (index == kLdt) return type == 2;
+  return system || index == kCs || ((type & 1) && (!(type & 8) || type & 2));
+}
+
 // What VMX checks at an entry, as far as KVM would let it pass.
 bool Vcpu::Enterable() const {
   const uint32_t cs = shown_[kCs].ar;
@@ -256,10 +273,15 @@ bool Vcpu::Enterable() const {
   const bool code = type == 3 || type == 0xa || ((type & 9) == 9);
   if (sregs_dirty_) {
     if (!Loadable()) return false;
+    for (int i = kCs; i <= kTr; i++) {
+      if (!WellFormed(i)) return false;
+    }
     if (cs == 0 || cs & kArUnusable || !(cs & 0x10) || !(cs & 0x80) || !code) return false;
     if (shown_[kTr].ar == 0 || shown_[kTr].ar & kArUnusable) return false;
     if (sregs().cr0 & kCr0Pg && !(sregs().cr0 & kCr0Pe)) return false;
     if (Efer() & kEferLma && (cs & 0x6000) == 0x6000) return false;
+    // Those of PAE paging are 0, or of other tables, until the guest writes CR0 or CR4: the first instruction is a triple fault.
+    if (pointers_missing_ && !(Efer() & kEferLma)) return false;
   }
   if (!regs_dirty_) return true;
   if (!(regs().rflags & kAlwaysFlag) || regs().rflags & kReservedFlags) return false;

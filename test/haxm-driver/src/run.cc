@@ -52,6 +52,7 @@ long Vcpu::Execute() {
     fs_base_waits_ = false;
     if (AtBreakpoint()) return 0;
     Inject();
+    if (WindowIsOpen()) return 0;
     if (vm_->ram().Enter()) tunnel_->exit_reason = kReasonEptViolation;  // the driver maps memory at the first touch
     previous_ = operation_;
     operation_ = Operation();
@@ -135,7 +136,9 @@ int Vcpu::HighestPending() const {
 }
 
 // GET_REGS reads the shadow of interrupts from before the exit's end of it: one instruction runs in it, and no interrupt comes before.
+// Without IF no processor is entered with the shadow of an STI (Intel SDM vol. 3, 26.3.1.5).
 void Vcpu::TakeShadow() {
+  if (shadow_back_ && !panicked_ && !(regs().rflags & kFlagInterrupt)) Panic("invalid guest state");
   blocked_ = shadow_back_ && regs().rflags & kFlagInterrupt;
   shadow_back_ = halt_behind_sti_ = false;
 }
@@ -152,6 +155,17 @@ void Vcpu::Inject() {
     }
   }
   run_->request_interrupt_window = !blocked_ && (AnyPending() || tunnel_->request_interrupt_window);
+}
+
+// An open window ends an entry before the guest does anything (Intel SDM vol. 3, 26.7.5); a software KVM may run an instruction first.
+bool Vcpu::WindowIsOpen() {
+  if (!tunnel_->request_interrupt_window || AnyPending() || blocked_ || operation_.kind != Operation::Kind::kNone) return false;
+  if (!window_known_) Enter(true);
+  if (!window_known_ || !run_->ready_for_interrupt_injection || !run_->if_flag) return false;
+  tunnel_->exit_reason = kReasonInterruptWindow;
+  tunnel_->ready_for_interrupt_injection = 1;
+  Stop(kStatusInterrupt);
+  return true;
 }
 
 Vcpu::Next Vcpu::Stop(uint32_t status) {

@@ -77,6 +77,7 @@ class Vcpu {
   bool Pause();
   void Flush();
   long Enter(bool immediate);
+  bool WindowIsOpen();
   void Inject();
   void TakeShadow();
   int HighestPending() const;
@@ -94,6 +95,8 @@ class Vcpu {
 
   // port_io.cc
   Next DeliverIo();
+  uint32_t MoveOn(const Insn& insn, int index, kvm_regs* regs) const;
+  void ShowString(uint64_t first, uint32_t count);
   Next DeliverOutString(const Insn& insn, bool unfinished);
   Next DeliverInString(const Insn& insn);
   bool FindOutString(Insn* insn, bool* unfinished);
@@ -122,6 +125,7 @@ class Vcpu {
   bool TakeSystem(VcpuState state);
   bool Loadable() const;
   bool Enterable() const;
+  bool WellFormed(int index) const;
   bool FlushSystem();
   uint64_t Efer() const;
 
@@ -182,6 +186,7 @@ class Vcpu {
   Segment shown_[kSegments] = {};      // as the client set them
   kvm_segment flushed_[kTr + 1] = {};  // and as KVM gave them back
   Segment cached_[kSegments] = {};     // as the driver last read or wrote them
+  bool pointers_missing_ = false;      // SET_REGS has switched paging on, or moved its tables: PAE has no page-directory pointers
   bool segments_stale_ = false;        // and the guest has run since
   bool fs_base_waits_ = false;         // SET_MSRS has set it: FS is not read before the next entry
   uint64_t apic_base_ = 0;
