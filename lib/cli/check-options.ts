@@ -1,7 +1,7 @@
 /** What of a command line can be told to be wrong before there is a device: for runs and for --print-layout the same. */
 import { readlinkSync, type Stats } from 'node:fs';
 import { basename, dirname, isAbsolute } from 'node:path';
-import { ports, takenPorts } from '../machine/layout';
+import { ports, takenPorts, testPorts } from '../machine/layout';
 import type { MachineOptions } from '../machine/machine';
 import { hex } from '../util/numbers';
 import { standardStream, statOf } from './output-file';
@@ -70,7 +70,7 @@ function checkPorts({ irqchip, debugExit, debugExitPort }: RunCommandOptions, de
       length: debugExitLength,
       owner: 'the debug exit is',
     });
-    if (exitAt === ports.debugExit) taken.push({ ...ports.testInterrupts, owner: 'the test interrupts are' });
+    if (exitAt === ports.debugExit) taken.push(...testPorts);
   }
   if (debugConsole !== undefined) claim('--debugcon', { at: debugConsole, length: 1, owner: 'the debug console is' });
 }

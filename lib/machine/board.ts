@@ -5,12 +5,10 @@ import { loadImage } from '../boot/image';
 import type { ImageSource } from '../boot/image-source';
 import type { ImageFormat } from '../boot/loader';
 import type { Removable } from '../bus/claim';
-import { disconnected } from '../bus/irq-line';
 import type { UnclaimedAccess } from '../bus/unclaimed';
 import { DebugConsole } from '../devices/debug-console';
 import { DebugExit } from '../devices/debug-exit';
 import { Mc146818 } from '../devices/mc146818';
-import { TestInterrupts } from '../devices/test-interrupts';
 import { Uart16550 } from '../devices/uart16550a';
 import type { ByteOutput } from '../host/byte-sink';
 import type { Hypervisor } from '../hypervisor/hypervisor';
@@ -19,7 +17,7 @@ import type { SharedMemory } from '../memory/shared-memory';
 import type { Clock } from '../time/clock';
 import { BoardClock } from './board-clock';
 import type { ConsolePort } from './console-port';
-import { loadUserIrqchip } from './load';
+import { loadTestDevices, loadUserIrqchip } from './load';
 import { biosArea, bootArea, cmosMemory, memoryMap, ports, ramRanges } from './layout';
 import { HaxError } from '../util/errors';
 import { checkInteger } from '../util/numbers';
@@ -159,16 +157,13 @@ export class Board {
     this.vm.ports.add({ at, length }, cmos);
   }
 
-  #addDebugDevices({ debugExit, debugConsole, onRoom }: BoardOptions): DebugConsole | undefined {
+  #addDebugDevices(options: BoardOptions): DebugConsole | undefined {
+    const { debugExit, debugConsole, onRoom } = options;
     if (debugExit !== false) {
       const device = new DebugExit((status) => this.processors.stop({ reason: 'exit-code', status }));
       this.vm.ports.add({ at: debugExit, length: 4 }, device);
     }
-    if (debugExit === ports.debugExit) {
-      const { at, length, cascade } = ports.testInterrupts;
-      const lines = Array.from({ length }, (_, n) => (n === cascade ? disconnected : this.vm.irqLine(n)));
-      this.vm.ports.add({ at, length }, new TestInterrupts(lines));
-    }
+    if (debugExit === ports.debugExit) loadTestDevices().addTestDevices(this.vm);
     if (!debugConsole) return undefined;
     const device = new DebugConsole({ output: debugConsole.output });
     device.onRoom = onRoom;

@@ -30,6 +30,8 @@ export const resetVector = 0xffff0;
 
 export const localApicAddress = 0xfee00000;
 export const ioApicAddress = 0xfec00000;
+/** With {@link ports.debugExit}, as {@link testPorts}. */
+export const testMemory: PhysicalRange = { start: 0xff000000, size: 64 * KiB };
 
 export const ports = {
   com1: { at: 0x3f8, length: 8, irq: 4 },
@@ -41,8 +43,9 @@ export const ports = {
   speaker: { at: 0x61, length: 1 },
   cmos: { at: 0x70, length: 2, irq: 8, century: 0x32 },
   debugExit: 0xf4,
-  /** One port an interrupt, but for that between the two controllers; with {@link ports.debugExit}, as kvm-unit-tests need both. */
+  /** The next two are there with {@link ports.debugExit}, as kvm-unit-tests need them. One port an interrupt, but for that between the two controllers. */
   testInterrupts: { at: 0x2000, length: 16, cascade: 2 },
+  testData: { at: 0xe0, length: 4 },
   debugConsole: 0xe9,
   pvpanic: 0x505,
   /** Sleep control, sleep status and reset register of hardware-reduced ACPI. */
@@ -124,6 +127,12 @@ export function takenPorts(irqchip: LayoutOptions['irqchip']): { at: number; len
   ];
 }
 
+/** The ports that a debug exit at {@link ports.debugExit} brings, as {@link takenPorts}. */
+export const testPorts: ReturnType<typeof takenPorts> = [
+  { ...ports.testData, owner: 'the test data port is', what: 'test data' },
+  { ...ports.testInterrupts, owner: 'the test interrupts are', what: 'test interrupts 0 to 15' },
+];
+
 /** `--print-layout`: one line a range, in ascending order. */
 export function describeLayout({ memory: bytes, irqchip, debugExit, debugConsole }: LayoutOptions): string {
   const line = (what: string, start: number, size: number, digits: number): string =>
@@ -134,19 +143,19 @@ export function describeLayout({ memory: bytes, irqchip, debugExit, debugConsole
     { start: ioApicAddress, size: 0x1000, what: 'I/O APIC' },
     { start: localApicAddress, size: 0x1000, what: 'local APICs' },
   ];
-  const memory = memoryMap(bytes, ours ? 'full' : 'hardware-reduced')
-    .map(({ start, size, type }) => ({ start, size, what: names[type] }))
-    .concat(ours ? [] : apics)
-    .sort((a, b) => a.start - b.start);
   const exitAt = debugExit ?? ports.debugExit;
   const ifAsked = (given: unknown, option: string): string => (given === undefined ? `, with ${option}` : '');
+  const withExit = ifAsked(debugExit, '--debug-exit');
+  const forTests = exitAt === ports.debugExit;
+  const memory = memoryMap(bytes, ours ? 'full' : 'hardware-reduced')
+    .map(({ start, size, type }) => ({ start, size, what: names[type] }))
+    .concat(ours ? [] : apics, forTests ? [{ ...testMemory, what: `test memory${withExit}` }] : [])
+    .sort((a, b) => a.start - b.start);
   const io = [
     ...takenPorts(irqchip),
     { at: debugConsole ?? ports.debugConsole, length: 1, what: `debug console${ifAsked(debugConsole, '--debugcon')}` },
-    { at: exitAt, length: 4, what: `debug exit${ifAsked(debugExit, '--debug-exit')}` },
-    ...(exitAt === ports.debugExit
-      ? [{ ...ports.testInterrupts, what: `test interrupts 0 to 15${ifAsked(debugExit, '--debug-exit')}` }]
-      : []),
+    { at: exitAt, length: 4, what: `debug exit${withExit}` },
+    ...(forTests ? testPorts : []).map(({ at, length, what }) => ({ at, length, what: what + withExit })),
   ].sort((a, b) => a.at - b.at);
   return [
     'memory',

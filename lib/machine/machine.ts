@@ -60,8 +60,8 @@ export interface MachineOptions {
   /** The device to open; HAX_BACKEND or the first that exists by default. */
   backend?: BackendName | undefined;
   /**
-   * A write of V to this port ends the machine with exit code (V << 1) | 1. True or 0xf4 for port 0xf4, and ports 0x2000 to 0x200f that raise
-   * interrupts 0 to 15, as kvm-unit-tests expect.
+   * A write of V to this port ends the machine with exit code (V << 1) | 1. True or 0xf4 for port 0xf4, and what kvm-unit-tests expect besides:
+   * ports 0x2000 to 0x200f that raise interrupts 0 to 15, a data port at 0xe0 and 64 KiB of MMIO at 0xff000000 that keep what is written.
    */
   debugExit?: boolean | number | undefined;
   /** Bytes written to the port go to `output`. */

@@ -58,6 +58,8 @@ const common = ({
   cpuid: `xor eax, eax\n cpuid\n test eax, eax\n jz 99f\n mov eax, 1\n cpuid\n test edx, 1 << 4\n jz 99f`,
   'the time-stamp counter rises': 'rdtsc\n mov esi, eax\n rdtsc\n cmp eax, esi\n je 99f',
   'the UART keeps its scratch register, in every width': `mov dx, 0x3ff\n mov al, 0xa5\n out dx, al\n xor al, al\n in al, dx\n cmp al, 0xa5\n jne 99f\n mov dx, 0x3fe\n in ax, dx\n cmp ah, 0xa5\n jne 99f`,
+  'the test data port keeps what is written, in every width':
+    'mov dx, 0xe0\n mov eax, 0x12345678\n out dx, eax\n inc dx\n mov al, 0xaa\n out dx, al\n dec dx\n xor eax, eax\n in eax, dx\n cmp eax, 0x1234aa78\n jne 99f\n mov dx, 0xe2\n in ax, dx\n cmp ax, 0x1234\n jne 99f',
   'nobody answers at an empty port': 'mov dx, 0x999\n mov al, 7\n out dx, al\n in al, dx\n cmp al, 0xff\n jne 99f',
 });
 
@@ -77,6 +79,9 @@ const protectedCases: Cases = {
   'far call and far return': 'push cs\n call 1f\n jmp 2f\n 1: retf\n 2:',
   'memory beyond the first megabytes':
     'mov edi, 0x2000000\n mov ecx, 1024\n mov eax, 0x12345678\n rep stosd\n cmp dword ptr [0x2000ffc], eax\n jne 99f',
+  'test memory keeps what is written, in every width': `mov edi, 0xff000000\n mov dword ptr [edi], 0x11223344\n mov byte ptr [edi + 1], 0xaa\n cmp dword ptr [edi], 0x1122aa44\n jne 99f
+    mov word ptr [edi + 0xfffe], 0x5566\n cmp word ptr [edi + 0xfffe], 0x5566\n jne 99f\n cmp dword ptr [edi + 0x10000], -1\n jne 99f
+    add dword ptr [edi], 0x100\n cmp dword ptr [edi], 0x1122ab44\n jne 99f\n cmp dword ptr [edi + 4], 0\n jne 99f`,
   MSRs: 'mov ecx, 0x1b\n rdmsr\n test eax, 1 << 8\n jz 99f\n and eax, 0xfffff000\n cmp eax, 0xfee00000\n jne 99f',
 };
 

@@ -10,6 +10,7 @@ import {
   type LayoutOptions,
   minMemory,
   ramRanges,
+  testMemory,
 } from '../../../lib/machine/layout';
 
 const GiB = 2 ** 30;
@@ -57,7 +58,7 @@ it.each<[number, number[]]>([
 });
 
 it('nothing that is not memory lies in RAM', () => {
-  for (const address of [ioApicAddress, localApicAddress]) {
+  for (const address of [ioApicAddress, localApicAddress, testMemory.start]) {
     expect(ramRanges(64 * GiB).some(({ start, size }) => address >= start && address < start + size)).toBe(false);
   }
 });
@@ -67,7 +68,10 @@ it.each<[string, Omit<LayoutOptions, 'memory'>, string[], string[]]>([
     'of itself',
     {},
     [
+      '00e0-00e3  test data, with --debug-exit',
       '00f4-00f7  debug exit, with --debug-exit',
+      '2000-200f  test interrupts 0 to 15, with --debug-exit',
+      '0000ff000000-0000ff00ffff  test memory, with --debug-exit',
       'fee00000-0000fee00fff  local APICs',
       '0040-0043  timer',
       '0070-0071  real-time clock, interrupt 8',
@@ -85,7 +89,13 @@ it.each<[string, Omit<LayoutOptions, 'memory'>, string[], string[]]>([
     'with debug devices',
     { debugConsole: 0x402, debugExit: 0x501 },
     ['0402-0402  debug console\n', '0501-0504  debug exit\n'],
-    ['with --debug', 'test interrupts'],
+    ['with --debug', 'test '],
+  ],
+  [
+    'with the debug exit',
+    { debugExit: 0xf4 },
+    ['00e0-00e3  test data\n', '0000ff000000-0000ff00ffff  test memory\n'],
+    ['with --debug-exit'],
   ],
 ])('is printed one line a range, in ascending order: %s', (_which, options, there, notThere) => {
   const lines = describeLayout({ memory: 5 * GiB, ...options }).split('\n');
