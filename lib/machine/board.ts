@@ -163,7 +163,7 @@ export class Board {
       const device = new DebugExit((status) => this.processors.stop({ reason: 'exit-code', status }));
       this.vm.ports.add({ at: debugExit, length: 4 }, device);
     }
-    if (debugExit === ports.debugExit) loadTestDevices().addTestDevices(this.vm);
+    if (debugExit === ports.debugExit) loadTestDevices().addTestDevices(this.vm, options);
     if (!debugConsole) return undefined;
     const device = new DebugConsole({ output: debugConsole.output });
     device.onRoom = onRoom;

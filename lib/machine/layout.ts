@@ -43,9 +43,10 @@ export const ports = {
   speaker: { at: 0x61, length: 1 },
   cmos: { at: 0x70, length: 2, irq: 8, century: 0x32 },
   debugExit: 0xf4,
-  /** The next two are there with {@link ports.debugExit}, as kvm-unit-tests need them. One port an interrupt, but for that between the two controllers. */
+  /** The next three are there with {@link ports.debugExit}, as kvm-unit-tests need them all. One port an interrupt, but for that between the two controllers. */
   testInterrupts: { at: 0x2000, length: 16, cascade: 2 },
   testData: { at: 0xe0, length: 4 },
+  fwCfg: { at: 0x510, length: 2 },
   debugConsole: 0xe9,
   pvpanic: 0x505,
   /** Sleep control, sleep status and reset register of hardware-reduced ACPI. */
@@ -130,6 +131,7 @@ export function takenPorts(irqchip: LayoutOptions['irqchip']): { at: number; len
 /** The ports that a debug exit at {@link ports.debugExit} brings, as {@link takenPorts}. */
 export const testPorts: ReturnType<typeof takenPorts> = [
   { ...ports.testData, owner: 'the test data port is', what: 'test data' },
+  { ...ports.fwCfg, owner: 'fw_cfg is', what: 'fw_cfg' },
   { ...ports.testInterrupts, owner: 'the test interrupts are', what: 'test interrupts 0 to 15' },
 ];
 

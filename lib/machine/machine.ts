@@ -61,7 +61,8 @@ export interface MachineOptions {
   backend?: BackendName | undefined;
   /**
    * A write of V to this port ends the machine with exit code (V << 1) | 1. True or 0xf4 for port 0xf4, and what kvm-unit-tests expect besides:
-   * ports 0x2000 to 0x200f that raise interrupts 0 to 15, a data port at 0xe0 and 64 KiB of MMIO at 0xff000000 that keep what is written.
+   * ports 0x2000 to 0x200f that raise interrupts 0 to 15, a data port at 0xe0, 64 KiB of MMIO at 0xff000000 that keep what is written, and fw_cfg
+   * at 0x510 with the number of vCPUs and the size of memory.
    */
   debugExit?: boolean | number | undefined;
   /** Bytes written to the port go to `output`. */

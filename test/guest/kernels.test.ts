@@ -19,6 +19,10 @@ afterAll(() => files.remove());
 /** A case jumps to 99f when it fails. */
 type Cases = Record<string, string>;
 
+/** The item of fw_cfg has these bytes. */
+const fwCfg = (item: number, bytes: readonly number[]): string =>
+  [`mov dx, 0x510\n mov ax, ${item}\n out dx, ax\n inc dx`, ...bytes.map((byte) => `in al, dx\n cmp al, ${byte}\n jne 99f`)].join('\n');
+
 /** What the processor's modes have in common; `a` is ax or eax, and so on. */
 const common = ({
   a,
@@ -60,6 +64,8 @@ const common = ({
   'the UART keeps its scratch register, in every width': `mov dx, 0x3ff\n mov al, 0xa5\n out dx, al\n xor al, al\n in al, dx\n cmp al, 0xa5\n jne 99f\n mov dx, 0x3fe\n in ax, dx\n cmp ah, 0xa5\n jne 99f`,
   'the test data port keeps what is written, in every width':
     'mov dx, 0xe0\n mov eax, 0x12345678\n out dx, eax\n inc dx\n mov al, 0xaa\n out dx, al\n dec dx\n xor eax, eax\n in eax, dx\n cmp eax, 0x1234aa78\n jne 99f\n mov dx, 0xe2\n in ax, dx\n cmp ax, 0x1234\n jne 99f',
+  'fw_cfg tells the number of vCPUs': fwCfg(5, [1, 0]),
+  'fw_cfg tells the size of memory': fwCfg(3, [0, 0, 0, 4, 0, 0, 0, 0]),
   'nobody answers at an empty port': 'mov dx, 0x999\n mov al, 7\n out dx, al\n in al, dx\n cmp al, 0xff\n jne 99f',
 });
 

@@ -60,6 +60,7 @@ describe('a command line that cannot work: status 2 and one line that names what
     [['--debugcon', '0x3f8'], /^hax: --debugcon is at 0x3f8, where COM1 is\n/],
     [['--debug-exit', '--debugcon', '0xf4'], /^hax: --debugcon is at 0xf4, where the debug exit is\n/],
     [['--debug-exit', '--debugcon', '0x2001'], /^hax: --debugcon is at 0x2001, where the test interrupts are\n/],
+    [['--debug-exit', '--debugcon', '0x511'], /^hax: --debugcon is at 0x511, where fw_cfg is\n/],
     [['--debug-exit', '--debugcon', '0xe0'], /^hax: --debugcon is at 0xe0, where the test data port is\n/],
     [['--debug-exit-port', '0x3fd'], /^hax: --debug-exit-port is at 0x3fd, where COM1 is\n/],
     [['--debug-exit-port', '99999'], /^hax: --debug-exit-port takes four ports, 0xfffc at most, not 99999\n/],

@@ -70,6 +70,7 @@ it.each<[string, Omit<LayoutOptions, 'memory'>, string[], string[]]>([
     [
       '00e0-00e3  test data, with --debug-exit',
       '00f4-00f7  debug exit, with --debug-exit',
+      '0510-0511  fw_cfg, with --debug-exit',
       '2000-200f  test interrupts 0 to 15, with --debug-exit',
       '0000ff000000-0000ff00ffff  test memory, with --debug-exit',
       'fee00000-0000fee00fff  local APICs',
@@ -89,7 +90,7 @@ it.each<[string, Omit<LayoutOptions, 'memory'>, string[], string[]]>([
     'with debug devices',
     { debugConsole: 0x402, debugExit: 0x501 },
     ['0402-0402  debug console\n', '0501-0504  debug exit\n'],
-    ['with --debug', 'test '],
+    ['with --debug', 'test ', 'fw_cfg'],
   ],
   [
     'with the debug exit',
