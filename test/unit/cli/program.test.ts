@@ -80,6 +80,15 @@ describe('a command line that cannot work: status 2 and one line that names what
     expect(await haxInProcess(['run', ''])).toEqual({ status: 2, stdout: '', stderr: 'hax: IMAGE must not be empty\n' });
   });
 
+  it('what was given is told without what would drive a terminal in it', async () => {
+    const word = '\x1b[31m\x9b\x7f\r';
+    for (const args of [[word], ['run', good, '--serial', word], ['run', good, '--trace', word, '--stats-file', word]]) {
+      const { stderr } = await haxInProcess(args);
+      expect(stderr).toContain('\\x1b[31m\\x9b\\x7f\\x0d');
+      expect(stderr).toMatch(/^hax: [^\x00-\x1f\x7f-\x9f]+\n$/); // eslint-disable-line no-control-regex
+    }
+  });
+
   const later = [
     ...['--bios', '--disk', '--cdrom', '--floppy', '--screenshot', '--screen-text', '--type'].map((option) => [option, 'x']),
     ['--machine', 'pc'],
