@@ -124,10 +124,10 @@ export class PortBus {
     this.#claims.length = 1;
     this.#free.length = 0;
     this.#answered.clear();
-    this.#unclaimed.clear();
+    this.#unclaimed.close();
   }
 
-  /** Calls back for every port that nobody owns, once per port and direction, up to a cap. */
+  /** Calls back for every port that nobody owns, once per port and direction, up to a cap. Throws ERR_HAX_CLOSED once the VM is closed. */
   onUnclaimed(listener: UnclaimedListener): Removable {
     return this.#unclaimed.add(listener);
   }
