@@ -211,7 +211,7 @@ class Run {
       return this.#verdict.status;
     }
     if (!end) {
-      tell(describeError(failure));
+      tell(describeError(inWordsOfTheCommand(failure, this.options)));
       return isRefusal(failure) ? status.crash : status.error;
     }
     if (isCrash(end)) {

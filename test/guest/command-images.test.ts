@@ -51,7 +51,7 @@ describeKvm('the command refuses', () => {
     const images: [what: string, bytes: Uint8Array, why: RegExp][] = [
       ['empty', Buffer.alloc(0), /is empty/],
       ['one byte', Buffer.from([0x90]), /is not a bzImage, a multiboot kernel, an ELF program or a boot sector/],
-      ['text', Buffer.from('#!/bin/sh\n'.repeat(100)), /is not a bzImage/],
+      ['text', Buffer.from('#!/bin/sh\n'.repeat(100)), /is not a bzImage.*; use --format flat with --load and --mode for raw code\n/],
       ['gzip', Buffer.from('1f8b0800', 'hex'), /gzip/],
       ['a sector without its signature', Buffer.alloc(512), /is not a bzImage/],
       ...[4, 16, 51, 60, header + 31, elf.length - 400].map((length): [string, Uint8Array, RegExp] => [
@@ -94,6 +94,7 @@ describeKvm('the command refuses', () => {
       expect(status).toBe(1);
       expect(stderr).toMatch(oneSentence);
       expect(stderr).toContain(`hax: ${good} `);
+      expect(stderr).toContain('; ' + (format === 'multiboot' ? 'check its linker script, or ' : '') + 'leave out --format');
     });
 
     it('flat code that does not fit', async () => {
