@@ -17,7 +17,11 @@ describeKvm('the command refuses', () => {
   describe('options that do not go with the image or the machine: status 2', () => {
     it.each<[string, string[], RegExp]>([
       ['less memory than a machine needs', ['run', '--memory', '128', good], /--memory 128 is 128 bytes, .* at least 1M/],
-      ['--entry outside the image', ['run', '--format', 'flat', '--entry', '0x10', good], /^hax: --entry 0x10 must be inside /],
+      [
+        '--entry outside the image',
+        ['run', '--format', 'flat', '--entry', '0x10', good],
+        /^hax: --entry 0x10 must not be below the load address 0x7c00\n/,
+      ],
       [
         '--load beyond what 32 bits reach',
         ['run', '--format', 'flat', '--load', '0x1ffffffff', good],

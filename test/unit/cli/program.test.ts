@@ -68,6 +68,13 @@ describe('a command line that cannot work: status 2 and one line that names what
     [['--serial', 'foo'], /^hax: --serial takes .*'foo'\n/],
     [['--initrd', ''], /^hax: --initrd must not be empty\n/],
     [['--load', '1'], /^hax: --load goes with --format flat\n/],
+    [['--format', 'flat', '--load', '0x100000000'], /^hax: --load must be .* from 0 to 0xffffffff, not 4294967296\n/],
+    [['--format', 'flat', '--load=-5'], /^hax: --load must be .*not -5\n/],
+    [['--format', 'flat', '--entry=-1'], /^hax: --entry must be .*not -1\n/],
+    [['--format', 'flat', '--load', '0x8000', '--entry', '0x7fff'], /^hax: --entry 0x7fff must not be below the load address 0x8000\n/],
+    [['--format', 'flat', '--entry', '0x100000'], /^hax: --entry 0x100000 must be at most 0xfffff in 16-bit mode\n/],
+    [['--format', 'flat', '--append', 'x'], /^hax: --append does not go with --format flat, which takes no command line\n/],
+    [['--format', 'bootsector', '--initrd', 'x'], /^hax: --initrd does not go with --format bootsector, .*\n/],
   ])('%j: a run and --print-layout refuse the same', async (args, names) => {
     for (const last of [good, '--print-layout']) {
       const { status, stdout, stderr } = await haxInProcess(['run', ...args, last]);
