@@ -54,7 +54,8 @@ function choices(option: Option, now: readonly string[], later: string): Option 
 /** Commander's refusal, in two lines where it knows a better word, as one sentence of ours. */
 function refusal(text: string, name: string): string {
   const [problem, suggestion = ''] = text.trimEnd().split('\n');
-  const better = /Did you mean (.*)\?/.exec(suggestion)?.[1];
+  // As a whole: the line may be of a word of the user's, in which a search from each of its characters would take seconds.
+  const better = /^\(Did you mean (.*)\?\)$/.exec(suggestion)?.[1];
   const advice = better ? `; did you mean ${better}?` : /unknown (command|option)/.test(problem) ? `; ${name} --help lists them` : '';
   return problem.replace(/^error: /, 'hax: ') + advice;
 }

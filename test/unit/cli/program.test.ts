@@ -87,6 +87,11 @@ describe('a command line that cannot work: status 2 and one line that names what
     expect(await haxInProcess(['run', ''])).toEqual({ status: 2, stdout: '', stderr: 'hax: IMAGE must not be empty\n' });
   });
 
+  it('a word of two lines is not taken for advice', async () => {
+    expect((await haxInProcess(['x\nDid you mean y?'])).stderr).toBe("hax: unknown command 'x; hax --help lists them\n");
+    expect((await haxInProcess([`x\n${'Did you mean '.repeat(9000)}`])).stderr).toBe("hax: unknown command 'x; hax --help lists them\n");
+  });
+
   it('what was given is told without what would drive a terminal in it', async () => {
     const word = '\x1b[31m\x9b\x7f\r';
     for (const args of [[word], ['run', good, '--serial', word], ['run', good, '--trace', word, '--stats-file', word]]) {
