@@ -5,6 +5,7 @@
 // beside each other: scripts/compare-exit-costs.
 
 const { Hypervisor, realMode } = require('node-hax');
+const { writeOut } = require('../scripts/lib/write-out.js');
 
 const USAGE = `Usage: bench/exit-cost.js --backend kvm|haxm [--quick]
 
@@ -52,7 +53,7 @@ async function round(hypervisor, access, exits) {
 
 async function main(words) {
   const backend = words[words.indexOf('--backend') + 1];
-  if (words.includes('--help') || !words.includes('--backend')) return void process.stdout.write(USAGE);
+  if (words.includes('--help') || !words.includes('--backend')) return writeOut(USAGE);
   const [exits, rounds] = words.includes('--quick') ? [500, 3] : [20_000, 15];
   const hypervisor = Hypervisor.open({ backend });
   try {

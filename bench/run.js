@@ -8,6 +8,7 @@ const table = require('./lib/dispatch-table.js');
 const { gate } = require('./lib/judge.js');
 const { host, save, today } = require('./lib/results.js');
 const { measureIn } = require('./lib/row.js');
+const { writeOut } = require('../scripts/lib/write-out.js');
 
 const rows = {
   dispatch: 'what handing an exit to JavaScript costs over C; posted writes',
@@ -110,7 +111,7 @@ async function main(words) {
     process.exitCode = 2;
     return;
   }
-  if (options.help) return void process.stdout.write(USAGE);
+  if (options.help) return writeOut(USAGE);
   const { names, tries, ...rest } = options;
   const passed = { quick: rest.quick, check: rest.check, plant: rest.plant, rounds: rest.rounds };
   const text = options.json ? { write: () => undefined } : process.stdout;

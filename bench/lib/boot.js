@@ -5,6 +5,7 @@
 const { execFileSync, spawn, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
+const { writeOut } = require('../../scripts/lib/write-out.js');
 
 const root = path.resolve(__dirname, '../..');
 const out = path.join(root, 'out/bench');
@@ -72,14 +73,11 @@ function timeToLine([program, ...args], endsItself) {
 function report(work) {
   Promise.resolve()
     .then(work)
-    .then(
-      (text) => process.stdout.write(text),
-      (error) => {
-        // What a program of its own said is on standard error already.
-        if (error.status === undefined) process.stderr.write(`bench: ${error.stack}\n`);
-        process.exitCode = 1;
-      },
-    );
+    .then(writeOut, (error) => {
+      // What a program of its own said is on standard error already.
+      if (error.status === undefined) process.stderr.write(`bench: ${error.stack}\n`);
+      process.exitCode = 1;
+    });
 }
 
 module.exports = { commandLine, files, hax, initLine, memory, out, prepare, qemu, report, root, timeToLine, where };

@@ -26,7 +26,7 @@ export function loadBootSector(loader: Loader): BootResult {
   loader.refuse(['append', 'modules'], 'a boot sector');
   const drive = checkInteger(loader.options.bootDrive ?? firstHardDisk, 'bootDrive', 0, 0xff);
   if (!isBootSector(loader.source)) {
-    throw loader.error('is not a boot sector: it has no 55 aa at byte 510; build it with the signature, or use --format flat');
+    throw loader.error("is not a boot sector: it has no 55 aa at byte 510; build it with the signature, or use format: 'flat'");
   }
   loader.claim('boot sector', loadAddress, sectorSize);
   loader.fill(0, sectorSize, loadAddress, sectorSize);

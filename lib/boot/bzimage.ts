@@ -84,7 +84,7 @@ export function loadBzImage(loader: Loader): BootResult {
 function readSetupHeader(loader: Loader): SetupHeader {
   const { source } = loader;
   if (!isBzImage(source))
-    throw loader.error('is not a bzImage: it has no "HdrS" at byte 0x202; leave out --format to have its format recognised');
+    throw loader.error('is not a bzImage: it has no "HdrS" at byte 0x202; leave out format to have its format recognised');
   const file = loader.read(0, neededHeaderEnd, 'setup header');
   const version = file.readUInt16LE(0x206);
   if (version < protocol212) {

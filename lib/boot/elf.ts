@@ -48,7 +48,7 @@ export function isElf(source: ImageSource): boolean {
 
 /** Reads and checks the file header and the program headers. Throws ERR_HAX_IMAGE when the file is not a sound little-endian ELF file. */
 export function readElf(source: ImageSource): ElfFile {
-  if (!isElf(source)) throw imageError(source, 'is not an ELF file; leave out --format to have its format recognised');
+  if (!isElf(source)) throw imageError(source, 'is not an ELF file; leave out format to have its format recognised');
   const ident = readPart(source, 0, 16, 'ELF identification');
   const is64 = ident[4] === elfClass.elf64;
   if (!is64 && ident[4] !== elfClass.elf32) {
@@ -125,7 +125,7 @@ export function loadElf32(loader: Loader): LoadedElf {
     }
     const kind = elf.bits === 64 ? 'a 64-bit ELF file' : 'an ELF file for machine 62 (x86-64) of 32 bits';
     throw loader.error(
-      `is ${kind}, and only 32-bit i386 ones can be entered; build it with -m32, or objcopy its code with -O binary and use --format flat`,
+      `is ${kind}, and only 32-bit i386 ones can be entered; build it with -m32, or objcopy its code with -O binary and use format: 'flat'`,
     );
   }
   if (elf.type !== fileType.executable && elf.type !== fileType.sharedObject) {

@@ -1,7 +1,7 @@
 import { shown } from '../util/check';
 import { invalidArgument } from '../util/errors';
 import { checkInteger, hex } from '../util/numbers';
-import type { BootResult, Loader } from './loader';
+import type { BootResult, FlatOptions, Loader } from './loader';
 import { realMode } from './registers';
 
 const defaultLoadAddress = 0x7c00;
@@ -16,12 +16,9 @@ const realModeTop = 0xfffff;
  */
 export function loadFlat(loader: Loader): BootResult {
   loader.refuse(['append', 'modules'], 'a flat image');
-  const { load = defaultLoadAddress, entry = load, mode = 16 } = loader.options.flat ?? {};
-  checkInteger(load, 'load', 0, 0xffffffff);
-  checkInteger(entry, 'entry', 0, 0xffffffff);
-  if (mode !== 16 && mode !== 32 && mode !== 64) throw invalidArgument(`mode must be 16, 32 or 64, not ${shown(mode)}`);
+  const { load, entry, mode } = checkFlat(loader.options.flat);
   const { size } = loader.source;
-  if (entry < load || entry >= load + size) {
+  if (entry >= load + size) {
     throw invalidArgument(
       `entry ${hex(entry)} must be inside ${loader.source.name}, which is loaded at ${hex(load)} to ${hex(load + size - 1)}`,
     );
@@ -32,10 +29,19 @@ export function loadFlat(loader: Loader): BootResult {
   return loader.result('flat', entry, registers);
 }
 
+/** What can be told to be wrong before there is a file; the defaults are put in. Throws ERR_HAX_INVALID_ARGUMENT. */
+export function checkFlat({ load = defaultLoadAddress, entry = load, mode = 16 }: FlatOptions = {}): Required<FlatOptions> {
+  checkInteger(load, 'load', 0, 0xffffffff);
+  checkInteger(entry, 'entry', 0, 0xffffffff);
+  if (mode !== 16 && mode !== 32 && mode !== 64) throw invalidArgument(`mode must be 16, 32 or 64, not ${shown(mode)}`);
+  if (entry < load) throw invalidArgument(`entry ${hex(entry)} must not be below the load address ${hex(load)}`);
+  if (mode === 16 && entry > realModeTop) throw invalidArgument(`entry ${hex(entry)} must be at most ${hex(realModeTop)} in 16-bit mode`);
+  return { load, entry, mode };
+}
+
 function enter(loader: Loader, entry: number, mode: 16 | 32 | 64) {
   if (mode === 32) return loader.enter32(entry);
   if (mode === 64) return loader.enter64(entry);
-  if (entry > realModeTop) throw invalidArgument(`entry ${hex(entry)} must be at most ${hex(realModeTop)} in 16-bit mode`);
   const stack = loader.realModeStack();
   const cs = entry > 0xffff ? entry >> 4 : 0;
   const ss = stack.end > 0x10000 ? stack.start >> 4 : 0;

@@ -16,7 +16,7 @@ function signature(at: number, bytes: string, sentence: string): Signature {
 
 const compressed = (name: string, tool: string): string => `is compressed with ${name}; unpack it with ${tool} first`;
 const disk = (name: string): string => `is a ${name} disk image, and this machine has no disk; give the kernel that is in it`;
-const sectorAlone = 'give the kernel that is on it, or --format bootsector for its first sector alone';
+const sectorAlone = "give the kernel that is on it, or use format: 'bootsector' for its first sector alone";
 const otherProcessor = (name: string): string => `is a Linux kernel for ${name}; give one built for x86_64`;
 
 const signatures: readonly Signature[] = [

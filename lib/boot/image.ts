@@ -58,14 +58,14 @@ export function recogniseImage(source: ImageSource): ImageFormat {
   if (isBootSector(source)) return 'bootsector';
   throw imageError(
     source,
-    'is not a bzImage, a multiboot kernel, an ELF program or a boot sector; use --format flat with --load and --mode for raw code',
+    "is not a bzImage, a multiboot kernel, an ELF program or a boot sector; use format: 'flat' with load and mode for raw code",
   );
 }
 
 function recogniseElf(source: ImageSource): ImageFormat {
   if (hasPvhNote(source)) return 'pvh';
   if (!hasMultiboot2Header(source)) return 'elf';
-  const hint = 'Give the kernel a multiboot 1 header too, or enter a 32-bit ELF file directly with --format elf.';
+  const hint = 'Give the kernel a multiboot 1 header too, or name the format elf, to enter a 32-bit ELF file directly.';
   throw new HaxError(
     'ERR_HAX_UNSUPPORTED',
     `${source.name} is a multiboot 2 kernel, which cannot be booted yet; give it a multiboot 1 header too`,
@@ -75,9 +75,9 @@ function recogniseElf(source: ImageSource): ImageFormat {
 
 function refusePvh({ source }: Loader): never {
   if (!isElf(source) || !hasPvhNote(source)) {
-    throw imageError(source, 'has no PVH note; leave out --format to have its format recognised');
+    throw imageError(source, 'has no PVH note; leave out format to have its format recognised');
   }
-  const hint = 'Give the kernel as a bzImage (vmlinuz), or enter a 32-bit ELF file directly with --format elf.';
+  const hint = 'Give the kernel as a bzImage (vmlinuz), or name the format elf, to enter a 32-bit ELF file directly.';
   throw new HaxError('ERR_HAX_UNSUPPORTED', `${source.name} is a PVH kernel, which cannot be booted yet; give it as a bzImage (vmlinuz)`, {
     hint,
   });

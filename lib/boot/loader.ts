@@ -116,7 +116,7 @@ export class Loader {
     );
   }
 
-  /** The remedy when RAM ends before `end`, in the whole MiB that --memory takes; undefined where more memory would not go up to there. */
+  /** The remedy when RAM ends before `end`, in whole MiB; undefined where more memory would not go up to there. */
   memoryRemedy(end: number, limit = lowRamLimit): string | undefined {
     if (end <= this.placement.lowTop || end > Math.min(limit, lowRamLimit)) return undefined;
     return `give the guest at least ${Math.ceil(end / 2 ** 20)}M of memory`;

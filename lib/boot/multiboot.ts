@@ -86,7 +86,7 @@ export function loadMultiboot(loader: Loader): BootResult {
   const header = findMultibootHeader(source);
   if (!header) {
     throw loader.error(
-      'has no multiboot header with a valid checksum in its first 8192 bytes; check its linker script, or leave out --format',
+      'has no multiboot header with a valid checksum in its first 8192 bytes; check its linker script, or leave out format',
     );
   }
   checkRequirements(loader, header.flags);

@@ -80,10 +80,10 @@ export class MmioBus {
     this.#closed = true;
     this.#claims.length = 0;
     this.#last = undefined;
-    this.#unclaimed.clear();
+    this.#unclaimed.close();
   }
 
-  /** Calls back for every address that nobody owns, once per address and direction, up to a cap. */
+  /** Calls back for every address that nobody owns, once per address and direction, up to a cap. Throws ERR_HAX_CLOSED once the VM is closed. */
   onUnclaimed(listener: UnclaimedListener): Removable {
     return this.#unclaimed.add(listener);
   }

@@ -1,4 +1,4 @@
-import { invalidArgument } from '../util/errors';
+import { HaxError, invalidArgument } from '../util/errors';
 import { removable, type Removable } from './claim';
 
 /** A guest access that no handler owns. */
@@ -27,19 +27,24 @@ export const maxUnclaimedReports = 4096;
 /** Tells listeners of every unclaimed address once per direction. Without a listener nothing is remembered. */
 export class UnclaimedReports {
   readonly #listeners = new Set<UnclaimedListener>();
+  #closed = false;
   readonly #seen = { in: new Set<number>(), out: new Set<number>() };
 
   constructor(private readonly bus: 'port' | 'mmio') {}
 
   add(listener: UnclaimedListener): Removable {
     if (typeof listener !== 'function') throw invalidArgument('onUnclaimed takes a function');
+    if (this.#closed) {
+      throw new HaxError('ERR_HAX_CLOSED', 'onUnclaimed() would never be called back: the virtual machine of this bus has been closed');
+    }
     const entry: UnclaimedListener = (access) => listener(access);
     this.#listeners.add(entry);
     return removable(() => void this.#listeners.delete(entry));
   }
 
-  /** Takes all listeners away. */
-  clear(): void {
+  /** Takes all listeners away for good. */
+  close(): void {
+    this.#closed = true;
     this.#listeners.clear();
   }
 

@@ -1,11 +1,13 @@
 /** What of a command line can be told to be wrong before there is a device: for runs and for --print-layout the same. */
 import { readlinkSync, type Stats } from 'node:fs';
 import { basename, dirname, isAbsolute } from 'node:path';
+import { checkFlat } from '../boot/flat';
 import { ports, takenPorts, testPorts } from '../machine/layout';
 import type { MachineOptions } from '../machine/machine';
 import { hex } from '../util/numbers';
 import { standardStream, statOf } from './output-file';
 import {
+  inWordsOfTheCommand,
   machineOptions,
   parseDebugConsole,
   parseSerial,
@@ -33,11 +35,26 @@ export function checkOptions(image: string | undefined, options: RunCommandOptio
   const debugConsole = options.debugcon === undefined ? undefined : parseDebugConsole(options.debugcon);
   const machine = machineOptions(image ?? '', options);
   checkCpus(options);
+  checkFormat(options, machine);
   checkPorts(options, debugConsole?.port);
   const outputs = outputsOf(options, serial, debugConsole);
   refuseInputs(image, options, outputs);
   refuseOneFileForTwo(outputs);
   return { serial, machine, debugConsole };
+}
+
+/** What goes with a format that was named, whatever IMAGE is. */
+function checkFormat(options: RunCommandOptions, machine: MachineOptions): void {
+  const { format, append, initrd } = options;
+  if (['elf', 'bootsector', 'flat'].includes(format)) {
+    if (append) throw new UsageError(`--append does not go with --format ${format}, which takes no command line`);
+    if (initrd) throw new UsageError(`--initrd does not go with --format ${format}, which takes no initrd or module`);
+  }
+  try {
+    if (format === 'flat') checkFlat(machine);
+  } catch (error) {
+    throw inWordsOfTheCommand(error, options);
+  }
 }
 
 /** Local APICs have identifiers for so many. */

@@ -4,7 +4,7 @@ import { Uart16550 } from '../devices/uart16550a';
 import { Hypervisor } from '../hypervisor/hypervisor';
 import { install } from '../machine/install';
 import { status } from './status';
-import { stderrStream, stdoutStream } from './streams';
+import { stdoutStream, tell } from './streams';
 
 const loadAddress = 0x1000;
 
@@ -45,7 +45,7 @@ export async function demoCommand(): Promise<number> {
     const end = await vcpu.run();
     uart.flush();
     const { io = 0 } = vcpu.exits.snapshot().kinds;
-    stderrStream().write(`The guest ended: ${end.reason}. It left for the UART ${io} times.\n`);
+    tell(`The guest ended: ${end.reason}. It left for the UART ${io} times.\n`);
     return end.reason === 'halted' ? status.ok : status.crash;
   } finally {
     hypervisor.close();

@@ -6,7 +6,7 @@ import { HaxError } from '../util/errors';
 import { commandName } from './name';
 import type { RunCommandOptions } from './run-options';
 import { status } from './status';
-import { stderrStream, stdoutStream } from './streams';
+import { stdoutStream, tell } from './streams';
 
 /** Options of later versions: refused by name, so that a script learns what it asked for in vain. */
 const laterOptions = [
@@ -54,7 +54,8 @@ function choices(option: Option, now: readonly string[], later: string): Option 
 /** Commander's refusal, in two lines where it knows a better word, as one sentence of ours. */
 function refusal(text: string, name: string): string {
   const [problem, suggestion = ''] = text.trimEnd().split('\n');
-  const better = /Did you mean (.*)\?/.exec(suggestion)?.[1];
+  // As a whole: the line may be of a word of the user's, in which a search from each of its characters would take seconds.
+  const better = /^\(Did you mean (.*)\?\)$/.exec(suggestion)?.[1];
   const advice = better ? `; did you mean ${better}?` : /unknown (command|option)/.test(problem) ? `; ${name} --help lists them` : '';
   return problem.replace(/^error: /, 'hax: ') + advice;
 }
@@ -139,7 +140,7 @@ function program(finish: (result: Promise<number>) => void): Command {
     const called = each === hax ? name : `${name} ${each.name()}`;
     each.configureOutput({
       writeOut: (text) => stdoutStream().write(text),
-      writeErr: (text) => stderrStream().write(text),
+      writeErr: tell,
       outputError: (text, write) => write(`${refusal(text, called)}\n`),
     });
   }
@@ -172,7 +173,7 @@ export async function main(args: readonly string[]): Promise<number> {
     return await result;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? status.ok : status.usage;
-    stderrStream().write(describeError(error));
+    tell(describeError(error));
     return error instanceof HaxError && usageErrors.includes(error.code) ? status.usage : status.error;
   }
 }

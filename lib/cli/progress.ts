@@ -1,4 +1,5 @@
 import type { ProgressListener } from '../machine/file-source';
+import { printable } from './printable';
 
 /** Files below this are read before anybody could see a bar. */
 const worthShowing = 16 * 2 ** 20;
@@ -23,7 +24,7 @@ export function loadProgress(open: () => NodeJS.WriteStream): { listener: Progre
       const { SingleBar } = require('cli-progress') as typeof import('cli-progress'); // eslint-disable-line @typescript-eslint/no-require-imports
       // The terminal stays as it is: while a file is read no signal has a handler that could put it right.
       const asItIs = { hideCursor: false, linewrap: true };
-      bar = new SingleBar({ stream, clearOnComplete: true, ...asItIs, format: `loading ${name} [{bar}] {percentage}%` });
+      bar = new SingleBar({ stream, clearOnComplete: true, ...asItIs, format: `loading ${printable(name)} [{bar}] {percentage}%` });
       bar.start(total, 0);
       shown = name;
     }

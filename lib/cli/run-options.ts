@@ -149,6 +149,17 @@ export function inWordsOfTheCommand(error: unknown, { memory }: RunCommandOption
   if (!(error instanceof HaxError)) return error;
   const told = (message: string): HaxError => new HaxError(error.code, message, { cause: error });
   if (error.code === 'ERR_HAX_NO_MEMORY') return told(`--memory ${memory}: ${error.message}`);
+  if (error.code === 'ERR_HAX_IMAGE') return told(inOptions(error.message));
   if (error.code !== 'ERR_HAX_INVALID_ARGUMENT') return error;
   return told(error.message.replace(/^(append|load|entry)\b|^initrd:/, '--$&'));
+}
+
+/** The remedy of a message about an image, which is behind its last semicolon; the file's name is before it. */
+function inOptions(message: string): string {
+  const at = message.lastIndexOf(';') + 1;
+  const remedy = message
+    .slice(at)
+    .replace(/\bformat: '(\w+)'( with load and mode)?/, (_, format, more) => `--format ${format}${more ? ' with --load and --mode' : ''}`)
+    .replace(/\bleave out format\b/, 'leave out --format');
+  return message.slice(0, at) + remedy;
 }

@@ -27,7 +27,7 @@ import { connectSerial } from './serial';
 import { StandardOutput } from './standard-output';
 import { describeStatistics } from './statistics';
 import { status, type Verdict } from './status';
-import { leave, stderrDrained, stderrStream, stdoutStream } from './streams';
+import { leave, stderrDrained, stderrStream, stdoutStream, tell } from './streams';
 
 /** How long output that nobody takes is waited for once the user or the time-out wants an end, milliseconds. */
 const grace = 1000;
@@ -42,7 +42,7 @@ export async function runCommand(image: string | undefined, options: RunCommandO
     checked = checkOptions(image, options);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    stderrStream().write(`hax: ${error.message}\n`);
+    tell(`hax: ${error.message}\n`);
     return status.usage;
   }
   if (options.printLayout) {
@@ -87,7 +87,7 @@ class Losses {
     this.any = true;
     if (this.#told.has(message)) return;
     this.#told.add(message);
-    stderrStream().write(`hax: ${message}\n`);
+    tell(`hax: ${message}\n`);
   }
 }
 
@@ -206,21 +206,20 @@ class Run {
   }
 
   #conclude(end: RunEnd | undefined, failure: unknown): number {
-    const tell = (message: string): void => void stderrStream().write(`hax: ${message}\n`);
     if (this.#verdict) {
-      if (this.#verdict.message) tell(this.#verdict.message);
+      if (this.#verdict.message) tell(`hax: ${this.#verdict.message}\n`);
       return this.#verdict.status;
     }
     if (!end) {
-      stderrStream().write(describeError(failure));
+      tell(describeError(inWordsOfTheCommand(failure, this.options)));
       return isRefusal(failure) ? status.crash : status.error;
     }
     if (isCrash(end)) {
-      tell(`the guest crashed: ${describeCrash(end, this.machine)}`);
+      tell(`hax: the guest crashed: ${describeCrash(end, this.machine)}\n`);
       return status.crash;
     }
     if (end.reason === 'reset') {
-      tell('the guest reset the machine (--no-reboot)');
+      tell('hax: the guest reset the machine (--no-reboot)\n');
       return status.reset;
     }
     return end.reason === 'exit-code' ? end.status & 0xff : status.ok;
@@ -233,10 +232,10 @@ class Run {
     if (!stats && !statsFile) return;
     const statistics = { commandLine: append ?? '', ...this.machine.statistics };
     // As with a debug console there, nobody is left to tell.
-    if (stats)
-      stderrStream()
-        .once('error', () => (this.losses.any = true))
-        .write(describeStatistics(statistics));
+    if (stats) {
+      stderrStream().once('error', () => (this.losses.any = true));
+      tell(describeStatistics(statistics));
+    }
     try {
       statsFile?.write(`${JSON.stringify(statistics, null, 2)}\n`);
     } catch (error) {

@@ -77,25 +77,30 @@ function socketRemedy(path: string, { code }: NodeJS.ErrnoException): string {
 async function listen(console: Console, path: string, stop: StopListener): Promise<SerialConnection> {
   const [{ createServer }, { finished }] = await Promise.all([import('node:net'), import('node:stream/promises')]);
   let client: Socket | undefined;
+  /** They came while the client before was closing. */
+  const waiting: Socket[] = [];
   let over = false;
   const serve = (socket: Socket): void => {
     client = socket;
     console.pipe(socket, { end: false });
+    const onDrain = (): void => void socket.resume();
     socket.on('data', (bytes) => {
       if (console.write(bytes) || console.writableLength < maxUnread) return;
       socket.pause();
-      console.once('drain', () => socket.resume());
+      console.once('drain', onDrain);
     });
     socket.on('close', () => {
       client = undefined;
+      console.off('drain', onDrain);
       console.unpipe(socket);
       console.resume(); // nobody listens: printing must not block the guest
+      for (const each of waiting.splice(0)) take(each);
     });
   };
   const take = (socket: Socket): void => {
     if (over || socket.destroyed) socket.destroy();
     else if (!client) serve(socket);
-    else if (client.readableEnded) client.once('close', () => take(socket));
+    else if (client.readableEnded) waiting.push(socket);
     // Only who reads learns that the other end is gone.
     else socket.resume().end();
   };

@@ -3,6 +3,7 @@
  * that come along, than we do for a machine, and a guest that boots needs neither (standard-output.ts).
  */
 import { fstatSync } from 'node:fs';
+import { printable } from './printable';
 import { status } from './status';
 
 const used = { stdout: false, stderr: false };
@@ -17,6 +18,11 @@ export function stdoutStream(): NodeJS.WriteStream {
 export function stderrStream(): NodeJS.WriteStream {
   used.stderr = true;
   return prepared(process.stderr, ignore);
+}
+
+/** What the command itself has to say, on standard error: all of it goes through here. */
+export function tell(text: string): void {
+  stderrStream().write(printable(text));
 }
 
 /** Resolves when all is out that went to standard error, or cannot be any more. */
@@ -78,7 +84,7 @@ function onError(error: Error): void {
 }
 
 function unwritable(error: Error): never {
-  stderrStream().write(`hax: ${describeClosedOutput(error)}\n`);
+  tell(`hax: ${describeClosedOutput(error)}\n`);
   leave(status.error);
 }
 

@@ -37,6 +37,15 @@ function ring(vm: VirtualMachine, port: boolean, address: number, width: Doorbel
   }
 }
 
+/** Of a doorbell that has failed already: that it cannot be taken away either is nothing new. */
+function disconnect(connection: Removable): void {
+  try {
+    connection.remove();
+  } catch {
+    // as above
+  }
+}
+
 /** The doorbells of one VM. What waits in the event loop does not keep the VM. */
 export class Doorbells {
   readonly #vm: WeakRef<VirtualMachine>;
@@ -73,7 +82,14 @@ export class Doorbells {
     const weak = this.#vm;
     const watch = new (addon().DescriptorWatch)(fd.native, () => {
       const open = weak.deref();
-      if (!open || open.closed || fd.closed || fd.read() === 0n) return;
+      if (!open || open.closed || fd.closed) return;
+      try {
+        if (fd.read() === 0n) return;
+      } catch (cause) {
+        // Left as it is, it would fail at each turn of the loop. Its writes are like any other from now on.
+        disconnect(connection);
+        return failRuns(open, cause, `a doorbell at ${placeOf(open, port, address, width)}`);
+      }
       ring(open, port, address, width, value);
     });
     const watched = removable(() => {
@@ -89,11 +105,15 @@ export class Doorbells {
       hole.remove();
       throw error;
     }
-    return removable(() => {
+    const connection = removable(() => {
       const open = weak.deref();
-      if (open && !open.closed) open.kvm.ioeventfd({ ...zone, fd, deassign: true });
-      watched.remove();
-      hole.remove();
+      try {
+        if (open && !open.closed) open.kvm.ioeventfd({ ...zone, fd, deassign: true });
+      } finally {
+        watched.remove();
+        hole.remove();
+      }
     });
+    return connection;
   }
 }

@@ -238,9 +238,11 @@ export class Vcpu {
    * Serves the exits of one kind during run(): MSRs and hypercalls that the kernel leaves to user space, breakpoints, a full dirty ring.
    * Called on the thread that runs the vCPU, before the guest goes on. Unserved, or with its `fault` left true, an `msr` gives the guest #GP; a
    * `hypercall`, `hyperv` or `xen` the error for an unknown one; `ioapic-eoi`, `set-tpr`, `tpr-access`, `nmi`, `bus-lock` and `notify` (while
-   * the guest's context is valid) go on; the rest end the run as `unhandled-exit`. Throws ERR_HAX_OVERLAP when the kind has a handler already.
+   * the guest's context is valid) go on; the rest end the run as `unhandled-exit`. Throws ERR_HAX_OVERLAP when the kind has a handler already,
+   * ERR_HAX_CLOSED after close().
    */
   onExit<K extends ServedKind>(kind: K, handler: ExitHandler<K>): Removable {
+    this.#checkOpen('onExit');
     return this.exitHandlers.add(kind, handler);
   }
 
@@ -446,8 +448,12 @@ export class Vcpu {
     }
   }
 
-  #checkIdle(call: string): void {
+  #checkOpen(call: string): void {
     if (this.#closed) throw new HaxError('ERR_HAX_CLOSED', `vCPU ${this.id} has been closed`, { operation: call });
+  }
+
+  #checkIdle(call: string): void {
+    this.#checkOpen(call);
     if (this.#run)
       throw new HaxError('ERR_HAX_RUNNING', `vCPU ${this.id} is running already`, {
         operation: call,

@@ -13,7 +13,7 @@ export const errorTable = {
   ERR_HAX_DEVICE_STATE: 'Restore a state that the same device and version saved.',
   ERR_HAX_ENDED: 'The guest ended before what was waited for; look at `cause` and at the last lines of its console.',
   ERR_HAX_FILE: 'Check that the file exists and can be read.',
-  ERR_HAX_IMAGE: 'Give an intact image of a supported format, or name its format with --format.',
+  ERR_HAX_IMAGE: 'Give an intact image of a supported format, or name its format.',
   ERR_HAX_INVALID_ARGUMENT: 'Correct the argument named in the message.',
   ERR_HAX_IOCTL: 'The hypervisor refused the call; `operation` and `errno` say which and why.',
   ERR_HAX_MEMORY: 'Map guest memory that covers the whole range first.',

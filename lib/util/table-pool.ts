@@ -14,10 +14,8 @@ export class TablePool {
     return this.#spare.pop() ?? new Uint32Array(this.length);
   }
 
-  /** Takes a table back; nobody may use it after that. */
+  /** Takes back a table that is all zeros again, which its user knows better how to make it: nobody may use it after that. */
   give(table: Uint32Array): void {
-    if (this.#spare.length >= maxSpare) return;
-    table.fill(0);
-    this.#spare.push(table);
+    if (this.#spare.length < maxSpare) this.#spare.push(table);
   }
 }

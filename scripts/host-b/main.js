@@ -8,6 +8,7 @@ const cache = require('./cache.js');
 const machine = require('./machine.js');
 const { parse, USAGE, UsageError } = require('./options.js');
 const { PACKAGES, SetupError, ensure, find, mustRun } = require('../lib/packages.js');
+const { writeOut } = require('../lib/write-out.js');
 
 const STATUS = { usage: 2, timeout: 120, panic: 121, hung: 122, setup: 123 };
 
@@ -62,7 +63,7 @@ async function main(words) {
   let outcome;
   try {
     options = parse(words);
-    if (options.help) return process.stdout.write(USAGE);
+    if (options.help) return writeOut(USAGE);
     for (const file of [options.statusFile, options.console]) if (file) empty(file);
     const files = prepare();
     const stop = watchSignals();

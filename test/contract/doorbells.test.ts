@@ -127,6 +127,30 @@ describeEachBackend(
       expect(failed).toMatchObject({ code: 'ERR_HAX_DEVICE_FAILED', message });
     });
 
+    it.each([false, true])('whose eventfd cannot be read end the run, and are ordinary writes then; threaded %s', async (threaded) => {
+      const { vm, vcpu } = backend.guest('real', 'mov al, 7; out 0x40, al; 1: jmp 1b');
+      const uncaught: unknown[] = [];
+      const note = (error: unknown): void => void uncaught.push(error);
+      process.on('uncaughtException', note);
+      const descriptor = Object.getOwnPropertyDescriptor(EventFd.prototype, 'read')!;
+      try {
+        Object.defineProperty(EventFd.prototype, 'read', { ...descriptor, value: fail });
+        vm.ports.add({ at: 0x40, length: 1, doorbells: [{ offset: 0, width: 1, value: 7 }] }, { read: () => 0, write: fail });
+        const failed = { code: 'ERR_HAX_DEVICE_FAILED', message: expect.stringMatching(/failed.*: broken$/) };
+        const { rip } = vcpu.getPosition();
+        for (let i = 0; i < 2; i++) {
+          vcpu.setState({ rip });
+          expect(await vcpu.run({ threaded }).catch((error: unknown) => error)).toMatchObject(failed);
+          for (let turns = 0; turns < 5; turns++) await turn();
+        }
+        expect(vcpu.exits.snapshot().ports['0x40']).toBe(backend.name === 'kvm' ? 1 : 2);
+      } finally {
+        Object.defineProperty(EventFd.prototype, 'read', descriptor);
+        process.off('uncaughtException', note);
+      }
+      expect(uncaught).toEqual([]);
+    });
+
     it("whose promise comes too late are nobody's: a VM that is closed has no run that could end", async () => {
       const { vm, vcpu } = backend.guest('real', 'mov al, 7; out 0x40, al; 1: jmp 1b');
       const late: unknown[] = [];

@@ -98,6 +98,8 @@ describeEachBackend('life cycle', (backend, host) => {
       () => vm.memory.readCString(0),
       () => vm.ports.add({ at: 0x10, length: 1 }, { read: () => 0, write: () => undefined }),
       () => vm.mmio.add({ at: 0xd0000000, length: 4 }, { read: () => 0, write: () => undefined }),
+      () => vm.ports.onUnclaimed(() => undefined),
+      () => vm.mmio.onUnclaimed(() => undefined),
       () => region.read(0, new Uint8Array(1)),
       () => region.write(0, new Uint8Array(1)),
       () => vcpu.enter(),
@@ -114,6 +116,7 @@ describeEachBackend('life cycle', (backend, host) => {
       () => vcpu.mpState,
       () => (vcpu.mpState = 'runnable'),
       () => vcpu.setCpuid([]),
+      () => vcpu.onExit('msr', () => undefined),
     ];
     expect(uses.map(codeOf)).toEqual(uses.map((): HaxErrorCode => 'ERR_HAX_CLOSED'));
     // What only looks still works.

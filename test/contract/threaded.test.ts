@@ -3,7 +3,7 @@ import { realMode, type RunEnd, type Vcpu, type VirtualMachine } from 'node-hax'
 import { assemble } from '../support/assemble';
 import { codeOf, codeOfAsync } from '../support/codes';
 import { guestImage, loadGuest, loadProgram, ramSize, sink, type Program } from '../support/guests';
-import { describeEachBackend, describeKvm, type Backend } from '../support/hosts';
+import { allowedCpu, describeEachBackend, describeKvm, type Backend } from '../support/hosts';
 
 const threaded = { threaded: true };
 const killed: RunEnd = { reason: 'killed' };
@@ -321,7 +321,7 @@ describeEachBackend('threaded mode', (backend) => {
 
   it('keeps to the CPUs of the host that it is given, and says which it cannot have', async () => {
     const { vcpu } = backend.program({ kind: 'out', port: 0x10, times: 20 });
-    expect(await vcpu.run({ ...threaded, affinity: [0] })).toEqual({ reason: 'halted' });
+    expect(await vcpu.run({ ...threaded, affinity: [allowedCpu()] })).toEqual({ reason: 'halted' });
     for (const affinity of [[], [-1], [1.5], [4096], 'all']) {
       expect(await codeOfAsync(async () => vcpu.run({ ...threaded, affinity: affinity as number[] }))).toBe('ERR_HAX_INVALID_ARGUMENT');
     }

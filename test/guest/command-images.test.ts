@@ -17,7 +17,11 @@ describeKvm('the command refuses', () => {
   describe('options that do not go with the image or the machine: status 2', () => {
     it.each<[string, string[], RegExp]>([
       ['less memory than a machine needs', ['run', '--memory', '128', good], /--memory 128 is 128 bytes, .* at least 1M/],
-      ['--entry outside the image', ['run', '--format', 'flat', '--entry', '0x10', good], /^hax: --entry 0x10 must be inside /],
+      [
+        '--entry outside the image',
+        ['run', '--format', 'flat', '--entry', '0x10', good],
+        /^hax: --entry 0x10 must not be below the load address 0x7c00\n/,
+      ],
       [
         '--load beyond what 32 bits reach',
         ['run', '--format', 'flat', '--load', '0x1ffffffff', good],
@@ -51,7 +55,7 @@ describeKvm('the command refuses', () => {
     const images: [what: string, bytes: Uint8Array, why: RegExp][] = [
       ['empty', Buffer.alloc(0), /is empty/],
       ['one byte', Buffer.from([0x90]), /is not a bzImage, a multiboot kernel, an ELF program or a boot sector/],
-      ['text', Buffer.from('#!/bin/sh\n'.repeat(100)), /is not a bzImage/],
+      ['text', Buffer.from('#!/bin/sh\n'.repeat(100)), /is not a bzImage.*; use --format flat with --load and --mode for raw code\n/],
       ['gzip', Buffer.from('1f8b0800', 'hex'), /gzip/],
       ['a sector without its signature', Buffer.alloc(512), /is not a bzImage/],
       ...[4, 16, 51, 60, header + 31, elf.length - 400].map((length): [string, Uint8Array, RegExp] => [
@@ -94,6 +98,7 @@ describeKvm('the command refuses', () => {
       expect(status).toBe(1);
       expect(stderr).toMatch(oneSentence);
       expect(stderr).toContain(`hax: ${good} `);
+      expect(stderr).toContain('; ' + (format === 'multiboot' ? 'check its linker script, or ' : '') + 'leave out --format');
     });
 
     it('flat code that does not fit', async () => {

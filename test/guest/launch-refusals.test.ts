@@ -53,6 +53,8 @@ describeKvm('launch refuses', () => {
     expect(error).toBeInstanceOf(HaxError);
     expect([error.code, error.message]).toEqual([code, expect.stringMatching(/^[^\n]+$/)]);
     expect(Object.keys(errorTable)).toContain(error.code);
+    // Those are the command's.
+    expect(error.message + error.hint).not.toMatch(/ --(format|load|mode|memory)/);
   });
 
   it('and leaves nothing open', async () => {

@@ -3,7 +3,7 @@ import { getEventListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { launch, type Machine, type MachineOptions } from 'node-hax';
 import { assemble } from '../support/assemble';
-import { describeKvm } from '../support/hosts';
+import { allowedCpu, describeKvm } from '../support/hosts';
 
 /** Where the image is loaded, and where application processors start: vector 2 of the SIPI. */
 const [load, start] = [0x1000, 0x2000];
@@ -71,7 +71,7 @@ describeKvm('a machine with several vCPUs', () => {
 
   it('runs a single one on a thread of its own on request, where it is told to', async () => {
     const image = assemble(`${print('ok\n')}; mov al, 0; out 0xf4, al; 3: jmp 3b`, { bits: 32, origin: load });
-    const machine = await boot(image, { threaded: true, affinity: [[0]] });
+    const machine = await boot(image, { threaded: true, affinity: [[allowedCpu()]] });
     await machine.console.waitFor('ok\n');
     expect(await machine.ended).toEqual({ reason: 'exit-code', status: 1 });
     expect(machine.statistics.slices).toBe(0);

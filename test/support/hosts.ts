@@ -303,6 +303,11 @@ function unusable(each: Host): void {
   }
 }
 
+/** A processor of the host that this process may use: a container may have been given others than the first (proc(5)). */
+export function allowedCpu(): number {
+  return Number(/^Cpus_allowed_list:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'latin1'))![1]);
+}
+
 function closeOpened(): void {
   for (const hypervisor of opened) hypervisor.close();
   opened.clear();

@@ -98,4 +98,13 @@ describe('the limits', () => {
       if (Number(limit.bar?.replace(/[^0-9.]/g, '')) !== bound || !limit.bar?.includes(limit.unit ?? '')) expect(limit.why).toBeTruthy();
     },
   );
+
+  it.each([
+    [120, undefined],
+    [900, 'a timer without a VM is 900 µs late, where a machine at its speed has it 90 to 120'],
+  ])('of the timers are for a host that is not late itself: without a VM %d µs', (p50, excuse) => {
+    const beside = { timer: { p50: p50 + 400, overP50: 400 }, echo: { overP50: 0 } };
+    const failures = judge(limitsFile.limits, { latency: { none: { timer: { p50 } }, out: beside, spin: beside } }, ['latency']);
+    expect(failures.map((failure) => failure.excuse)).toEqual([excuse, excuse]);
+  });
 });

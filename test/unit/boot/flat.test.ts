@@ -54,7 +54,7 @@ test.each<[string, FlatOptions, RegExp]>([
     { load: 0x8000, entry: 0x8004 },
     /^entry 0x8004 must be inside code\.bin, which is loaded at 0x8000 to 0x8003/,
   ],
-  ['an entry before the image', { load: 0x8000, entry: 0x7fff }, /^entry 0x7fff/],
+  ['an entry before the image', { load: 0x8000, entry: 0x7fff }, /^entry 0x7fff must not be below the load address 0x8000$/],
   ['a real-mode entry above 1 MiB', { load: MiB }, /^entry 0x100000 must be at most 0xfffff in 16-bit mode/],
   ['an unknown mode', { mode: 8 as 16 }, /^mode must be 16, 32 or 64, not 8/],
   ['a mode that JSON has no word for', { mode: 16n as never }, /^mode must be 16, 32 or 64, not 16n/],

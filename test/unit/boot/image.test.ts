@@ -62,8 +62,8 @@ describe('recognition', () => {
   });
 
   test.each([
-    ['raw code', Buffer.from([0xf4]), /^code\.bin is not a bzImage.*--format flat/],
-    ['a boot sector cut short', bootSector().subarray(0, 511), /--format flat/],
+    ['raw code', Buffer.from([0xf4]), /^code\.bin is not a bzImage.*; use format: 'flat' with load and mode /],
+    ['a boot sector cut short', bootSector().subarray(0, 511), /; use format: 'flat'/],
     ['a compressed kernel', Buffer.from('1f8b0800', 'hex'), /^code\.bin is compressed with gzip; unpack it/],
     ['nothing', Buffer.alloc(0), /^code\.bin is empty; /],
     ['xz', at(0, Buffer.from('fd377a585a00', 'hex')), /is compressed with xz; unpack it with unxz first$/],
@@ -85,12 +85,12 @@ describe('recognition', () => {
     [
       'a CD image with a boot sector',
       Buffer.concat([bootSector(), at(0x8001 - 512, Buffer.from('CD001'))]),
-      /is a CD image, and this machine has neither drive nor BIOS; give the kernel that is on it, or --format bootsector /,
+      /is a CD image, and this machine has neither drive nor BIOS; give the kernel that is on it, or use format: 'bootsector' /,
     ],
     [
       'a disk image',
       disk(1),
-      /is a disk image, and this machine has neither disk nor BIOS; give the kernel that is on it, or --format bootsector /,
+      /is a disk image, and this machine has neither disk nor BIOS; give the kernel that is on it, or use format: 'bootsector' /,
     ],
   ])('refuses %s', (_, bytes, message) => {
     const error = refusal(() => load(bytes, { name: 'code.bin' }));
@@ -165,7 +165,7 @@ describe('PVH', () => {
       const error = refusal(() => load(pvhElf(bits), { format, name: 'vmlinux' }));
       expect(error.code).toBe('ERR_HAX_UNSUPPORTED');
       expect(error.message).toMatch(/^vmlinux is a PVH kernel.*bzImage/);
-      expect(error.hint).toContain('--format elf');
+      expect(error.hint).toContain('the format elf');
     }
   });
 

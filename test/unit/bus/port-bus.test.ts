@@ -235,6 +235,18 @@ describe('PortBus', () => {
     expect(() => bus.add({ at: 0xffff, length: 1 }, recorder())).toThrow(expect.objectContaining({ code: 'ERR_HAX_OVERLAP' }));
   });
 
+  it('leaves nothing of a cleared bus to the next one', () => {
+    const first = new PortBus();
+    first.add({ at: 0, length: 3 }, recorder());
+    const removed = first.add({ at: 0x80, length: 8 }, recorder());
+    first.add({ at: 0xfff0, length: 16 }, recorder());
+    removed.remove();
+    first.add({ at: 0x100, length: 1 }, recorder());
+    first.clear();
+    const next = new PortBus();
+    for (let port = 0; port < 0x10000; port++) if (next.ownerOf(port) !== undefined) throw new Error(`port ${port} has an owner`);
+  });
+
   it('reports every unclaimed port once per direction', () => {
     const bus = new PortBus();
     const seen: UnclaimedAccess[] = [];

@@ -70,6 +70,13 @@ describe('a command line that cannot work: status 2 and one line that names what
     [['--serial', 'foo'], /^hax: --serial takes .*'foo'\n/],
     [['--initrd', ''], /^hax: --initrd must not be empty\n/],
     [['--load', '1'], /^hax: --load goes with --format flat\n/],
+    [['--format', 'flat', '--load', '0x100000000'], /^hax: --load must be .* from 0 to 0xffffffff, not 4294967296\n/],
+    [['--format', 'flat', '--load=-5'], /^hax: --load must be .*not -5\n/],
+    [['--format', 'flat', '--entry=-1'], /^hax: --entry must be .*not -1\n/],
+    [['--format', 'flat', '--load', '0x8000', '--entry', '0x7fff'], /^hax: --entry 0x7fff must not be below the load address 0x8000\n/],
+    [['--format', 'flat', '--entry', '0x100000'], /^hax: --entry 0x100000 must be at most 0xfffff in 16-bit mode\n/],
+    [['--format', 'flat', '--append', 'x'], /^hax: --append does not go with --format flat, which takes no command line\n/],
+    [['--format', 'bootsector', '--initrd', 'x'], /^hax: --initrd does not go with --format bootsector, .*\n/],
   ])('%j: a run and --print-layout refuse the same', async (args, names) => {
     for (const last of [good, '--print-layout']) {
       const { status, stdout, stderr } = await haxInProcess(['run', ...args, last]);
@@ -80,6 +87,20 @@ describe('a command line that cannot work: status 2 and one line that names what
 
   it('an IMAGE without a name', async () => {
     expect(await haxInProcess(['run', ''])).toEqual({ status: 2, stdout: '', stderr: 'hax: IMAGE must not be empty\n' });
+  });
+
+  it('a word of two lines is not taken for advice', async () => {
+    expect((await haxInProcess(['x\nDid you mean y?'])).stderr).toBe("hax: unknown command 'x; hax --help lists them\n");
+    expect((await haxInProcess([`x\n${'Did you mean '.repeat(9000)}`])).stderr).toBe("hax: unknown command 'x; hax --help lists them\n");
+  });
+
+  it('what was given is told without what would drive a terminal in it', async () => {
+    const word = '\x1b[31m\x9b\x7f\r';
+    for (const args of [[word], ['run', good, '--serial', word], ['run', good, '--trace', word, '--stats-file', word]]) {
+      const { stderr } = await haxInProcess(args);
+      expect(stderr).toContain('\\x1b[31m\\x9b\\x7f\\x0d');
+      expect(stderr).toMatch(/^hax: [^\x00-\x1f\x7f-\x9f]+\n$/); // eslint-disable-line no-control-regex
+    }
   });
 
   const later = [

@@ -29,6 +29,15 @@ it('shows a bar for each large file, with the terminal as it is at every moment'
   expect(text()).not.toMatch(changesMode);
 });
 
+it('shows the name of a file, and does not have it drive the terminal', () => {
+  const { stream, text } = terminal(true);
+  const { listener, stop } = loadProgress(() => stream);
+  listener('a\x1b[31mb', 16 * MiB, 32 * MiB);
+  stop();
+  expect(text()).toContain('loading a\\x1b[31mb [');
+  expect(text()).not.toContain('\x1b[31m');
+});
+
 it("shows nothing for small files, nor after its stop, when the terminal is the guest's", () => {
   const { stream, text } = terminal(true);
   const { listener, stop } = loadProgress(() => stream);

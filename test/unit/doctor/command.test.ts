@@ -19,6 +19,10 @@ test('text and status 0 where a VM can be created', () => {
   expect(text).toMatch(/^node-hax {3}1\.2\.3/);
 });
 
+test('text without what would drive a terminal, wherever it came from', () => {
+  expect(run(false, { kvmDevice: '/dev/\x1b[31m' }).text).not.toContain('\x1b');
+});
+
 test('JSON and status 1 where none can', () => {
   const { status, text } = run(true, { failure: new HaxError('ERR_HAX_NO_DEVICE', 'none'), nodes: {} });
   expect(status).toBe(1);

@@ -154,13 +154,20 @@ describe('ExitCounters', () => {
   it('keeps its counts when it is closed, and what others count then is theirs', () => {
     const first = new ExitCounters();
     first.ports[1] = 11;
+    first.ports[1023] = first.ports[1024] = 1;
+    first.ports[0xffff] = 2 ** 31;
+    first.carry(0xffff);
+    first.ports[0xffff] = 1;
+    const counted = first.snapshot().ports;
+    expect(counted).toEqual({ '0x1': 11, '0x3ff': 1, '0x400': 1, '0xffff': 2 ** 31 + 1 });
     first.close();
     first.close();
     const second = new ExitCounters();
     expect(second.snapshot().ports).toEqual({});
+    expect(second.ports.every((count) => count === 0)).toBe(true);
     second.ports[2] = 22;
     first.ports[3]++;
-    expect([first.snapshot().ports, second.snapshot().ports]).toEqual([{ '0x1': 11 }, { '0x2': 22 }]);
+    expect([first.snapshot().ports, second.snapshot().ports]).toEqual([counted, { '0x2': 22 }]);
     second.close();
   });
 });

@@ -9,7 +9,7 @@ let directory: string;
 beforeEach(() => {
   directory = mkdtempSync(path.join(tmpdir(), 'node-hax-demo-'));
   for (const each of ['lib', 'host-b']) mkdirSync(path.join(directory, 'scripts', each), { recursive: true });
-  cpSync(path.join(root, 'scripts/demo'), path.join(directory, 'scripts/demo'));
+  for (const each of ['demo', 'lib/write-out.js']) cpSync(path.join(root, 'scripts', each), path.join(directory, 'scripts', each));
   const stub = (name: string, text: string): void => writeFileSync(path.join(directory, 'scripts', name), text, { mode: 0o755 });
   stub(
     'lib/packages.js',
