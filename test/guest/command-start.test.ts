@@ -117,7 +117,7 @@ describeKvm('a boot', () => {
       (words: readonly string[], env: NodeJS.ProcessEnv) =>
         spawnSync('sh', ['-c', '"$@" </dev/null | cat', 'sh', process.execPath, ...words], { env, stdio: ['ignore', 'pipe', 'pipe'] }),
     ],
-  ])("to %s has none of Node's streams, sockets and performance hooks in it", (_, run) => {
+  ])("to %s has nothing of Node's in it that it does not use", (_, run) => {
     const list = path.join(path.dirname(modules), 'list');
     const { stdout, stderr } = run(['--require', modules, commandFile, 'run', kernel, '--exit-on', 'printed'], {
       ...process.env,
@@ -126,6 +126,6 @@ describeKvm('a boot', () => {
     expect([stdout.toString(), stderr.toString()]).toEqual(['printed', '']);
     const loaded = JSON.parse(readFileSync(list, 'utf8')) as string[];
     expect(loaded).toContain('NativeModule vm');
-    expect(loaded.filter((each) => /^NativeModule (net|perf_hooks|tty|stream)$/.test(each))).toEqual([]);
+    expect(loaded.filter((each) => /^NativeModule (module|net|perf_hooks|process|tty|stream)$/.test(each))).toEqual([]);
   });
 });
