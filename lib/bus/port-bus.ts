@@ -62,8 +62,9 @@ export class PortBus {
    * Gives `length` ports from `at` on to a handler. Throws ERR_HAX_OVERLAP when one of them has an owner already,
    * ERR_HAX_INVALID_ARGUMENT when the range is empty or goes beyond port 0xffff, ERR_HAX_CLOSED once the VM is closed. Legal while the guest
    * runs, as is remove().
-   * The handler's methods are looked up now, once. Ports that the kernel serves itself never come to it: with `irqchip: 'kernel'` those of the interrupt
-   * controllers, 0x20, 0x21, 0xa0, 0xa1, 0x4d0 and 0x4d1, and of the timer unless `pit: false`, 0x40 to 0x43 and 0x61. A range may cover them.
+   * The handler's methods are looked up now, once. Ports that the kernel serves itself never come to it: with `irqchip: 'kernel'` those of
+   * the interrupt controllers, 0x20, 0x21, 0xa0, 0xa1, 0x4d0 and 0x4d1, and of the timer unless `pit: false`, 0x40 to 0x43 and 0x61. A range
+   * may cover them.
    */
   add(request: RangeRequest, handler: IoHandler): Removable {
     const claim = makeClaim(request, handler, portCount - 1, 'a port range');

@@ -43,7 +43,10 @@ export const ports = {
   speaker: { at: 0x61, length: 1 },
   cmos: { at: 0x70, length: 2, irq: 8, century: 0x32 },
   debugExit: 0xf4,
-  /** The next three are there with {@link ports.debugExit}, as kvm-unit-tests need them all. One port an interrupt, but for that between the two controllers. */
+  /**
+   * The next three are there with {@link ports.debugExit}, as kvm-unit-tests need them all. One port an interrupt, but for that between the
+   * two controllers.
+   */
   testInterrupts: { at: 0x2000, length: 16, cascade: 2 },
   testData: { at: 0xe0, length: 4 },
   fwCfg: { at: 0x510, length: 2 },
